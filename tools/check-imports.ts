@@ -120,7 +120,8 @@ export function checkImports(root: string): Violation[] {
     }
     for (const { specifier, offset } of found) {
       const message = judge(file, from, specifier);
-      if (message !== null) violations.push({ file, line: text.slice(0, offset).split('\n').length, message });
+      if (message !== null)
+        violations.push({ file, line: text.slice(0, offset).split('\n').length, message });
     }
   }
   return violations;

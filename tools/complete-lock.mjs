@@ -6,7 +6,18 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 
-const SYSTEMS = ['aix', 'android', 'darwin', 'freebsd', 'linux', 'netbsd', 'openbsd', 'openharmony', 'sunos', 'win32'];
+const SYSTEMS = [
+  'aix',
+  'android',
+  'darwin',
+  'freebsd',
+  'linux',
+  'netbsd',
+  'openbsd',
+  'openharmony',
+  'sunos',
+  'win32',
+];
 const PROCESSORS = ['arm', 'arm64', 'ia32', 'loong64', 'mips64el', 'ppc64', 'riscv64', 's390x', 'x64'];
 
 const path = new URL('../package-lock.json', import.meta.url);
@@ -21,7 +32,14 @@ for (const [owner, entry] of Object.entries(lock.packages)) {
     const cpu = words.filter((word) => PROCESSORS.includes(word));
     if (os.length !== 1 || cpu.length !== 1) throw new Error(`${name}: which system and processor?`);
     const libc = words.some((word) => word.startsWith('musl')) ? ['musl'] : ['glibc'];
-    lock.packages[key] = { version, cpu, dev: true, ...(os[0] === 'linux' ? { libc } : {}), optional: true, os };
+    lock.packages[key] = {
+      version,
+      cpu,
+      dev: true,
+      ...(os[0] === 'linux' ? { libc } : {}),
+      optional: true,
+      os,
+    };
     added.push(`${name}@${version}`);
   }
 }

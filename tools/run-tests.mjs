@@ -1,0 +1,172 @@
+/**
+ * `make test`: runs every stage, even after one has failed, and ends with the sums. Plain JavaScript,
+ * because it must be able to say that compiling failed.
+ *
+ * A stage is either one command, which counts as one test, or an ava run, which counts as its tests.
+ * What cannot run because the build failed counts as skipped, one for each stage: the build itself
+ * has already failed the run.
+ */
+import { spawn } from 'node:child_process';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { pathToFileURL } from 'node:url';
+
+/** By the convention of automake and of others, a test that exits so was skipped. */
+const EXIT_SKIPPED = 77;
+
+/** How many last lines of a failed command are shown again at the end. */
+const TAIL_LINES = 60;
+
+const STAGES = [
+  { name: 'packages', command: ['tools/setup.sh'] },
+  { name: 'build', command: ['make', '--no-print-directory', 'build'] },
+  { name: 'lint: biome', command: ['make', 'lint-biome'] },
+  { name: 'lint: oxlint', command: ['make', 'lint-oxlint'] },
+  { name: 'lint: knip', command: ['make', 'lint-knip'] },
+  { name: 'lint: imports', command: ['make', 'lint-imports'], needsBuild: true },
+  { name: 'sanitize', command: ['make', 'sanitize'] },
+  {
+    name: 'unit',
+    folder: 'dist/test',
+    command: [
+      'node_modules/.bin/ava',
+      '--tap',
+      '--timeout',
+      '2m',
+      'dist/test/**/*.test.js',
+      '!dist/test/guest/**',
+    ],
+    needsBuild: true,
+  },
+  {
+    name: 'guest',
+    folder: 'dist/test/guest',
+    command: ['node_modules/.bin/ava', '--tap', '--concurrency', '1', 'dist/test/guest/**/*.test.js'],
+    needsBuild: true,
+  },
+];
+
+/** Counts the results in a TAP stream, and keeps each failure with its diagnostics. */
+export class TapCounter {
+  passed = 0;
+  failed = 0;
+  skipped = 0;
+  /** Each failure as its lines of TAP. */
+  failures = [];
+  #inFailure = false;
+
+  line(text) {
+    const result = /^(not )?ok\b(.*)$/.exec(text);
+    if (result === null) {
+      if (/^(\d+\.\.\d+|# |TAP version)/.test(text)) this.#inFailure = false;
+      else if (this.#inFailure) this.failures.at(-1).push(text);
+      return;
+    }
+    const [, not, rest] = result;
+    // Titles may hold a "#" of their own; only the last one, followed by the word, is a directive.
+    const directive = /\s# (SKIP|TODO)\b[^#]*$/.test(rest);
+    this.#inFailure = Boolean(not) && !directive;
+    if (directive) this.skipped++;
+    else if (not) {
+      this.failed++;
+      this.failures.push([text]);
+    } else this.passed++;
+  }
+}
+
+/** Runs a command with its output streamed, and calls back for each line of it. Resolves to its exit code. */
+function run([program, ...args], onLine) {
+  return new Promise((resolve) => {
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const ended = [];
+    for (const [from, to] of [
+      [child.stdout, process.stdout],
+      [child.stderr, process.stderr],
+    ]) {
+      const lines = createInterface({ input: from });
+      lines.on('line', (text) => {
+        to.write(`${text}\n`);
+        onLine(text, from === child.stdout);
+      });
+      ended.push(new Promise((done) => lines.once('close', done)));
+    }
+    const exited = new Promise((done) => {
+      child.once('error', (error) => {
+        onLine(String(error), false);
+        done(127);
+      });
+      child.once('exit', (code, signal) => done(code ?? signal));
+    });
+    Promise.all([exited, ...ended]).then(([code]) => resolve(code));
+  });
+}
+
+function hasTests(folder) {
+  try {
+    return readdirSync(folder, { recursive: true }).some((name) => name.endsWith('.test.js'));
+  } catch {
+    return false;
+  }
+}
+
+async function runCommand(stage) {
+  const last = [];
+  const code = await run(stage.command, (text) => {
+    last.push(text);
+    if (last.length > TAIL_LINES) last.shift();
+  });
+  if (code === 0) return { passed: 1, failed: 0, skipped: 0, failures: [] };
+  if (code === EXIT_SKIPPED) return { passed: 0, failed: 0, skipped: 1, failures: [] };
+  return { passed: 0, failed: 1, skipped: 0, failures: [[...last, `exit: ${code}`]] };
+}
+
+async function runAva(stage) {
+  if (!hasTests(stage.folder)) {
+    const why = `no test files below ${stage.folder}`;
+    return { passed: 0, failed: 1, skipped: 0, failures: [[why]] };
+  }
+  const counter = new TapCounter();
+  const errors = [];
+  const code = await run(stage.command, (text, fromStdout) => {
+    if (fromStdout) counter.line(text);
+    else errors.push(text);
+  });
+  const { passed, skipped, failures } = counter;
+  let { failed } = counter;
+  // A run may also fail without a failed test, such as by an unreadable configuration.
+  if (code !== 0 && failed === 0) {
+    failed = 1;
+    failures.push([...errors.slice(-TAIL_LINES), `exit: ${code}`]);
+  }
+  return { passed, failed, skipped, failures };
+}
+
+async function main() {
+  const sums = { passed: 0, failed: 0, skipped: 0 };
+  const report = [];
+  const failures = [];
+  let built = true;
+  for (const stage of STAGES) {
+    console.log(`\n=== ${stage.name}`);
+    const started = performance.now();
+    let result = { passed: 0, failed: 0, skipped: 1, failures: [] };
+    if (stage.needsBuild && !built) console.log('not run: the build has failed');
+    else result = await (stage.folder === undefined ? runCommand(stage) : runAva(stage));
+    if (stage.name === 'build') built = result.failed === 0;
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    for (const key of Object.keys(sums)) sums[key] += result[key];
+    for (const lines of result.failures) failures.push(`--- ${stage.name}\n${lines.join('\n')}`);
+    report.push(
+      `${stage.name.padEnd(14)}${result.passed} passed, ${result.failed} failed, ` +
+        `${result.skipped} skipped in ${seconds} s`,
+    );
+  }
+  if (failures.length > 0) console.log(`\n=== failures\n${failures.join('\n\n')}`);
+  const line = `${sums.passed} passed, ${sums.failed} failed, ${sums.skipped} skipped`;
+  mkdirSync('.stamps', { recursive: true });
+  writeFileSync('.stamps/sums', `${line}\n`);
+  console.log(`\n=== stages\n${report.join('\n')}\n\n${line}`);
+  process.exitCode = sums.failed === 0 ? 0 : 1;
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) await main();
