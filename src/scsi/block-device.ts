@@ -1,0 +1,103 @@
+/**
+ * A direct access block device (SBC-3, device type 00h): blocks on a backstore, and the state that its commands
+ * share. Each part of that state is a class of its own, named like the part of the standard that defines it.
+ */
+import { AluaAccess } from './alua.ts';
+import type { Backstore } from './backstore.ts';
+import { blockDeviceCommands } from './block-device-commands.ts';
+import type { CommandSet } from './command.ts';
+import type { DeviceAttributes } from './device-attributes.ts';
+import type { Environment } from './environment.ts';
+import type { Identity } from './identity.ts';
+import { LogicalUnit } from './logical-unit.ts';
+import type { Nexus } from './nexus.ts';
+import { RangeLocks } from './range-locks.ts';
+import { Reservations } from './reservations.ts';
+import { Sense, type SenseCode } from './sense-spec.ts';
+import type { StateStore } from './state-store.ts';
+import { Status } from './status-spec.ts';
+import type { Task } from './task.ts';
+
+export interface BlockDeviceOptions {
+  readonly identity: Identity;
+  readonly attributes: DeviceAttributes;
+  /** Where reservations and saved mode pages live across restarts; absent: they do not. */
+  readonly store?: StateStore;
+}
+
+/** Why the medium cannot be reached now; `undefined` when it can. */
+export type NotReady = { readonly sense: SenseCode; readonly progress?: number };
+
+export class BlockDevice extends LogicalUnit {
+  readonly commands: CommandSet = blockDeviceCommands;
+  readonly deviceType = 0x00;
+  readonly backstore: Backstore;
+  readonly attributes: DeviceAttributes;
+  /** Bytes of user data per logical block. */
+  readonly blockSize: number;
+  /** Logical blocks; changes on resize only. */
+  blockCount: number;
+  readonly reservations: Reservations;
+  readonly alua: AluaAccess;
+  readonly rangeLocks: RangeLocks;
+  readonly store: StateStore | undefined;
+  notReady: NotReady | undefined = undefined;
+  /** WCE of the Caching mode page: false makes every write reach stable storage before GOOD. */
+  writeCacheEnabled: boolean;
+  /** SWP of the Control mode page. */
+  softwareWriteProtect = false;
+
+  constructor(environment: Environment, backstore: Backstore, options: BlockDeviceOptions) {
+    super(environment, options.identity);
+    this.backstore = backstore;
+    this.attributes = options.attributes;
+    this.blockSize = options.attributes.block_size;
+    this.blockCount = Math.floor(backstore.byteLength / this.blockSize);
+    this.store = options.store;
+    this.writeCacheEnabled = options.attributes.emulate_write_cache !== 0;
+    this.reservations = new Reservations(this);
+    this.alua = new AluaAccess(this);
+    this.rangeLocks = new RangeLocks(this);
+  }
+
+  /** Takes over a new size of the backstore and tells everybody (SBC-3 4.7). */
+  capacityChanged(): void {
+    this.blockCount = Math.floor(this.backstore.byteLength / this.blockSize);
+    this.establishForAll(Sense.CAPACITY_DATA_HAS_CHANGED);
+  }
+
+  get writeProtected(): boolean {
+    return this.backstore.capabilities.readOnly || this.softwareWriteProtect;
+  }
+
+  admit(task: Task): boolean {
+    const row = task.row!;
+    if (this.reservations.held && row.reservation !== 'allowed' && !this.reservations.allows(task)) {
+      task.finish(Status.RESERVATION_CONFLICT);
+      return false;
+    }
+    if (this.alua.restricted && row.alua !== 'any' && !this.alua.admit(task)) return false;
+    if (this.notReady !== undefined && row.needsReady) {
+      const { sense, progress } = this.notReady;
+      task.fail(sense, progress === undefined ? {} : { progress });
+      return false;
+    }
+    if (row.writes && (this.writeProtected || task.itl!.writeProtected)) {
+      task.fail(
+        this.softwareWriteProtect ? Sense.LOGICAL_UNIT_SOFTWARE_WRITE_PROTECTED : Sense.WRITE_PROTECTED,
+      );
+      return false;
+    }
+    return true;
+  }
+
+  reset(cause: SenseCode, by: Nexus | undefined): void {
+    this.reservations.reset();
+    this.establishForAll(cause, by);
+  }
+}
+
+/** The block device of a task whose row belongs to blockDeviceCommands. */
+export function blockDeviceOf(task: Task): BlockDevice {
+  return task.itl!.logicalUnit as BlockDevice;
+}

@@ -1,0 +1,124 @@
+/**
+ * One row per command: the single place that says everything about it. Dispatch, REPORT SUPPORTED OPERATION
+ * CODES, reservation conflicts, ALUA rules, traces and the documentation's command table all read these rows.
+ */
+import type { LogicalUnit } from './logical-unit.ts';
+import type { Task } from './task.ts';
+
+export type Direction = 'none' | 'in' | 'out';
+
+/**
+ * What a reservation held by another I_T nexus does to the command (SPC-4 table 65, SBC-3 table 13):
+ * `allowed` always runs; `read` conflicts with exclusive access types only; `write` conflicts with every type;
+ * `own` means the handler decides (PERSISTENT RESERVE OUT, RESERVE, RELEASE).
+ */
+export type ReservationRule = 'allowed' | 'read' | 'write' | 'own';
+
+/**
+ * In which asymmetric access states it runs (SPC-4 5.15.2.4): `any` in all; `standby` also in standby;
+ * `active` only in the active states.
+ */
+export type AluaRule = 'any' | 'standby' | 'active';
+
+export interface CommandRow {
+  /** The standard's name, with service action: `READ CAPACITY(16)`. */
+  readonly name: string;
+  readonly opcode: number;
+  readonly serviceAction?: number;
+  /** Bytes. */
+  readonly cdbLength: number;
+  /**
+   * CDB USAGE DATA (SPC-4 6.35.3) of every byte: a 1 bit may be set by the initiator. Byte 0 is the opcode; a
+   * service action stands in its place. The device server refuses every other bit with a field pointer.
+   */
+  readonly usage: readonly number[];
+  readonly direction: Direction;
+  readonly reservation: ReservationRule;
+  readonly alua: AluaRule;
+  /** A pending unit attention is reported instead (`report`), or left alone while the command runs (`keep`). */
+  readonly unitAttention: 'report' | 'keep';
+  /** Refused while the medium is not ready: stopped, formatting, sanitizing. */
+  readonly needsReady: boolean;
+  /** Refused on a write-protected unit. */
+  readonly writes: boolean;
+  /** NOMINAL COMMAND PROCESSING TIMEOUT, seconds (SPC-4 6.35.4). */
+  readonly timeout: number;
+  /** Where it is defined: `SBC-3 5.8`. */
+  readonly standard: string;
+  /** Absent: always. A unit whose attributes turn the feature off answers INVALID COMMAND OPERATION CODE. */
+  readonly supported?: (unit: LogicalUnit) => boolean;
+  /** Runs the command; ends, now or later, with exactly one `task.good()`, `task.fail(…)` or `task.finish(…)`. */
+  readonly handler: (task: Task) => void;
+}
+
+/** Rows by opcode and service action; built once per device type. */
+export class CommandSet {
+  readonly rows: readonly CommandRow[];
+  private readonly byOpcode: (CommandRow | Map<number, CommandRow> | undefined)[] = new Array(256).fill(
+    undefined,
+  );
+
+  constructor(rows: readonly CommandRow[]) {
+    this.rows = rows;
+    for (const row of rows) this.insert(row);
+  }
+
+  private insert(row: CommandRow): void {
+    if (row.usage.length !== row.cdbLength) throw new Error(`${row.name}: usage mask and CDB length differ`);
+    const present = this.byOpcode[row.opcode];
+    if (row.serviceAction === undefined) {
+      if (present !== undefined) throw new Error(`${row.name}: opcode is taken`);
+      this.byOpcode[row.opcode] = row;
+      return;
+    }
+    if (present === undefined) this.byOpcode[row.opcode] = new Map([[row.serviceAction, row]]);
+    else if (present instanceof Map && !present.has(row.serviceAction)) present.set(row.serviceAction, row);
+    else throw new Error(`${row.name}: service action is taken`);
+  }
+
+  /** Whether the opcode is told apart by service actions. */
+  hasServiceActions(opcode: number): boolean {
+    return this.byOpcode[opcode] instanceof Map;
+  }
+
+  /** The row of an opcode and, where the opcode has them, its service action. */
+  find(opcode: number, serviceAction: number): CommandRow | undefined {
+    const entry = this.byOpcode[opcode];
+    if (entry instanceof Map) return entry.get(serviceAction);
+    return entry;
+  }
+
+  /** The row of a CDB; undefined when opcode or service action is unknown. */
+  lookup(cdb: Uint8Array): CommandRow | undefined {
+    const entry = this.byOpcode[cdb[0]];
+    if (entry instanceof Map) return entry.get(serviceActionOf(cdb));
+    return entry;
+  }
+}
+
+/** Variable-length CDBs (7Fh) have it in bytes 8 and 9, all others in byte 1 (SPC-4 4.2.3). */
+export function serviceActionOf(cdb: Uint8Array): number {
+  return cdb[0] === 0x7f ? (cdb[8] << 8) | cdb[9] : cdb[1] & 0x1f;
+}
+
+/**
+ * Length of a CDB by its opcode's group code (SPC-4 4.2.5.1), bytes: a length for all 256 opcodes. 0 for
+ * vendor-specific groups, whose length nobody knows.
+ */
+export function cdbLengthOf(cdb: Uint8Array): number {
+  const opcode = cdb[0];
+  if (opcode === 0x7f) return 8 + cdb[7];
+  switch (opcode >> 5) {
+    case 0:
+      return 6;
+    case 1:
+    case 2:
+      return 10;
+    case 4:
+      return 16;
+    case 5:
+      return 12;
+    default:
+      return 0;
+  }
+}

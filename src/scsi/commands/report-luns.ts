@@ -1,0 +1,48 @@
+/** REPORT LUNS (SPC-4 6.33). */
+import { putU16, putU32, u32 } from '../bytes.ts';
+import type { CommandRow } from '../command.ts';
+import { REPORT_LUNS_WELL_KNOWN_LUN } from '../lun-map.ts';
+import { Sense } from '../sense-spec.ts';
+import type { Task } from '../task.ts';
+import { any, CONTROL } from './usage.ts';
+
+const SELECT = { ADDRESSED: 0x00, WELL_KNOWN: 0x01, ALL: 0x02 } as const;
+
+/** Also called for an absent LUN, which must answer it too (SPC-4 6.33). */
+export function reportLuns(task: Task): void {
+  const { cdb } = task;
+  const select = cdb[2];
+  const luns: number[] = [];
+  if (select === SELECT.ADDRESSED || select === SELECT.ALL) luns.push(...task.nexus!.lunMap.luns());
+  if (select === SELECT.WELL_KNOWN || select === SELECT.ALL) luns.push(REPORT_LUNS_WELL_KNOWN_LUN);
+  if (select > SELECT.ALL) return task.failCdbField(2);
+  const data = new Uint8Array(8 + 8 * luns.length);
+  putU32(data, 0, 8 * luns.length);
+  luns.forEach((lun, i) => putU16(data, 8 + 8 * i, encodeLun(lun)));
+  for (const itl of task.nexus!.itlNexuses())
+    itl.unitAttentions.clear(Sense.REPORTED_LUNS_DATA_HAS_CHANGED.code);
+  task.respond(data, u32(cdb, 6));
+}
+
+/** First-level addressing: peripheral below 256, flat space above, well-known as it is (SAM-5 4.7.7). */
+function encodeLun(lun: number): number {
+  return lun < 256 || lun === REPORT_LUNS_WELL_KNOWN_LUN ? lun : 0x4000 | lun;
+}
+
+export const reportLunsCommands: readonly CommandRow[] = [
+  {
+    name: 'REPORT LUNS',
+    opcode: 0xa0,
+    cdbLength: 12,
+    usage: [0xa0, 0, 0xff, 0, 0, 0, ...any(4), 0, CONTROL],
+    direction: 'in',
+    reservation: 'allowed',
+    alua: 'any',
+    unitAttention: 'keep',
+    needsReady: false,
+    writes: false,
+    timeout: 10,
+    standard: 'SPC-4 6.33',
+    handler: reportLuns,
+  },
+];

@@ -1,0 +1,51 @@
+/**
+ * A logical unit (SAM-5 4.6.21): what every device type has in common. Device types add their medium and their
+ * commands; see block-device.ts.
+ */
+import type { CommandSet } from './command.ts';
+import type { Environment } from './environment.ts';
+import type { Identity } from './identity.ts';
+import type { ItlNexus, Nexus } from './nexus.ts';
+import type { SenseCode } from './sense-spec.ts';
+import type { Task } from './task.ts';
+import { TaskSet } from './task-set.ts';
+
+export abstract class LogicalUnit {
+  abstract readonly commands: CommandSet;
+  /** PERIPHERAL DEVICE TYPE (SPC-4 table 144). */
+  abstract readonly deviceType: number;
+  readonly environment: Environment;
+  readonly identity: Identity;
+  readonly taskSet: TaskSet = new TaskSet(this);
+  /** D_SENSE of the Control mode page. */
+  descriptorSense = false;
+  /** Everybody who has it mapped. */
+  readonly itlNexuses = new Set<ItlNexus>();
+
+  constructor(environment: Environment, identity: Identity) {
+    this.environment = environment;
+    this.identity = identity;
+  }
+
+  join(itl: ItlNexus): void {
+    this.itlNexuses.add(itl);
+  }
+
+  leave(itl: ItlNexus): void {
+    this.itlNexuses.delete(itl);
+  }
+
+  /** Establishes a unit attention for every initiator but `except`. */
+  establishForAll(attention: SenseCode, except?: Nexus): void {
+    for (const itl of this.itlNexuses) if (itl.nexus !== except) itl.establish(attention);
+  }
+
+  /**
+   * The device type's part of the checks before a handler runs: reservations, access state, readiness, write
+   * protection. Returns false when it has ended the task.
+   */
+  abstract admit(task: Task): boolean;
+
+  /** LOGICAL UNIT RESET (SAM-5 6.3.3), after all tasks are gone. */
+  abstract reset(cause: SenseCode, by: Nexus | undefined): void;
+}

@@ -1,0 +1,107 @@
+/**
+ * I_T nexus and I_T_L nexus (SAM-5 4.6): an initiator port's session with a target port, and its relation to one
+ * logical unit. Unit attentions, write protection by LUN mapping and other per-initiator state hang off these.
+ */
+import type { LogicalUnit } from './logical-unit.ts';
+import type { LunMap } from './lun-map.ts';
+import type { InitiatorPort, TargetPort } from './port.ts';
+import { Sense } from './sense-spec.ts';
+import { UnitAttentionQueue } from './unit-attention.ts';
+
+/** What a fabric hears about its nexus, for transports that can tell the initiator at once. */
+export interface NexusListener {
+  /** A LUN appeared. */
+  unitAdded(lun: number): void;
+  /** A LUN vanished. */
+  unitRemoved(lun: number): void;
+  /** A unit attention was established on `lun`. */
+  unitAttention(lun: number, code: number): void;
+}
+
+/** I_T_L nexus. */
+export class ItlNexus {
+  readonly nexus: Nexus;
+  readonly lun: number;
+  readonly logicalUnit: LogicalUnit;
+  /** Write protection of this mapping alone (LIO's mapped LUN write_protect). */
+  readonly writeProtected: boolean;
+  readonly unitAttentions = new UnitAttentionQueue();
+  /** PREVENT ALLOW MEDIUM REMOVAL holds per I_T nexus (SPC-4 6.17). */
+  preventsRemoval = false;
+
+  constructor(nexus: Nexus, lun: number, logicalUnit: LogicalUnit, writeProtected: boolean) {
+    this.nexus = nexus;
+    this.lun = lun;
+    this.logicalUnit = logicalUnit;
+    this.writeProtected = writeProtected;
+  }
+
+  /** Establishes a unit attention condition for this initiator on this logical unit (SAM-5 5.14). */
+  establish(attention: { readonly key: number; readonly code: number }): void {
+    this.unitAttentions.establish(attention);
+    this.nexus.listener?.unitAttention(this.lun, attention.code);
+  }
+}
+
+/** I_T nexus. Made by a fabric when an initiator connects; `close` is I_T nexus loss. */
+export class Nexus {
+  readonly initiatorPort: InitiatorPort;
+  readonly targetPort: TargetPort;
+  readonly lunMap: LunMap;
+  listener: NexusListener | undefined;
+  private readonly units = new Map<number, ItlNexus>();
+  /** LUN 0 to 255 again, since a Map lookup per command is dearer than an index. */
+  private readonly lowUnits: (ItlNexus | undefined)[] = new Array(256).fill(undefined);
+
+  constructor(
+    initiatorPort: InitiatorPort,
+    targetPort: TargetPort,
+    lunMap: LunMap,
+    listener?: NexusListener,
+  ) {
+    this.initiatorPort = initiatorPort;
+    this.targetPort = targetPort;
+    this.lunMap = lunMap;
+    this.listener = listener;
+    lunMap.join(this);
+  }
+
+  /** The registration key of SPC-4 5.12: initiator port and target port together. */
+  get name(): string {
+    return `${this.initiatorPort.name},${this.targetPort.relativeId}`;
+  }
+
+  unit(lun: number): ItlNexus | undefined {
+    return lun >= 0 && lun < 256 ? this.lowUnits[lun] : this.units.get(lun);
+  }
+
+  /** All I_T_L nexuses in LUN order. */
+  *itlNexuses(): Iterable<ItlNexus> {
+    yield* [...this.units.values()].sort((a, b) => a.lun - b.lun);
+  }
+
+  /** Called by the LUN map. */
+  attach(lun: number, logicalUnit: LogicalUnit, writeProtected: boolean): void {
+    const itl = new ItlNexus(this, lun, logicalUnit, writeProtected);
+    this.units.set(lun, itl);
+    if (lun < 256) this.lowUnits[lun] = itl;
+    logicalUnit.join(itl);
+    itl.unitAttentions.establish(Sense.POWER_ON_OCCURRED);
+  }
+
+  /** Called by the LUN map. */
+  detach(lun: number): void {
+    const itl = this.units.get(lun);
+    if (itl === undefined) return;
+    this.units.delete(lun);
+    if (lun < 256) this.lowUnits[lun] = undefined;
+    itl.logicalUnit.leave(itl);
+  }
+
+  /** I_T nexus loss (SAM-5 6.3.4): tasks must be gone already. */
+  close(): void {
+    for (const lun of [...this.units.keys()]) this.detach(lun);
+    this.lunMap.leave(this);
+    this.listener = undefined;
+  }
+}

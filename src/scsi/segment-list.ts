@@ -1,0 +1,53 @@
+/**
+ * A scatter/gather list: where a task's data lies, as (region, offset, length) triples that only the fabric and
+ * the backstore can resolve. The core passes lists on; it never learns what a region is.
+ */
+export class SegmentList {
+  regions: Int32Array;
+  /** Bytes from the start of the region. */
+  offsets: Float64Array;
+  /** Bytes. */
+  lengths: Float64Array;
+  count = 0;
+  /** Sum of all lengths, bytes. */
+  byteLength = 0;
+
+  constructor(capacity = 32) {
+    this.regions = new Int32Array(capacity);
+    this.offsets = new Float64Array(capacity);
+    this.lengths = new Float64Array(capacity);
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.byteLength = 0;
+  }
+
+  /** Appends a segment; joins it to the last one when it continues it, since vectors cost more than bytes. */
+  add(region: number, offset: number, length: number): void {
+    const last = this.count - 1;
+    this.byteLength += length;
+    if (last >= 0 && this.regions[last] === region && this.offsets[last] + this.lengths[last] === offset) {
+      this.lengths[last] = this.lengths[last] + length;
+      return;
+    }
+    if (this.count === this.regions.length) this.grow();
+    const at = this.count++;
+    this.regions[at] = region;
+    this.offsets[at] = offset;
+    this.lengths[at] = length;
+  }
+
+  private grow(): void {
+    const capacity = this.regions.length * 2;
+    const regions = new Int32Array(capacity);
+    const offsets = new Float64Array(capacity);
+    const lengths = new Float64Array(capacity);
+    regions.set(this.regions);
+    offsets.set(this.offsets);
+    lengths.set(this.lengths);
+    this.regions = regions;
+    this.offsets = offsets;
+    this.lengths = lengths;
+  }
+}

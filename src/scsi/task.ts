@@ -1,0 +1,202 @@
+/**
+ * A task (SAM-5 4.8): one command from its arrival to its status. Pooled by the fabric; nothing is allocated for
+ * one that ends with GOOD.
+ *
+ * Life: the fabric fills nexus, LUN, tag, attribute, CDB and segments, then calls `DeviceServer.execute`; the
+ * core ends it with exactly one `finish`, which calls `owner.taskDone`. After that the fabric may reuse it.
+ */
+import { BackstoreOperation } from './backstore.ts';
+import type { CommandRow } from './command.ts';
+import type { Environment } from './environment.ts';
+import type { LogicalUnit } from './logical-unit.ts';
+import type { ItlNexus, Nexus } from './nexus.ts';
+import { SegmentList } from './segment-list.ts';
+import { buildSense, type SenseDetail } from './sense.ts';
+import { Sense, type SenseCode } from './sense-spec.ts';
+import { Status, TaskAttribute } from './status-spec.ts';
+
+/** The longest CDB of any standard: 7Fh with an additional length of 252 (SPC-4 4.2.3). */
+export const MAX_CDB_LENGTH = 260;
+/** SPC-4 4.5.1. */
+export const MAX_SENSE_LENGTH = 252;
+
+export interface TaskOwner {
+  taskDone(task: Task): void;
+}
+
+/** Who ended a task early; decides what its initiator hears (SAM-5 5.3.1, TAS). */
+export const AbortedBy = { NOBODY: 0, OWN_NEXUS: 1, OTHER_NEXUS: 2 } as const;
+export type AbortedBy = (typeof AbortedBy)[keyof typeof AbortedBy];
+
+export class Task {
+  // Set by the fabric.
+  owner: TaskOwner;
+  nexus: Nexus | undefined = undefined;
+  /** 0 to 16383, a well-known LUN, or INVALID_LUN. */
+  lun = 0;
+  /** The fabric's tag, unique among the tasks of a nexus; 64-bit tags as two halves. */
+  tagHigh = 0;
+  tagLow = 0;
+  attribute: TaskAttribute = TaskAttribute.SIMPLE;
+  readonly cdb = new Uint8Array(MAX_CDB_LENGTH);
+  /** Bytes of `cdb` that the initiator sent. */
+  cdbLength = 0;
+  /** From the initiator. */
+  readonly dataOut = new SegmentList();
+  /** To the initiator. */
+  readonly dataIn = new SegmentList();
+
+  // Set by the core.
+  environment: Environment | undefined = undefined;
+  itl: ItlNexus | undefined = undefined;
+  row: CommandRow | undefined = undefined;
+  status: Status = Status.GOOD;
+  readonly sense = new Uint8Array(MAX_SENSE_LENGTH);
+  senseLength = 0;
+  /** Bytes that the command asks to move; more than the buffer holds is an overflow, less an underflow. */
+  transferLength = 0;
+  /** Bytes that moved. */
+  transferred = 0;
+  /** For the data commands: no allocation of their own. */
+  readonly operation = new BackstoreOperation();
+  /** First logical block and number of blocks of a running medium access, for range locks and sense data. */
+  lba = 0;
+  blocks = 0;
+  abortedBy: AbortedBy = AbortedBy.NOBODY;
+  /** Whether the device server is between `execute` and `finish` with it. */
+  active = false;
+  /** Whether the handler has been called. */
+  started = false;
+  /** Whether a task set holds it. */
+  inTaskSet = false;
+  /** Task set links; see task-set.ts. */
+  next: Task | undefined = undefined;
+  previous: Task | undefined = undefined;
+
+  constructor(owner: TaskOwner) {
+    this.owner = owner;
+    this.operation.context = this;
+  }
+
+  get logicalUnit(): LogicalUnit {
+    return this.itl!.logicalUnit;
+  }
+
+  get aborted(): boolean {
+    return this.abortedBy !== AbortedBy.NOBODY;
+  }
+
+  /** Ready for the next command: everything but the fabric's own fields. */
+  reset(): void {
+    this.itl = undefined;
+    this.row = undefined;
+    this.status = Status.GOOD;
+    this.senseLength = 0;
+    this.transferLength = 0;
+    this.transferred = 0;
+    this.lba = 0;
+    this.blocks = 0;
+    this.abortedBy = AbortedBy.NOBODY;
+    this.started = false;
+    this.attribute = TaskAttribute.SIMPLE;
+    this.dataIn.clear();
+    this.dataOut.clear();
+  }
+
+  /** GOOD. */
+  good(): void {
+    this.finish(Status.GOOD);
+  }
+
+  /** CHECK CONDITION with sense data in the format that the logical unit is set to. */
+  fail(code: SenseCode, detail: SenseDetail = {}): void {
+    this.senseLength = buildSense(this.sense, code, detail, this.itl?.logicalUnit.descriptorSense ?? false);
+    this.finish(Status.CHECK_CONDITION);
+  }
+
+  /** CHECK CONDITION, INVALID FIELD IN CDB; `bit` is the field's most significant bit within `byte`. */
+  failCdbField(byte: number, bit?: number): void {
+    this.fail(Sense.INVALID_FIELD_IN_CDB, { field: fieldPointer(true, byte, bit) });
+  }
+
+  /** CHECK CONDITION, INVALID FIELD IN PARAMETER LIST. */
+  failParameterField(byte: number, bit?: number): void {
+    this.fail(Sense.INVALID_FIELD_IN_PARAMETER_LIST, { field: fieldPointer(false, byte, bit) });
+  }
+
+  /** Ends the task; the logical unit's task set lets the next one run. */
+  finish(status: Status): void {
+    if (!this.active) throw new Error(`${this.row?.name ?? 'task'} finished twice`);
+    this.active = false;
+    this.status = status;
+    if (this.inTaskSet) this.itl!.logicalUnit.taskSet.finish(this);
+    else this.owner.taskDone(this);
+  }
+
+  /**
+   * Answers with parameter data: copies `length` bytes of `data`, truncated to the allocation length and to the
+   * buffer (SPC-4 4.2.5.6), and ends the task with GOOD.
+   */
+  respond(data: Uint8Array, allocationLength: number, length = data.length): void {
+    this.transferLength = Math.min(length, allocationLength);
+    this.transferred = this.copyToInitiator(data, 0, this.transferLength, 0);
+    this.good();
+  }
+
+  /** Copies `data` to byte `position` of the data-in buffer; returns how many bytes fitted. */
+  copyToInitiator(data: Uint8Array, at: number, length: number, position: number): number {
+    const { regions, offsets, lengths, count } = this.dataIn;
+    const memory = this.environment!.memory;
+    let copied = 0;
+    for (let i = 0; i < count && copied < length; i++) {
+      const size = lengths[i];
+      if (position >= size) {
+        position -= size;
+        continue;
+      }
+      const part = Math.min(size - position, length - copied);
+      memory.write(regions[i], offsets[i] + position, data, at + copied, part);
+      copied += part;
+      position = 0;
+    }
+    return copied;
+  }
+
+  /** Copies from byte `position` of the data-out buffer; returns how many bytes there were. */
+  copyFromInitiator(into: Uint8Array, at: number, length: number, position: number): number {
+    const { regions, offsets, lengths, count } = this.dataOut;
+    const memory = this.environment!.memory;
+    let copied = 0;
+    for (let i = 0; i < count && copied < length; i++) {
+      const size = lengths[i];
+      if (position >= size) {
+        position -= size;
+        continue;
+      }
+      const part = Math.min(size - position, length - copied);
+      memory.read(regions[i], offsets[i] + position, into, at + copied, part);
+      copied += part;
+      position = 0;
+    }
+    return copied;
+  }
+
+  /**
+   * The parameter list, copied once so that the initiator cannot change it after it was checked. Undefined (and
+   * the task has failed with PARAMETER LIST LENGTH ERROR) when fewer than `length` bytes were sent.
+   */
+  parameterList(length: number): Uint8Array | undefined {
+    this.transferLength = length;
+    if (this.dataOut.byteLength < length) {
+      this.fail(Sense.PARAMETER_LIST_LENGTH_ERROR);
+      return undefined;
+    }
+    const list = new Uint8Array(length);
+    this.transferred = this.copyFromInitiator(list, 0, length, 0);
+    return list;
+  }
+}
+
+function fieldPointer(inCdb: boolean, byte: number, bit: number | undefined) {
+  return bit === undefined ? { inCdb, byte } : { inCdb, byte, bit };
+}

@@ -1,0 +1,41 @@
+/** Memory for tests of the core: each region is a plain Uint8Array, so the core runs without the addon. */
+import type { Memory, Scratch } from '../../src/scsi/environment.ts';
+
+export class HeapMemory implements Memory {
+  private readonly regions: Uint8Array[] = [];
+  /** Scratch buffers not given back: a leak when it is not 0 at a test's end. */
+  outstanding = 0;
+
+  /** The bytes of a region, for backstores of tests. */
+  bytes(region: number): Uint8Array {
+    return this.regions[region];
+  }
+
+  read(region: number, offset: number, into: Uint8Array, at: number, length: number): void {
+    into.set(this.range(region, offset, length), at);
+  }
+
+  write(region: number, offset: number, from: Uint8Array, at: number, length: number): void {
+    this.range(region, offset, length).set(from.subarray(at, at + length));
+  }
+
+  allocate(length: number): Scratch {
+    this.outstanding++;
+    const bytes = new Uint8Array(length).fill(0xdb);
+    const region = this.regions.push(bytes) - 1;
+    return { region, offset: 0, length, bytes };
+  }
+
+  release(scratch: Scratch): void {
+    this.outstanding--;
+    delete this.regions[scratch.region];
+  }
+
+  private range(region: number, offset: number, length: number): Uint8Array {
+    const bytes = this.regions[region];
+    if (bytes === undefined || offset < 0 || offset + length > bytes.length) {
+      throw new RangeError(`region ${region}: ${offset}+${length} is out of range`);
+    }
+    return bytes.subarray(offset, offset + length);
+  }
+}
