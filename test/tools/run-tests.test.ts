@@ -4,54 +4,72 @@ interface Counter {
   passed: number;
   failed: number;
   skipped: number;
-  failures: string[][];
+  failures: string[];
   line(text: string): void;
 }
 
 // The runner must work unbuilt, so it is not compiled: from dist/test/tools to tools.
 const runner = new URL('../../../tools/run-tests.mjs', import.meta.url).href;
-const { TapCounter } = (await import(runner)) as { TapCounter: new () => Counter };
+const { AvaCounter } = (await import(runner)) as { AvaCounter: new () => Counter };
 
-function count(tap: string): Counter {
-  const counter = new TapCounter();
-  for (const text of tap.split('\n')) counter.line(text);
+function count(output: string): Counter {
+  const counter = new AvaCounter();
+  for (const text of output.split('\n')) counter.line(text);
   return counter;
 }
 
 const rows: [string, string, [passed: number, failed: number, skipped: number]][] = [
-  ['a passed test', 'ok 1 - file › reads', [1, 0, 0]],
-  ['a failed test', 'not ok 1 - file › reads', [0, 1, 0]],
-  ['a skipped test', 'ok 1 - file › reads # SKIP', [0, 0, 1]],
-  ['a todo, which is no failure', 'not ok 1 - file › reads # TODO', [0, 0, 1]],
-  ['a title that speaks of skipping', 'ok 1 - file › counts # SKIP # lines', [1, 0, 0]],
-  ['what only looks like a result', '# ok\n    ok\nokay\n1..3', [0, 0, 0]],
+  ['a passed test', '  ✔ file › reads (1.2s)', [1, 0, 0]],
+  ['a coloured one', '  \u001B[32m✔\u001B[39m file › reads', [1, 0, 0]],
+  ['one on a terminal without Unicode', '  √ file › reads', [1, 0, 0]],
+  ['an expected failure as passed', '  ✔ [expected fail] file › reads', [1, 0, 0]],
+  [
+    'a failed test once',
+    '  ✘ [fail]: a › b no\n  ─\n\n  a › b\n\n  ✘ [fail]: c\n  ─\n\n  1 test failed',
+    [0, 1, 0],
+  ],
+  ['an unexpected pass as failed', '  ✘ [unexpected pass]: a › b', [0, 1, 0]],
+  ['a skipped test', '  - [skip] file › reads', [0, 0, 1]],
+  ['a todo as skipped', '  - [todo] file › reads', [0, 0, 1]],
+  ['a crash', '  ✔ a\n  ✘ dist/test/a.test.js exited due to SIGSEGV', [1, 1, 0]],
+  [
+    'an exception with the exit that follows as one',
+    '  Uncaught exception in a.test.js\n\n  Error: x\n\n  ✘ a.test.js exited with a non-zero exit code: 1',
+    [0, 1, 0],
+  ],
+  ['a file without tests', '  ✘ No tests found in dist/test/a.test.js', [0, 1, 0]],
+  [
+    'each hanging test',
+    '\n  ✘ Timed out while running tests\n\n  2 tests were pending in a.test.js\n\n  ◌ a\n  ◌ b',
+    [0, 2, 0],
+  ],
+  [
+    'a file that does not exit',
+    '\n  ✘ Timed out while running tests\n\n  Failed to exit when running a.js',
+    [0, 1, 0],
+  ],
+  ['nothing in what a test logs', '  ✔ a\n    ℹ ✘ log\n      ✔ log\n    - [skip] log', [1, 0, 0]],
 ];
-for (const [what, tap, [passed, failed, skipped]] of rows) {
+for (const [what, output, [passed, failed, skipped]] of rows) {
   test(`counts ${what}`, (t) => {
-    const counter = count(tap);
+    const counter = count(output);
     t.deepEqual([counter.passed, counter.failed, counter.skipped], [passed, failed, skipped]);
   });
 }
 
-test('keeps a failure with its diagnostics, and nothing else', (t) => {
+test('keeps the details of a failure, and nothing of what passed', (t) => {
   const { failures } = count(
     [
-      'TAP version 13',
-      'ok 1 - a',
-      'not ok 2 - b',
-      '  ---',
-      '    message: no',
-      '  ...',
-      'ok 3 - c',
-      '    # logged',
-      'not ok 4 - d',
-      '',
-      '1..4',
-      '# tests 4',
+      '  ✔ a',
+      '  ✘ dist/test/b.test.js exited due to SIGSEGV',
+      '  ✔ c',
+      '  ✘ [fail]: d',
+      '  ─',
+      '  d',
+      '  Difference',
+      '  ─',
+      '  1 test failed',
     ].join('\n'),
   );
-  t.deepEqual(failures, [
-    ['not ok 2 - b', '  ---', '    message: no', '  ...'],
-    ['not ok 4 - d', ''],
-  ]);
+  t.deepEqual(failures, ['  ✘ dist/test/b.test.js exited due to SIGSEGV', '  d', '  Difference']);
 });
