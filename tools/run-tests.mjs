@@ -7,8 +7,10 @@
  * has already failed the run.
  */
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { setTimeout } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { stripVTControlCharacters } from 'node:util';
 
@@ -18,20 +20,22 @@ const EXIT_SKIPPED = 77;
 /** How many last lines of a failed command are shown again at the end. */
 const TAIL_LINES = 60;
 
+/** How long the output of a command that has exited is awaited. */
+const PIPE_GRACE_MS = 5000;
+
 const STAGES = [
   { name: 'packages', command: ['tools/setup.sh'] },
   { name: 'build', command: ['make', '--no-print-directory', 'build'] },
-  { name: 'lint: biome', command: ['make', 'lint-biome'] },
-  { name: 'lint: oxlint', command: ['make', 'lint-oxlint'] },
-  { name: 'lint: knip', command: ['make', 'lint-knip'] },
-  { name: 'lint: imports', command: ['make', 'lint-imports'], needsBuild: true },
-  { name: 'sanitize', command: ['make', 'sanitize'] },
+  { name: 'lint: biome', command: ['make', '--no-print-directory', 'lint-biome'] },
+  { name: 'lint: oxlint', command: ['make', '--no-print-directory', 'lint-oxlint'] },
+  { name: 'lint: knip', command: ['make', '--no-print-directory', 'lint-knip'] },
+  { name: 'lint: imports', command: ['make', '--no-print-directory', 'lint-imports'], needsBuild: true },
+  { name: 'sanitize', command: ['make', '--no-print-directory', 'sanitize'] },
   {
     name: 'unit',
     folder: 'dist/test',
     command: [
       'node_modules/.bin/ava',
-      '--tap',
       '--timeout',
       '2m',
       'dist/test/**/*.test.js',
@@ -51,7 +55,8 @@ const STAGES = [
  * Counts results in what ava prints, and keeps all that it says about failures. Not its TAP: there,
  * ava 7.0.0 dies of a TypeError when a test hangs, and an assertion is located in ava's own sources.
  *
- * Result lines are indented by two blanks; a rule ends them and begins the details of the failures.
+ * Result lines are indented by two blanks; a rule ends them, and the details of the failures follow up
+ * to a second rule.
  */
 export class AvaCounter {
   passed = 0;
@@ -60,13 +65,16 @@ export class AvaCounter {
   /** The lines about failures, in ava's words. */
   failures = [];
   #about = 'results';
+  #details = [];
 
-  line(coloured) {
-    const text = stripVTControlCharacters(coloured);
+  /** Takes a line without colours. */
+  line(text) {
     if (/^ {2}─+$/.test(text)) {
+      // Without failures there is one rule, and what follows it are ava's sums.
+      if (this.#about === 'details') this.failures.push(...this.#details);
       this.#about = this.#about === 'details' ? 'sums' : 'details';
     } else if (this.#about === 'details') {
-      this.failures.push(text);
+      this.#details.push(text);
     } else if (this.#about !== 'sums') {
       this.#result(text);
     }
@@ -107,31 +115,37 @@ export class AvaCounter {
   }
 }
 
-/** Runs a command with its output streamed, and calls back for each line of it. Resolves to its exit code. */
-function run([program, ...args], onLine) {
-  return new Promise((resolve) => {
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-    const ended = [];
-    for (const [from, to] of [
-      [child.stdout, process.stdout],
-      [child.stderr, process.stderr],
-    ]) {
-      const lines = createInterface({ input: from });
-      lines.on('line', (text) => {
-        to.write(`${text}\n`);
-        onLine(text, from === child.stdout);
-      });
-      ended.push(new Promise((done) => lines.once('close', done)));
-    }
-    const exited = new Promise((done) => {
-      child.once('error', (error) => {
-        onLine(String(error), false);
-        done(127);
-      });
-      child.once('exit', (code, signal) => done(code ?? signal));
+/**
+ * Runs a command with its output streamed, and calls back for each line of it, without colours.
+ * Resolves to its exit code or the name of the signal that ended it.
+ */
+async function run([program, ...args], onLine) {
+  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+  const closed = [];
+  for (const [from, to] of [
+    [child.stdout, process.stdout],
+    [child.stderr, process.stderr],
+  ]) {
+    const lines = createInterface({ input: from });
+    lines.on('line', (coloured) => {
+      const text = stripVTControlCharacters(coloured);
+      to.write(`${text}\n`);
+      onLine(text, from === child.stdout);
     });
-    Promise.all([exited, ...ended]).then(([code]) => resolve(code));
+    closed.push(once(lines, 'close'));
+  }
+  const code = await new Promise((resolve) => {
+    child.once('error', (error) => {
+      onLine(String(error), false);
+      resolve('no start');
+    });
+    child.once('exit', (exitCode, signal) => resolve(exitCode ?? signal));
   });
+  // A process that the command left behind may hold the pipes open: it does not hold the run.
+  await Promise.race([Promise.all(closed), setTimeout(PIPE_GRACE_MS, undefined, { ref: false })]);
+  child.stdout.destroy();
+  child.stderr.destroy();
+  return code;
 }
 
 function hasTests(folder) {

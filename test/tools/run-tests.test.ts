@@ -20,7 +20,6 @@ function count(output: string): Counter {
 
 const rows: [string, string, [passed: number, failed: number, skipped: number]][] = [
   ['a passed test', '  ✔ file › reads (1.2s)', [1, 0, 0]],
-  ['a coloured one', '  \u001B[32m✔\u001B[39m file › reads', [1, 0, 0]],
   ['one on a terminal without Unicode', '  √ file › reads', [1, 0, 0]],
   ['an expected failure as passed', '  ✔ [expected fail] file › reads', [1, 0, 0]],
   [
@@ -72,4 +71,8 @@ test('keeps the details of a failure, and nothing of what passed', (t) => {
     ].join('\n'),
   );
   t.deepEqual(failures, ['  ✘ dist/test/b.test.js exited due to SIGSEGV', '  d', '  Difference']);
+});
+
+test('keeps nothing of a run without failures', (t) => {
+  t.deepEqual(count('  ✔ a\n  ─\n\n  1 test passed').failures, []);
 });

@@ -18,7 +18,7 @@ export function reportLuns(task: Task): void {
   if (select > SELECT.ALL) return task.failCdbField(2);
   const data = new Uint8Array(8 + 8 * luns.length);
   putU32(data, 0, 8 * luns.length);
-  luns.forEach((lun, i) => putU16(data, 8 + 8 * i, encodeLun(lun)));
+  for (const [i, lun] of luns.entries()) putU16(data, 8 + 8 * i, encodeLun(lun));
   for (const itl of task.nexus!.itlNexuses())
     itl.unitAttentions.clear(Sense.REPORTED_LUNS_DATA_HAS_CHANGED.code);
   task.respond(data, u32(cdb, 6));
