@@ -34,13 +34,7 @@ const STAGES = [
   {
     name: 'unit',
     folder: 'dist/test',
-    command: [
-      'node_modules/.bin/ava',
-      '--timeout',
-      '2m',
-      'dist/test/**/*.test.js',
-      '!dist/test/guest/**',
-    ],
+    command: ['node_modules/.bin/ava', '--timeout', '2m', 'dist/test/**/*.test.js', '!dist/test/guest/**'],
     needsBuild: true,
   },
   {
