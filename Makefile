@@ -54,7 +54,7 @@ lint: build ## format, lint, unused code, direction of imports
 	@$(MAKE) --no-print-directory -k lint-biome lint-oxlint lint-knip lint-imports
 
 lint-biome:
-	$(BIN)/biome ci --error-on-warnings .
+	$(BIN)/biome check --error-on-warnings .
 
 lint-oxlint:
 	$(BIN)/oxlint --type-aware --deny-warnings

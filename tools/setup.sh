@@ -11,7 +11,7 @@ set -eu
 
 # What each group is for is said once, here.
 build='g++ make python3'
-guest='qemu-system-x86 qemu-utils seabios ovmf mmdebstrap busybox-static cpio e2fsprogs mtools dosfstools'
+guest='qemu-system-x86 qemu-utils seabios ovmf mmdebstrap busybox-static cpio e2fsprogs mtools'
 suites='libiscsi-bin sg3-utils fio'
 
 check_node() {
