@@ -43,7 +43,7 @@ build: .stamps/build-packages node_modules/.package-lock.json ## addon and TypeS
 addon: native/build/stamp
 
 native/build/stamp: native/binding.gyp $(ADDON_SOURCES)
-	$(BIN)/node-gyp rebuild -C native --release $(NODE_DIR)
+	$(BIN)/node-gyp rebuild -C native --release --jobs max --loglevel warn $(NODE_DIR)
 	@touch $@
 
 tsc:
