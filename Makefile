@@ -84,7 +84,7 @@ sanitize: .stamps/build-packages node_modules/.package-lock.json ## the addon's 
 	native/test/run-sanitized.sh
 
 coverage: build ## line coverage of the fast tests
-	$(BIN)/c8 --reporter=text --reporter=html --include 'src/**' $(AVA) --timeout 5m $(FAST_TESTS) $(ARGS)
+	$(BIN)/c8 --reporter=text --reporter=html --include 'dist/src/**' -- $(AVA) --timeout 5m $(FAST_TESTS) $(ARGS)
 
 demo: build .stamps/packages ## a guest with a lunport disk
 	node dist/qemu/demo.js $(ARGS)
