@@ -38,6 +38,29 @@ export class SegmentList {
     this.lengths[at] = length;
   }
 
+  /**
+   * Calls `visit` for each piece of the byte range [position, position + length); `at` counts bytes from the
+   * range's start. For cold paths: it takes a closure.
+   */
+  eachPart(
+    position: number,
+    length: number,
+    visit: (region: number, offset: number, at: number, length: number) => void,
+  ): void {
+    let at = 0;
+    for (let i = 0; i < this.count && at < length; i++) {
+      const size = this.lengths[i];
+      if (position >= size) {
+        position -= size;
+        continue;
+      }
+      const part = Math.min(size - position, length - at);
+      visit(this.regions[i], this.offsets[i] + position, at, part);
+      at += part;
+      position = 0;
+    }
+  }
+
   private grow(): void {
     const capacity = this.regions.length * 2;
     const regions = new Int32Array(capacity);

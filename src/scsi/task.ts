@@ -145,39 +145,23 @@ export class Task {
 
   /** Copies `data` to byte `position` of the data-in buffer; returns how many bytes fitted. */
   copyToInitiator(data: Uint8Array, at: number, length: number, position: number): number {
-    const { regions, offsets, lengths, count } = this.dataIn;
     const memory = this.environment!.memory;
     let copied = 0;
-    for (let i = 0; i < count && copied < length; i++) {
-      const size = lengths[i];
-      if (position >= size) {
-        position -= size;
-        continue;
-      }
-      const part = Math.min(size - position, length - copied);
-      memory.write(regions[i], offsets[i] + position, data, at + copied, part);
+    this.dataIn.eachPart(position, length, (region, offset, done, part) => {
+      memory.write(region, offset, data, at + done, part);
       copied += part;
-      position = 0;
-    }
+    });
     return copied;
   }
 
   /** Copies from byte `position` of the data-out buffer; returns how many bytes there were. */
   copyFromInitiator(into: Uint8Array, at: number, length: number, position: number): number {
-    const { regions, offsets, lengths, count } = this.dataOut;
     const memory = this.environment!.memory;
     let copied = 0;
-    for (let i = 0; i < count && copied < length; i++) {
-      const size = lengths[i];
-      if (position >= size) {
-        position -= size;
-        continue;
-      }
-      const part = Math.min(size - position, length - copied);
-      memory.read(regions[i], offsets[i] + position, into, at + copied, part);
+    this.dataOut.eachPart(position, length, (region, offset, done, part) => {
+      memory.read(region, offset, into, at + done, part);
       copied += part;
-      position = 0;
-    }
+    });
     return copied;
   }
 

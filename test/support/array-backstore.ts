@@ -106,23 +106,14 @@ export class ArrayBackstore implements Backstore {
   }
 
   private move(operation: BackstoreOperation): void {
-    const { regions, offsets, lengths, count } = operation.segments!;
-    let skip = operation.segmentsOffset;
     let done = 0;
-    for (let i = 0; i < count && done < operation.length; i++) {
-      if (skip >= lengths[i]) {
-        skip -= lengths[i];
-        continue;
-      }
-      const part = Math.min(lengths[i] - skip, operation.length - done);
-      const at = offsets[i] + skip;
-      const guest = this.memory.bytes(regions[i]).subarray(at, at + part);
-      const disk = this.bytes.subarray(operation.offset + done, operation.offset + done + part);
+    operation.segments!.eachPart(operation.segmentsOffset, operation.length, (region, offset, at, part) => {
+      const guest = this.memory.bytes(region).subarray(offset, offset + part);
+      const disk = this.bytes.subarray(operation.offset + at, operation.offset + at + part);
       if (operation.kind === OperationKind.READ) guest.set(disk);
       else disk.set(guest);
       done += part;
-      skip = 0;
-    }
+    });
     if (done < operation.length) throw new RangeError('the segment list is shorter than the operation');
   }
 }

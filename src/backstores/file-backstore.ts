@@ -1,0 +1,158 @@
+/**
+ * Blocks in a regular file or on a block device. Data moves straight between the initiator's segments and the
+ * file; the io engine decides between the page cache at once and io_uring or a thread.
+ */
+import { closeSync, fstatSync } from 'node:fs';
+import { addon } from '../native/addon.ts';
+import { IoFlag } from '../native/engine-spec.ts';
+import type { IoEngine } from '../native/io-engine.ts';
+import type { RegionMemory } from '../native/memory.ts';
+import {
+  type BackstoreCapabilities,
+  type BackstoreOperation,
+  OperationKind,
+  Outcome,
+} from '../scsi/backstore.ts';
+import type { Scratch } from '../scsi/environment.ts';
+import { SegmentList } from '../scsi/segment-list.ts';
+import { FileRequest } from './file-request.ts';
+import type { BackstoreDescription, OpenBackstore } from './open-backstore.ts';
+import type { OpenedFile } from './open-file.ts';
+
+const SEEK_DATA = 0;
+const SEEK_HOLE = 1;
+
+export class FileBackstore implements OpenBackstore {
+  readonly name: string;
+  readonly fd: number;
+  readonly engine: IoEngine;
+  readonly memory: RegionMemory;
+  readonly capabilities: BackstoreCapabilities;
+  byteLength: number;
+  /** IoFlag bits of every transfer. */
+  readonly transferFlags: number;
+  /** Whether fallocate can zero a range; found out by the first try. */
+  zeroRangeWorks = true;
+  /**
+   * The errno of the first failed sync, 0 when none failed. The kernel forgets the pages that it could not
+   * write, so a later sync may succeed although data is lost: once failed, always failed, until reopened.
+   */
+  failedSync = 0;
+  private readonly opened: OpenedFile;
+  private readonly free: FileRequest[] = [];
+  private zeroScratch: Scratch | undefined = undefined;
+  private readonly zeroSegments = new SegmentList(1);
+
+  constructor(opened: OpenedFile, engine: IoEngine, memory: RegionMemory) {
+    this.opened = opened;
+    this.name = opened.path;
+    this.fd = opened.fd;
+    this.engine = engine;
+    this.memory = memory;
+    this.byteLength = opened.size;
+    this.transferFlags = opened.direct ? IoFlag.DIRECT : IoFlag.INLINE;
+    this.capabilities = {
+      readOnly: opened.readOnly,
+      volatileCache: true,
+      unmap: opened.punchHole && !opened.readOnly,
+      unmapReadsZero: opened.punchHole,
+      unmapGranularity: opened.allocationUnit,
+      writeZeroes: true,
+      physicalBlockSize: opened.physicalBlockSize,
+      rotational: opened.rotational,
+    };
+  }
+
+  start(operation: BackstoreOperation): void {
+    const { kind } = operation;
+    if (this.opened.readOnly && kind !== OperationKind.READ && kind !== OperationKind.PREFETCH) {
+      operation.finish(kind === OperationKind.FLUSH ? Outcome.GOOD : Outcome.WRITE_PROTECTED, 0);
+      return;
+    }
+    const request = this.free.pop() ?? new FileRequest(this);
+    operation.backstoreContext = request;
+    request.start(operation);
+  }
+
+  cancel(operation: BackstoreOperation): void {
+    const request = operation.backstoreContext as FileRequest | undefined;
+    if (request?.isFor(operation)) request.cancel();
+  }
+
+  release(request: FileRequest): void {
+    this.free.push(request);
+  }
+
+  syncFailed(errno: number): void {
+    if (this.failedSync === 0) this.failedSync = errno;
+  }
+
+  /** Whether O_DIRECT cannot use these buffers as they are. */
+  needsBounce(segments: SegmentList, position: number, length: number): boolean {
+    const { direct, memoryAlignment } = this.opened;
+    if (!direct) return false;
+    const { offsets, lengths, count } = segments;
+    const mask = memoryAlignment - 1;
+    for (let i = 0; i < count && length > 0; i++) {
+      if (position >= lengths[i]) {
+        position -= lengths[i];
+        continue;
+      }
+      const part = Math.min(lengths[i] - position, length);
+      if ((((offsets[i] + position) | part) & mask) !== 0) return true;
+      length -= part;
+      position = 0;
+    }
+    return false;
+  }
+
+  /** A list of `length` zero bytes, for filesystems that cannot zero a range. */
+  zeroes(length: number): SegmentList {
+    if (this.zeroScratch === undefined) {
+      this.zeroScratch = this.memory.allocate(length);
+      this.zeroScratch.bytes.fill(0);
+      this.zeroSegments.add(this.zeroScratch.region, this.zeroScratch.offset, length);
+    }
+    return this.zeroSegments;
+  }
+
+  /** Asks the filesystem where data lies; what it cannot tell counts as mapped. */
+  extent(offset: number): { mapped: boolean; end: number } {
+    const data = addon.seekExtent(this.fd, offset, SEEK_DATA);
+    if (data === offset) {
+      const hole = addon.seekExtent(this.fd, offset, SEEK_HOLE);
+      return { mapped: true, end: hole > offset ? Math.min(hole, this.byteLength) : this.byteLength };
+    }
+    // A negative answer (ENXIO): nothing but a hole up to the end.
+    return { mapped: false, end: data > offset ? Math.min(data, this.byteLength) : this.byteLength };
+  }
+
+  refresh(): boolean {
+    const size = this.opened.measure();
+    if (size === this.byteLength) return false;
+    this.byteLength = size;
+    return true;
+  }
+
+  describe(): BackstoreDescription {
+    return {
+      kind: fstatSync(this.fd).isBlockDevice() ? 'block' : 'file',
+      path: this.opened.path,
+      size: this.byteLength,
+      readOnly: this.opened.readOnly,
+      cache: this.opened.cache,
+      io: this.engine.mode,
+    };
+  }
+
+  /** Throws when the last sync fails: then the tail of what was written may be lost. */
+  async close(): Promise<void> {
+    await this.engine.drain();
+    try {
+      if (!this.opened.readOnly) this.opened.sync();
+    } finally {
+      if (this.zeroScratch !== undefined) this.memory.release(this.zeroScratch);
+      closeSync(this.fd);
+    }
+  }
+}

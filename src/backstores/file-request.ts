@@ -1,0 +1,204 @@
+/**
+ * One operation on a file on its way through the io engine. Most take one step; a few take more (zeroes where
+ * the filesystem cannot make them, unmap with FUA, buffers that O_DIRECT cannot use). Pooled.
+ */
+import { constants } from 'node:os';
+import { IoFlag } from '../native/engine-spec.ts';
+import type { IoOwner } from '../native/io-engine.ts';
+import { type BackstoreOperation, OperationKind, Outcome } from '../scsi/backstore.ts';
+import type { Scratch } from '../scsi/environment.ts';
+import { SegmentList } from '../scsi/segment-list.ts';
+import type { FileBackstore } from './file-backstore.ts';
+import { outcomeOf } from './outcome.ts';
+
+const { ENOTSUP, EOPNOTSUPP } = constants.errno;
+const ZERO_CHUNK = 1 << 20;
+
+const Step = {
+  /** The operation itself; its end is the end. */
+  DIRECT: 0,
+  /** Reading into a bounce buffer, to be copied out. */
+  BOUNCE_READ: 1,
+  BOUNCE_WRITE: 2,
+  /** Making a hole or zeroes; FUA may ask for a sync after it. */
+  ALLOCATE: 3,
+  /** Writing zeroes chunk by chunk, where the filesystem has no call for it. */
+  ZERO_CHUNK: 4,
+  SYNC: 5,
+} as const;
+
+export class FileRequest implements IoOwner {
+  private readonly backstore: FileBackstore;
+  private operation: BackstoreOperation | undefined = undefined;
+  private step: (typeof Step)[keyof typeof Step] = Step.DIRECT;
+  /** Bytes done by earlier steps. */
+  private done = 0;
+  private chunk = 0;
+  private bounce: Scratch | undefined = undefined;
+  private readonly bounceSegments = new SegmentList(1);
+
+  constructor(backstore: FileBackstore) {
+    this.backstore = backstore;
+  }
+
+  start(operation: BackstoreOperation): void {
+    this.operation = operation;
+    this.done = 0;
+    switch (operation.kind) {
+      case OperationKind.READ:
+      case OperationKind.WRITE:
+        this.transfer(operation);
+        return;
+      case OperationKind.FLUSH:
+        this.sync();
+        return;
+      case OperationKind.UNMAP:
+        this.step = Step.ALLOCATE;
+        this.backstore.engine.punchHole(this.backstore.fd, operation.offset, operation.length, this);
+        return;
+      case OperationKind.WRITE_ZEROES:
+        this.step = Step.ALLOCATE;
+        if (this.backstore.zeroRangeWorks) {
+          this.backstore.engine.zeroRange(this.backstore.fd, operation.offset, operation.length, this);
+        } else this.zeroNextChunk();
+        return;
+      default:
+        this.finish(Outcome.GOOD, operation.length);
+    }
+  }
+
+  cancel(): void {
+    this.backstore.engine.cancel(this);
+  }
+
+  isFor(operation: BackstoreOperation): boolean {
+    return this.operation === operation;
+  }
+
+  ioCompleted(result: number): void {
+    const operation = this.operation!;
+    switch (this.step) {
+      case Step.DIRECT:
+        this.transferred(result);
+        return;
+      case Step.BOUNCE_READ:
+        if (result > 0) this.copyOut(operation, result);
+        this.transferred(result);
+        return;
+      case Step.BOUNCE_WRITE:
+        this.transferred(result);
+        return;
+      case Step.ALLOCATE:
+        if (result === -EOPNOTSUPP || result === -ENOTSUP) this.emulate(operation);
+        else if (result < 0) this.finish(outcomeOf(-result), 0);
+        else this.syncIfAsked(operation);
+        return;
+      case Step.ZERO_CHUNK:
+        if (result < 0) {
+          this.finish(outcomeOf(-result), this.done);
+          return;
+        }
+        this.done += result;
+        if (this.done < operation.length) this.zeroNextChunk();
+        else this.syncIfAsked(operation);
+        return;
+      case Step.SYNC:
+        if (result < 0) this.backstore.syncFailed(-result);
+        this.finish(result < 0 ? outcomeOf(-result) : Outcome.GOOD, result < 0 ? 0 : operation.length);
+        return;
+    }
+  }
+
+  private transfer(operation: BackstoreOperation): void {
+    const { backstore } = this;
+    const { engine, fd } = backstore;
+    const { offset, length, segments, segmentsOffset } = operation;
+    const reading = operation.kind === OperationKind.READ;
+    const flags = backstore.transferFlags | (operation.forceUnitAccess && !reading ? IoFlag.FUA : 0);
+    if (backstore.needsBounce(segments!, segmentsOffset, length)) {
+      this.startBounce(operation, reading, flags);
+      return;
+    }
+    this.step = Step.DIRECT;
+    if (reading) engine.read(fd, offset, length, segments!, segmentsOffset, flags, this);
+    else engine.write(fd, offset, length, segments!, segmentsOffset, flags, this);
+  }
+
+  /** O_DIRECT with buffers that are not aligned: firmware and hand-made requests; rare enough to copy. */
+  private startBounce(operation: BackstoreOperation, reading: boolean, flags: number): void {
+    const { engine, fd, memory } = this.backstore;
+    const bounce = memory.allocate(operation.length);
+    this.bounce = bounce;
+    this.bounceSegments.clear();
+    this.bounceSegments.add(bounce.region, bounce.offset, operation.length);
+    if (reading) {
+      this.step = Step.BOUNCE_READ;
+      engine.read(fd, operation.offset, operation.length, this.bounceSegments, 0, flags, this);
+      return;
+    }
+    this.copyIn(operation);
+    this.step = Step.BOUNCE_WRITE;
+    engine.write(fd, operation.offset, operation.length, this.bounceSegments, 0, flags, this);
+  }
+
+  private copyIn(operation: BackstoreOperation): void {
+    operation.segments!.eachPart(operation.segmentsOffset, operation.length, (region, offset, at, part) =>
+      this.backstore.memory.read(region, offset, this.bounce!.bytes, at, part),
+    );
+  }
+
+  private copyOut(operation: BackstoreOperation, length: number): void {
+    operation.segments!.eachPart(operation.segmentsOffset, length, (region, offset, at, part) =>
+      this.backstore.memory.write(region, offset, this.bounce!.bytes, at, part),
+    );
+  }
+
+  /** A short count means that the file ended: somebody cut it. */
+  private transferred(result: number): void {
+    const { length } = this.operation!;
+    if (result === length) this.finish(Outcome.GOOD, length);
+    else if (result >= 0) this.finish(Outcome.GONE, result);
+    else this.finish(outcomeOf(-result), 0);
+  }
+
+  /** The filesystem knows neither holes nor zeroed ranges. */
+  private emulate(operation: BackstoreOperation): void {
+    if (operation.kind === OperationKind.WRITE_ZEROES) this.backstore.zeroRangeWorks = false;
+    this.zeroNextChunk();
+  }
+
+  private zeroNextChunk(): void {
+    const operation = this.operation!;
+    const { engine, fd, transferFlags } = this.backstore;
+    this.step = Step.ZERO_CHUNK;
+    this.chunk = Math.min(ZERO_CHUNK, operation.length - this.done);
+    const zeroes = this.backstore.zeroes(ZERO_CHUNK);
+    engine.write(fd, operation.offset + this.done, this.chunk, zeroes, 0, transferFlags, this);
+  }
+
+  private syncIfAsked(operation: BackstoreOperation): void {
+    if (operation.forceUnitAccess) this.sync();
+    else this.finish(Outcome.GOOD, operation.length);
+  }
+
+  private sync(): void {
+    const failure = this.backstore.failedSync;
+    if (failure !== 0) {
+      this.finish(outcomeOf(failure), 0);
+      return;
+    }
+    this.step = Step.SYNC;
+    this.backstore.engine.fsync(this.backstore.fd, this);
+  }
+
+  private finish(outcome: Outcome, transferred: number): void {
+    const operation = this.operation!;
+    this.operation = undefined;
+    if (this.bounce !== undefined) {
+      this.backstore.memory.release(this.bounce);
+      this.bounce = undefined;
+    }
+    this.backstore.release(this);
+    operation.finish(outcome, transferred);
+  }
+}
