@@ -44,8 +44,6 @@ export class BlockDevice extends LogicalUnit {
   notReady: NotReady | undefined = undefined;
   /** WCE of the Caching mode page: false makes every write reach stable storage before GOOD. */
   writeCacheEnabled: boolean;
-  /** SWP of the Control mode page. */
-  softwareWriteProtect = false;
 
   constructor(environment: Environment, backstore: Backstore, options: BlockDeviceOptions) {
     super(environment, options.identity);
@@ -67,7 +65,7 @@ export class BlockDevice extends LogicalUnit {
   }
 
   get writeProtected(): boolean {
-    return this.backstore.capabilities.readOnly || this.softwareWriteProtect;
+    return this.backstore.capabilities.readOnly || this.control.swp;
   }
 
   admit(task: Task): boolean {
@@ -83,9 +81,7 @@ export class BlockDevice extends LogicalUnit {
       return false;
     }
     if (row.writes && (this.writeProtected || task.itl!.writeProtected)) {
-      task.fail(
-        this.softwareWriteProtect ? Sense.LOGICAL_UNIT_SOFTWARE_WRITE_PROTECTED : Sense.WRITE_PROTECTED,
-      );
+      task.fail(this.control.swp ? Sense.LOGICAL_UNIT_SOFTWARE_WRITE_PROTECTED : Sense.WRITE_PROTECTED);
       return false;
     }
     return true;
@@ -97,7 +93,4 @@ export class BlockDevice extends LogicalUnit {
   }
 }
 
-/** The block device of a task whose row belongs to blockDeviceCommands. */
-export function blockDeviceOf(task: Task): BlockDevice {
-  return task.itl!.logicalUnit as BlockDevice;
-}
+export { blockDeviceOf } from './block-device-of.ts';

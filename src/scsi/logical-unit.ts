@@ -3,6 +3,7 @@
  * commands; see block-device.ts.
  */
 import type { CommandSet } from './command.ts';
+import { ControlMode } from './control-mode.ts';
 import type { Environment } from './environment.ts';
 import type { Identity } from './identity.ts';
 import type { ItlNexus, Nexus } from './nexus.ts';
@@ -17,14 +18,19 @@ export abstract class LogicalUnit {
   readonly environment: Environment;
   readonly identity: Identity;
   readonly taskSet: TaskSet = new TaskSet(this);
-  /** D_SENSE of the Control mode page. */
-  descriptorSense = false;
+  /** The Control mode page in force; units without that page keep its zeroes. */
+  readonly control = new ControlMode();
   /** Everybody who has it mapped. */
   readonly itlNexuses = new Set<ItlNexus>();
 
   constructor(environment: Environment, identity: Identity) {
     this.environment = environment;
     this.identity = identity;
+  }
+
+  /** Whether CHECK CONDITION comes with descriptor format sense data. */
+  get descriptorSense(): boolean {
+    return this.control.dSense;
   }
 
   join(itl: ItlNexus): void {

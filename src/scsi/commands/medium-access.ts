@@ -3,7 +3,8 @@
  * outcome means in sense data. On the hot path: no allocation, no closure, no promise.
  */
 import { type BackstoreOperation, OperationKind, type OperationOwner, Outcome } from '../backstore.ts';
-import { type BlockDevice, blockDeviceOf } from '../block-device.ts';
+import type { BlockDevice } from '../block-device.ts';
+import { blockDeviceOf } from '../block-device-of.ts';
 import { Sense, type SenseCode } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';

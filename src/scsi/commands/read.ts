@@ -1,5 +1,6 @@
 /** READ (6), (10), (12), (16) (SBC-3 5.7 to 5.11). */
-import { type BlockDevice, blockDeviceOf } from '../block-device.ts';
+import type { BlockDevice } from '../block-device.ts';
+import { blockDeviceOf } from '../block-device-of.ts';
 import { u16, u32, u64 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
 import type { Task } from '../task.ts';
