@@ -4,8 +4,6 @@
  */
 import { AluaAccess } from './alua.ts';
 import type { Backstore } from './backstore.ts';
-import { blockDeviceCommands } from './block-device-commands.ts';
-import type { CommandSet } from './command.ts';
 import type { DeviceAttributes } from './device-attributes.ts';
 import type { Environment } from './environment.ts';
 import type { Identity } from './identity.ts';
@@ -28,9 +26,8 @@ export interface BlockDeviceOptions {
 /** Why the medium cannot be reached now; `undefined` when it can. */
 export type NotReady = { readonly sense: SenseCode; readonly progress?: number };
 
-export class BlockDevice extends LogicalUnit {
-  readonly commands: CommandSet = blockDeviceCommands;
-  readonly deviceType = 0x00;
+/** Its command set is the concrete device's: see disk.ts. */
+export abstract class BlockDevice extends LogicalUnit {
   readonly backstore: Backstore;
   readonly attributes: DeviceAttributes;
   /** Bytes of user data per logical block. */

@@ -1,6 +1,7 @@
 /** A target with one disk in plain arrays and an initiator on it: what a test of the core starts from. */
 import { Initiator } from '../../src/fabrics/loopback/initiator.ts';
-import { BlockDevice } from '../../src/scsi/block-device.ts';
+import type { BlockDevice } from '../../src/scsi/block-device.ts';
+import { Disk } from '../../src/scsi/disk.ts';
 import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../../src/scsi/device-attributes.ts';
 import type { Environment, Timer } from '../../src/scsi/environment.ts';
 import { LunMap } from '../../src/scsi/lun-map.ts';
@@ -83,7 +84,7 @@ export class Core {
 
   constructor(options: CoreOptions = {}) {
     this.backstore = new ArrayBackstore(this.environment.memory, options.byteLength ?? 1 << 20, options.capabilities);
-    this.disk = new BlockDevice(this.environment, this.backstore, {
+    this.disk = new Disk(this.environment, this.backstore, {
       identity: TEST_IDENTITY,
       attributes: { ...DEFAULT_ATTRIBUTES, ...options.attributes },
       store: options.store,

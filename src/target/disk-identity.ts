@@ -1,0 +1,38 @@
+/**
+ * Names for a disk that stay the same over restarts and on every path, derived from its serial number; and the
+ * serial number, derived from where the disk lies unless the user gave one.
+ */
+import { createHash } from 'node:crypto';
+import type { Identity } from '../scsi/identity.ts';
+
+const VENDOR = 'LUNPORT';
+const REVISION = '0001';
+
+/** NAA 6h (IEEE Registered Extended) with LIO's company id 001405h, so that both ends keep their habits. */
+const NAA_PREFIX = Uint8Array.of(0x60, 0x01, 0x40, 0x50);
+
+/** 32 hexadecimal digits from any text. */
+export function deriveSerial(origin: string): string {
+  return createHash('sha256').update(`lunport disk ${origin}`).digest('hex').slice(0, 32);
+}
+
+export function diskIdentity(serial: string, product: string): Identity {
+  const naa = new Uint8Array(16);
+  naa.set(NAA_PREFIX);
+  naa.set(createHash('sha256').update(`lunport naa ${serial}`).digest().subarray(0, 12), 4);
+  return { vendor: VENDOR, product: product.slice(0, 16), revision: REVISION, serial, naa };
+}
+
+/** `naa.5…` (NAA IEEE Registered), for ports; from any text. */
+export function deriveWwn(origin: string): string {
+  return `naa.5001405${createHash('sha256').update(`lunport port ${origin}`).digest('hex').slice(0, 9)}`;
+}
+
+/** TransportID of a SAS port (SPC-4 7.6.4.6), which carries the 8-byte NAA of `wwn`. */
+export function sasTransportId(wwn: string): Uint8Array {
+  const id = new Uint8Array(24);
+  id[0] = 0x06;
+  const digits = wwn.replace(/^naa\./, '');
+  for (let i = 0; i < 8; i++) id[4 + i] = Number.parseInt(digits.slice(2 * i, 2 * i + 2), 16);
+  return id;
+}

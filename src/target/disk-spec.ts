@@ -1,0 +1,145 @@
+/**
+ * DISK on the command line: `disk.img,ro,block-size=4096`, `ram:1G`, `null:1T,serial=X`. A comma that belongs to
+ * the path is doubled, as QEMU has it.
+ */
+import { CACHE_MODES, type CacheMode } from '../backstores/open-file.ts';
+import { parseSize } from './size.ts';
+
+export interface DiskSpec {
+  readonly kind: 'file' | 'ram' | 'null';
+  /** Path of a file or block device; for ram and null the text that was given, as a name. */
+  readonly name: string;
+  readonly readOnly: boolean;
+  /** Bytes: of a ram or null disk, or of a file to create. */
+  readonly size: number | undefined;
+  /** Bytes per logical block. */
+  readonly blockSize: number;
+  readonly serial: string | undefined;
+  readonly cache: CacheMode;
+  readonly create: boolean;
+  /** Serve it although another process has it locked. */
+  readonly share: boolean;
+  readonly removable: boolean;
+}
+
+/** What was wrong with a command line; the CLI answers it with exit code 2. */
+export class UsageError extends Error {
+  override name = 'UsageError';
+}
+
+const BLOCK_SIZES = [512, 1024, 2048, 4096];
+const SERIAL = /^[\x21-\x7e]{1,36}$/;
+
+export const DISK_OPTIONS_HELP = `Options of a disk, after commas:
+  ro                    read-only
+  create,size=SIZE      make the file, sparse, when it does not exist
+  size=SIZE             expected size (K, M, G, T; 1024-based)
+  block-size=512|4096   bytes per logical block (default 512)
+  serial=TEXT           serial number (default: derived from the path)
+  cache=MODE            writeback (default), writethrough, none (O_DIRECT), directsync
+  removable             a removable medium
+  share                 serve it although another process has it locked
+  A comma inside a path is doubled: my,,disk.img`;
+
+interface Draft {
+  size?: number;
+  readOnly: boolean;
+  blockSize: number;
+  serial?: string;
+  cache: CacheMode;
+  create: boolean;
+  share: boolean;
+  removable: boolean;
+}
+
+/** Throws UsageError. */
+export function parseDisk(text: string): DiskSpec {
+  const [name, ...options] = splitCommas(text);
+  const draft: Draft = {
+    readOnly: false,
+    blockSize: 512,
+    cache: 'writeback',
+    create: false,
+    share: false,
+    removable: false,
+  };
+  for (const option of options) applyOption(draft, option, text);
+  const memory = /^(ram|null):(.*)$/.exec(name);
+  if (memory !== null) return memoryDisk(memory[1] as 'ram' | 'null', memory[2], draft, text);
+  if (name === '') throw new UsageError(`"${text}" names no disk`);
+  return { kind: 'file', name, size: undefined, serial: undefined, ...draft };
+}
+
+function memoryDisk(kind: 'ram' | 'null', sizeText: string, draft: Draft, text: string): DiskSpec {
+  const size = parseSize(sizeText);
+  if (size === undefined || size === 0) {
+    throw new UsageError(`"${text}": expected a size such as ${kind}:1G but received "${sizeText}"`);
+  }
+  if (size % draft.blockSize !== 0) {
+    throw new UsageError(`"${text}": ${size} bytes are not a multiple of the block size ${draft.blockSize}`);
+  }
+  if (draft.create || draft.size !== undefined) throw new UsageError(`"${text}": its size stands after the colon`);
+  return { serial: undefined, ...draft, kind, name: `${kind}:${sizeText}`, size };
+}
+
+function applyOption(draft: Draft, option: string, text: string): void {
+  const equals = option.indexOf('=');
+  const key = equals < 0 ? option : option.slice(0, equals);
+  const value = equals < 0 ? undefined : option.slice(equals + 1);
+  const flag = (): true => {
+    if (value !== undefined) throw new UsageError(`"${text}": option ${key} takes no value`);
+    return true;
+  };
+  const expected = (what: string): UsageError =>
+    new UsageError(`"${text}": expected ${what} for ${key} but received ${value === undefined ? 'nothing' : `"${value}"`}`);
+  switch (key) {
+    case 'ro':
+    case 'readonly':
+      draft.readOnly = flag();
+      return;
+    case 'create':
+      draft.create = flag();
+      return;
+    case 'share':
+      draft.share = flag();
+      return;
+    case 'removable':
+      draft.removable = flag();
+      return;
+    case 'size': {
+      const size = parseSize(value ?? '');
+      if (size === undefined || size === 0) throw expected('a size such as 10G');
+      draft.size = size;
+      return;
+    }
+    case 'block-size': {
+      const blockSize = Number(value);
+      if (!BLOCK_SIZES.includes(blockSize)) throw expected(BLOCK_SIZES.join(', '));
+      draft.blockSize = blockSize;
+      return;
+    }
+    case 'serial':
+      if (value === undefined || !SERIAL.test(value)) throw expected('1 to 36 printable characters without spaces');
+      draft.serial = value;
+      return;
+    case 'cache':
+      if (!CACHE_MODES.includes(value as CacheMode)) throw expected(CACHE_MODES.join(', '));
+      draft.cache = value as CacheMode;
+      return;
+    default:
+      throw new UsageError(`"${text}": unknown option "${key}"\n${DISK_OPTIONS_HELP}`);
+  }
+}
+
+/** Splits at single commas; a doubled one is a comma. */
+function splitCommas(text: string): string[] {
+  const parts = [''];
+  for (let i = 0; i < text.length; i++) {
+    if (text[i] !== ',') parts[parts.length - 1] += text[i];
+    else if (text[i + 1] === ',') {
+      parts[parts.length - 1] += ',';
+      i++;
+    } else parts.push('');
+  }
+  return parts;
+}

@@ -1,0 +1,37 @@
+/** The QEMU options that attach a socket: what people get wrong is the shared memory, so it is always there. */
+
+export interface QemuOptionsRequest {
+  readonly sockets: readonly string[];
+  /** As QEMU's -m takes it: `1G`. */
+  readonly memory: string;
+}
+
+/** Arguments in order, unquoted. */
+export function qemuArguments({ sockets, memory }: QemuOptionsRequest): string[] {
+  const args = [
+    '-m',
+    memory,
+    '-object',
+    `memory-backend-memfd,id=lunport-mem,size=${memory},share=on`,
+    '-machine',
+    'memory-backend=lunport-mem',
+  ];
+  for (const [i, socket] of sockets.entries()) {
+    args.push('-chardev', `socket,id=lunport${i},path=${socket.replaceAll(',', ',,')}`);
+    const boot = i === 0 ? ',bootindex=0' : '';
+    args.push('-device', `vhost-user-scsi-pci,chardev=lunport${i}${boot}`);
+  }
+  return args;
+}
+
+/** One line that a shell takes, with breaks between options. */
+export function qemuCommandLine(request: QemuOptionsRequest): string {
+  const args = qemuArguments(request);
+  const lines: string[] = [];
+  for (let i = 0; i < args.length; i += 2) lines.push(`  ${args[i]} ${shellQuote(args[i + 1])}`);
+  return lines.join(' \\\n');
+}
+
+function shellQuote(text: string): string {
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+}
