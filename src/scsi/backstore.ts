@@ -61,8 +61,22 @@ export class BackstoreOperation {
   context: unknown = undefined;
   /** For the backstore's own use while the operation runs. */
   backstoreContext: unknown = undefined;
+  /** Where it runs now; undefined before `startOn` and after its end. */
+  runningOn: Backstore | undefined = undefined;
+
+  /** Starts it so that `cancel` can reach it. */
+  startOn(backstore: Backstore): void {
+    this.runningOn = backstore;
+    backstore.start(this);
+  }
+
+  /** Asks for an early end, if it runs; it still completes exactly once, through its owner. */
+  cancel(): void {
+    this.runningOn?.cancel(this);
+  }
 
   finish(outcome: Outcome, transferred: number): void {
+    this.runningOn = undefined;
     this.outcome = outcome;
     this.transferred = transferred;
     this.owner!.operationDone(this);

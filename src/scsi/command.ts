@@ -37,6 +37,8 @@ export interface CommandRow {
   readonly alua: AluaRule;
   /** A pending unit attention is reported instead (`report`), or left alone while the command runs (`keep`). */
   readonly unitAttention: 'report' | 'keep';
+  /** Runs ahead of all others, as if sent with the HEAD OF QUEUE attribute (SPC-4 6.6.1, 6.33, 6.39). */
+  readonly headOfQueue?: true;
   /** Refused while the medium is not ready: stopped, formatting, sanitizing. */
   readonly needsReady: boolean;
   /** Refused on a write-protected unit. */

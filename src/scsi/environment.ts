@@ -32,4 +32,9 @@ export interface Environment {
   now(): number;
   /** Calls back once after `milliseconds`; never keeps the process alive on its own. */
   after(milliseconds: number, callback: () => void): Timer;
+  /**
+   * Hears of an exception in a command's handler: a defect of ours, whose task has ended with INTERNAL TARGET
+   * FAILURE already. Absent: it is thrown on to the fabric.
+   */
+  defect?(error: unknown): void;
 }

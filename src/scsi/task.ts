@@ -65,8 +65,15 @@ export class Task {
   abortedBy: AbortedBy = AbortedBy.NOBODY;
   /** Whether the device server is between `execute` and `finish` with it. */
   active = false;
-  /** Whether the handler has been called. */
+  /** Whether its handler may run (the enabled state of SAM-5 8.4); false while others must end first. */
   started = false;
+  /** Whether it has ended but its status waits for the end of an ACA condition (the blocked state). */
+  held = false;
+  /**
+   * Set by commands that run operations of their own or wait for something: called when the task is aborted, so
+   * that they come to their end sooner. They still end it with `finish`.
+   */
+  onAbort: (() => void) | undefined = undefined;
   /** Whether a task set holds it. */
   inTaskSet = false;
   /** Task set links; see task-set.ts. */
@@ -86,6 +93,21 @@ export class Task {
     return this.abortedBy !== AbortedBy.NOBODY;
   }
 
+  /**
+   * Whether the initiator is to receive a status: not for a task that its own I_T nexus aborted, nor, unless TAS
+   * is 1, for one that another did (SAM-5 5.6). Fabrics that must answer anyway then say "aborted".
+   */
+  get statusDue(): boolean {
+    if (this.abortedBy === AbortedBy.NOBODY) return true;
+    return this.abortedBy === AbortedBy.OTHER_NEXUS && this.logicalUnit.control.tas;
+  }
+
+  /** Hurries an aborted task to its end: what it waits for is cancelled, as far as that can be done. */
+  cancel(): void {
+    this.operation.cancel();
+    this.onAbort?.();
+  }
+
   /** Ready for the next command: everything but the fabric's own fields. */
   reset(): void {
     this.itl = undefined;
@@ -98,6 +120,8 @@ export class Task {
     this.blocks = 0;
     this.abortedBy = AbortedBy.NOBODY;
     this.started = false;
+    this.held = false;
+    this.onAbort = undefined;
     this.attribute = TaskAttribute.SIMPLE;
     this.dataIn.clear();
     this.dataOut.clear();

@@ -81,7 +81,7 @@ function startTransfer(
     task.good();
     return;
   }
-  device.backstore.start(operation);
+  operation.startOn(device.backstore);
 }
 
 /** Ends the task with what a failed operation means; the failing LBA goes into the information field. */

@@ -39,6 +39,7 @@ export const reportLunsCommands: readonly CommandRow[] = [
     reservation: 'allowed',
     alua: 'any',
     unitAttention: 'keep',
+    headOfQueue: true,
     needsReady: false,
     writes: false,
     timeout: 10,
