@@ -9,21 +9,22 @@ import type { BackstoreDescription, OpenBackstore } from './open-backstore.ts';
 export class NullBackstore implements OpenBackstore {
   readonly name: string;
   readonly byteLength: number;
-  readonly capabilities: BackstoreCapabilities = {
-    readOnly: false,
-    volatileCache: false,
-    unmap: true,
-    unmapReadsZero: false,
-    unmapGranularity: 512,
-    writeZeroes: true,
-    physicalBlockSize: 4096,
-    rotational: false,
-  };
+  readonly capabilities: BackstoreCapabilities;
 
   /** `byteLength` in bytes. */
-  constructor(name: string, byteLength: number) {
+  constructor(name: string, byteLength: number, readOnly = false) {
     this.name = name;
     this.byteLength = byteLength;
+    this.capabilities = {
+      readOnly,
+      volatileCache: false,
+      unmap: true,
+      unmapReadsZero: false,
+      unmapGranularity: 512,
+      writeZeroes: true,
+      physicalBlockSize: 4096,
+      rotational: false,
+    };
   }
 
   start(operation: BackstoreOperation): void {
@@ -35,7 +36,7 @@ export class NullBackstore implements OpenBackstore {
   }
 
   describe(): BackstoreDescription {
-    return { kind: 'null', size: this.byteLength, readOnly: false, io: 'none' };
+    return { kind: 'null', size: this.byteLength, readOnly: this.capabilities.readOnly, io: 'none' };
   }
 
   async close(): Promise<void> {}

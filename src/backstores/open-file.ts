@@ -15,9 +15,7 @@ import {
 import { addon } from '../native/addon.ts';
 import { LunportError, systemError } from '../native/errno.ts';
 import { lockImage } from '../native/file-lock.ts';
-
-export const CACHE_MODES = ['writeback', 'writethrough', 'none', 'directsync'] as const;
-export type CacheMode = (typeof CACHE_MODES)[number];
+import { type CacheMode, isDirect } from './cache-mode.ts';
 
 export interface FileOptions {
   readonly path: string;
@@ -64,7 +62,7 @@ const FOREIGN_FORMATS: readonly (readonly [name: string, magic: string])[] = [
 ];
 
 export function openFile(options: FileOptions): OpenedFile {
-  const direct = options.cache === 'none' || options.cache === 'directsync';
+  const direct = isDirect(options.cache);
   const fd = openDescriptor(options, direct);
   try {
     return inspect(fd, options, direct);

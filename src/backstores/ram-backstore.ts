@@ -36,27 +36,28 @@ class RamRequest implements IoOwner {
 export class RamBackstore implements OpenBackstore {
   readonly name: string;
   readonly byteLength: number;
-  readonly capabilities: BackstoreCapabilities = {
-    readOnly: false,
-    volatileCache: false,
-    unmap: true,
-    unmapReadsZero: true,
-    unmapGranularity: 4096,
-    writeZeroes: true,
-    physicalBlockSize: 4096,
-    rotational: false,
-  };
+  readonly capabilities: BackstoreCapabilities;
   private readonly engine: IoEngine;
   private readonly memory: RegionMemory;
   private readonly region: Region;
   private readonly free: RamRequest[] = [];
 
   /** `byteLength` in bytes. Throws when the memory cannot be had. */
-  constructor(name: string, byteLength: number, engine: IoEngine, memory: RegionMemory) {
+  constructor(name: string, byteLength: number, engine: IoEngine, memory: RegionMemory, readOnly = false) {
     this.name = name;
     this.byteLength = byteLength;
     this.engine = engine;
     this.memory = memory;
+    this.capabilities = {
+      readOnly,
+      volatileCache: false,
+      unmap: !readOnly,
+      unmapReadsZero: true,
+      unmapGranularity: 4096,
+      writeZeroes: true,
+      physicalBlockSize: 4096,
+      rotational: false,
+    };
     const fd = addon.memfd(`lunport ${name}`.slice(0, 200), byteLength);
     if (fd < 0) throw systemError(-fd, name, `cannot reserve ${byteLength} bytes of memory`);
     try {
@@ -108,7 +109,7 @@ export class RamBackstore implements OpenBackstore {
   }
 
   describe(): BackstoreDescription {
-    return { kind: 'ram', size: this.byteLength, readOnly: false, io: 'copy' };
+    return { kind: 'ram', size: this.byteLength, readOnly: this.capabilities.readOnly, io: 'copy' };
   }
 
   async close(): Promise<void> {

@@ -2,7 +2,7 @@
  * DISK on the command line: `disk.img,ro,block-size=4096`, `ram:1G`, `null:1T,serial=X`. A comma that belongs to
  * the path is doubled, as QEMU has it.
  */
-import { CACHE_MODES, type CacheMode } from '../backstores/open-file.ts';
+import { CACHE_MODES, type CacheMode } from '../backstores/cache-mode.ts';
 import { parseSize } from './size.ts';
 
 export interface DiskSpec {
@@ -78,7 +78,8 @@ function memoryDisk(kind: 'ram' | 'null', sizeText: string, draft: Draft, text: 
   if (size % draft.blockSize !== 0) {
     throw new UsageError(`"${text}": ${size} bytes are not a multiple of the block size ${draft.blockSize}`);
   }
-  if (draft.create || draft.size !== undefined) throw new UsageError(`"${text}": its size stands after the colon`);
+  if (draft.create || draft.size !== undefined)
+    throw new UsageError(`"${text}": its size stands after the colon`);
   return { serial: undefined, ...draft, kind, name: `${kind}:${sizeText}`, size };
 }
 
@@ -91,7 +92,9 @@ function applyOption(draft: Draft, option: string, text: string): void {
     return true;
   };
   const expected = (what: string): UsageError =>
-    new UsageError(`"${text}": expected ${what} for ${key} but received ${value === undefined ? 'nothing' : `"${value}"`}`);
+    new UsageError(
+      `"${text}": expected ${what} for ${key} but received ${value === undefined ? 'nothing' : `"${value}"`}`,
+    );
   switch (key) {
     case 'ro':
     case 'readonly':
@@ -119,7 +122,8 @@ function applyOption(draft: Draft, option: string, text: string): void {
       return;
     }
     case 'serial':
-      if (value === undefined || !SERIAL.test(value)) throw expected('1 to 36 printable characters without spaces');
+      if (value === undefined || !SERIAL.test(value))
+        throw expected('1 to 36 printable characters without spaces');
       draft.serial = value;
       return;
     case 'cache':

@@ -1,0 +1,161 @@
+/** `lunport serve DISK…`: the everyday command. */
+import { Command, Option } from 'commander';
+import { runtimeDirectory, stateDirectory } from '../target/directories.ts';
+import { DISK_OPTIONS_HELP } from '../target/disk-spec.ts';
+import { qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
+import { type ServedTarget, Server } from '../target/server.ts';
+import { formatSize } from '../target/size.ts';
+import { ExitCode } from './exit-codes.ts';
+import { createLogger } from './log.ts';
+import { runCommand } from './run-command.ts';
+import { targetGroups } from './target-groups.ts';
+
+interface ServeOptions {
+  readonly socket: string[];
+  readonly memory: string;
+  readonly json?: true;
+  readonly run?: string;
+  readonly io: 'auto' | 'io_uring' | 'threads';
+  readonly state?: string;
+  readonly ephemeral?: true;
+  readonly logLevel: string;
+}
+
+const EXAMPLES = `
+DISK is a file, a block device, ram:SIZE or null:SIZE; several become LUNs 0, 1, … of one target,
+and "+" starts the next target, with a socket of its own.
+
+${DISK_OPTIONS_HELP}
+
+Examples:
+  lunport serve disk.img
+  lunport serve disk.img,cache=none ram:1G --socket /tmp/vm1.sock
+  lunport serve iso.img,ro + data.img,create,size=100G
+  lunport serve disk.img --run 'qemu-system-x86_64 -accel kvm $LUNPORT_QEMU_OPTIONS'`;
+
+/** `ended` receives the exit code. */
+export function serveCommand(ended: (code: number) => void): Command {
+  return new Command('serve')
+    .description('Serve disks to virtual machines until interrupted.')
+    .argument('<disk...>', 'disks, with options after commas')
+    .option(
+      '-s, --socket <path>',
+      'where to listen; once per target (default: in the runtime directory)',
+      collect,
+      [],
+    )
+    .option('-m, --memory <size>', 'guest memory in the printed QEMU options', '1G')
+    .option('--json', 'one JSON document on stdout once ready, and JSON lines as the log')
+    .option('--run <command>', 'run a shell command while serving, and end with it')
+    .addOption(
+      new Option('--io <method>', 'how file I/O waits')
+        .choices(['auto', 'io_uring', 'threads'])
+        .default('auto'),
+    )
+    .option('--state <directory>', 'where reservations are kept (default: in the state directory)')
+    .option('--ephemeral', 'keep reservations in memory only')
+    .addOption(
+      new Option('--log-level <level>', 'how much to log')
+        .choices(['silent', 'error', 'warn', 'info', 'debug'])
+        .default('info'),
+    )
+    .addHelpText('after', EXAMPLES)
+    .action(async (disks: string[], options: ServeOptions) => ended(await serve(disks, options)));
+}
+
+function collect(value: string, previous: string[]): string[] {
+  return [...previous, value];
+}
+
+async function serve(disks: string[], options: ServeOptions): Promise<number> {
+  const log = createLogger(options.logLevel, options.json === true);
+  const groups = targetGroups(disks, options.socket, runtimeDirectory);
+  const server = await Server.open(groups, {
+    io: options.io,
+    stateDirectory: options.ephemeral ? undefined : (options.state ?? stateDirectory()),
+    log,
+  });
+  const stop = stopSignal();
+  let code: number = ExitCode.OK;
+  try {
+    announce(server, options);
+    if (options.run === undefined) await stop.received;
+    else code = await runAround(server, options, stop.received);
+  } finally {
+    await server.close();
+  }
+  return code;
+}
+
+/** Resolves at the first SIGINT or SIGTERM; a second one ends the process the hard way. */
+function stopSignal(): { received: Promise<NodeJS.Signals> } {
+  const received = new Promise<NodeJS.Signals>((resolve) => {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => resolve(name));
+  });
+  return { received };
+}
+
+async function runAround(
+  server: Server,
+  options: ServeOptions,
+  stopped: Promise<NodeJS.Signals>,
+): Promise<number> {
+  const request = { sockets: server.targets.map((target) => target.socketPath), memory: options.memory };
+  const command = runCommand(options.run!, {
+    LUNPORT_SOCKET: server.targets[0].socketPath,
+    LUNPORT_QEMU_OPTIONS: qemuArguments(request).join(' '),
+  });
+  void stopped.then((name) => command.signal(name));
+  return command.ended;
+}
+
+function announce(server: Server, options: ServeOptions): void {
+  const request = { sockets: server.targets.map((target) => target.socketPath), memory: options.memory };
+  if (options.json === true) {
+    const document = {
+      event: 'ready',
+      pid: process.pid,
+      targets: server.targets.map(describe),
+      qemu: qemuArguments(request),
+    };
+    process.stdout.write(`${JSON.stringify(document)}\n`);
+    return;
+  }
+  for (const target of server.targets) {
+    process.stdout.write(`Serving on ${target.socketPath}\n`);
+    for (const [lun, disk] of target.disks.entries()) {
+      const { kind, size, readOnly, cache, io } = disk.backstore.describe();
+      const details = [
+        kind,
+        formatSize(size),
+        `${disk.unit.blockSize}-byte blocks`,
+        readOnly ? 'read-only' : undefined,
+        cache,
+        io,
+      ];
+      process.stdout.write(
+        `  LUN ${lun}: ${disk.backstore.name} (${details.filter((part) => part !== undefined).join(', ')})\n`,
+      );
+    }
+  }
+  if (options.run !== undefined) return;
+  process.stdout.write(
+    `\nAdd to QEMU's command line (${options.memory} is the guest's memory, in both places):\n${qemuCommandLine(request)}\n` +
+      'QEMU 8.2 and newer reconnect after a restart of lunport with ,reconnect=1 (from 10 on ,reconnect-ms=1000)\n' +
+      'at the end of -chardev.\n\nReady. Ctrl-C stops.\n',
+  );
+}
+
+function describe(target: ServedTarget): object {
+  return {
+    socket: target.socketPath,
+    name: target.name,
+    luns: target.disks.map((disk, lun) => ({
+      lun,
+      ...disk.backstore.describe(),
+      blockSize: disk.unit.blockSize,
+      serial: disk.unit.identity.serial,
+      naa: `naa.${Buffer.from(disk.unit.identity.naa).toString('hex')}`,
+    })),
+  };
+}

@@ -1,0 +1,70 @@
+/** From a DISK as the user wrote it to a logical unit: backstore, identity, attributes, durable state. */
+import { resolve } from 'node:path';
+import { isWriteThrough } from '../backstores/cache-mode.ts';
+import { FileBackstore } from '../backstores/file-backstore.ts';
+import { NullBackstore } from '../backstores/null-backstore.ts';
+import type { OpenBackstore } from '../backstores/open-backstore.ts';
+import { openFile } from '../backstores/open-file.ts';
+import { RamBackstore } from '../backstores/ram-backstore.ts';
+import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../scsi/device-attributes.ts';
+import { Disk } from '../scsi/disk.ts';
+import { deriveSerial, diskIdentity } from './disk-identity.ts';
+import type { DiskSpec } from './disk-spec.ts';
+import { FileStateStore } from './file-state-store.ts';
+import type { Shard } from './shard.ts';
+
+export interface ServedDisk {
+  readonly spec: DiskSpec;
+  readonly backstore: OpenBackstore;
+  readonly unit: Disk;
+}
+
+export interface OpenDiskOptions {
+  readonly shard: Shard;
+  /** Tells disks without a path apart: `ram:1G` twice is two disks. */
+  readonly place: string;
+  /** Directory for reservations and saved pages; undefined keeps them in memory. */
+  readonly stateDirectory: string | undefined;
+}
+
+/** Throws LunportError when the disk cannot be had; nothing stays open then. */
+export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
+  const { shard } = options;
+  const backstore = openBackstore(spec, shard);
+  const serial = spec.serial ?? deriveSerial(spec.kind === 'file' ? resolve(spec.name) : options.place);
+  // What is in memory only is gone with the process, and so are the reservations on it.
+  const durable = spec.kind === 'file' && options.stateDirectory !== undefined;
+  const unit = new Disk(shard.environment, backstore, {
+    identity: diskIdentity(serial, `lunport ${spec.kind}`),
+    attributes: attributesOf(spec, backstore),
+    store: durable ? new FileStateStore(options.stateDirectory!, serial) : undefined,
+  });
+  return { spec, backstore, unit };
+}
+
+function openBackstore(spec: DiskSpec, shard: Shard): OpenBackstore {
+  switch (spec.kind) {
+    case 'ram':
+      return new RamBackstore(spec.name, spec.size!, shard.engine, shard.memory, spec.readOnly);
+    case 'null':
+      return new NullBackstore(spec.name, spec.size!, spec.readOnly);
+    case 'file': {
+      const { name, readOnly, size, blockSize, cache, create, share } = spec;
+      const opened = openFile({ path: name, readOnly, size, blockSize, cache, create, share });
+      return new FileBackstore(opened, shard.engine, shard.memory);
+    }
+  }
+}
+
+function attributesOf(spec: DiskSpec, backstore: OpenBackstore): DeviceAttributes {
+  const { capabilities } = backstore;
+  return {
+    ...DEFAULT_ATTRIBUTES,
+    block_size: spec.blockSize,
+    emulate_write_cache: capabilities.volatileCache && !isWriteThrough(spec.cache) ? 1 : 0,
+    emulate_tpu: capabilities.unmap ? 1 : 0,
+    emulate_tpws: capabilities.unmap ? 1 : 0,
+    unmap_zeroes_data: capabilities.unmapReadsZero ? 1 : 0,
+    is_nonrot: capabilities.rotational ? 0 : 1,
+  };
+}

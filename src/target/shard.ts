@@ -1,0 +1,35 @@
+/**
+ * A shard: one event loop with everything a data path needs, its io engine and its memory. Logical units and all
+ * controllers that see them live on the same shard, so the core needs no locks.
+ */
+import { IoEngine } from '../native/io-engine.ts';
+import { RegionMemory } from '../native/memory.ts';
+import type { Environment } from '../scsi/environment.ts';
+
+export type IoMode = 'auto' | 'io_uring' | 'threads';
+
+export class Shard {
+  readonly memory: RegionMemory;
+  readonly engine: IoEngine;
+  readonly environment: Environment;
+
+  constructor(mode: IoMode = 'auto') {
+    this.memory = new RegionMemory();
+    this.engine = new IoEngine({ mode });
+    this.environment = {
+      memory: this.memory,
+      now: () => Date.now(),
+      after: (milliseconds, callback) => {
+        const timer = setTimeout(callback, milliseconds);
+        timer.unref();
+        return { cancel: () => clearTimeout(timer) };
+      },
+    };
+  }
+
+  /** Waits for what runs, then frees the ring. Disks and controllers must be closed first. */
+  async close(): Promise<void> {
+    await this.engine.drain();
+    this.engine.close();
+  }
+}
