@@ -1,13 +1,46 @@
 /** The command table of a direct access block device: every family's rows in one set. */
+import type { BlockDevice } from './block-device.ts';
 import { CommandSet } from './command.ts';
+import { inquiryCommands } from './commands/inquiry.ts';
+import { modeSenseCommands } from './commands/mode-sense.ts';
+import { preventAllowMediumRemovalCommands } from './commands/prevent-allow-medium-removal.ts';
 import { readCommands } from './commands/read.ts';
+import { readCapacityCommands } from './commands/read-capacity.ts';
 import { reportLunsCommands } from './commands/report-luns.ts';
+import { reportSupportedOperationCodesCommands } from './commands/report-supported-operation-codes.ts';
+import { reportSupportedTaskManagementFunctionsCommands } from './commands/report-supported-task-management-functions.ts';
+import { blockDeviceSense, requestSenseCommands } from './commands/request-sense.ts';
+import { startStopUnitCommands } from './commands/start-stop-unit.ts';
+import { synchronizeCacheCommands } from './commands/synchronize-cache.ts';
 import { testUnitReadyCommands } from './commands/test-unit-ready.ts';
+import { unmapCommands } from './commands/unmap.ts';
+import { verifyCommands } from './commands/verify.ts';
 import { writeCommands } from './commands/write.ts';
+import { writeSameCommands } from './commands/write-same.ts';
+import { blockDeviceVpdPages } from './vpd/block-device-pages.ts';
+
+const SBC_3 = 0x04c0;
 
 export const blockDeviceCommands = new CommandSet([
   ...testUnitReadyCommands,
   ...readCommands,
   ...writeCommands,
+  ...writeSameCommands,
+  ...verifyCommands,
+  ...unmapCommands,
+  ...synchronizeCacheCommands,
+  ...readCapacityCommands,
+  ...inquiryCommands({
+    vpdPages: blockDeviceVpdPages,
+    version: SBC_3,
+    removable: (unit) => (unit as BlockDevice).removableMedium !== undefined,
+    protection: (unit) => (unit as BlockDevice).attributes.pi_prot_type !== 0,
+  }),
+  ...modeSenseCommands,
+  ...requestSenseCommands(blockDeviceSense),
+  ...startStopUnitCommands,
+  ...preventAllowMediumRemovalCommands,
   ...reportLunsCommands,
+  ...reportSupportedOperationCodesCommands,
+  ...reportSupportedTaskManagementFunctionsCommands,
 ]);

@@ -4,15 +4,19 @@
  */
 import { AluaAccess } from './alua.ts';
 import type { Backstore } from './backstore.ts';
+import { type BlockLimits, blockLimits } from './block-limits.ts';
 import type { DeviceAttributes } from './device-attributes.ts';
 import type { Environment } from './environment.ts';
 import type { Identity } from './identity.ts';
 import { LogicalUnit } from './logical-unit.ts';
-import type { Nexus } from './nexus.ts';
+import type { Verdict } from './medium.ts';
+import type { ItlNexus, Nexus } from './nexus.ts';
 import { RangeLocks } from './range-locks.ts';
+import { RemovableMedium } from './removable-medium.ts';
 import { Reservations } from './reservations.ts';
 import { Sense, type SenseCode } from './sense-spec.ts';
 import type { StateStore } from './state-store.ts';
+import { Statistics } from './statistics.ts';
 import { Status } from './status-spec.ts';
 import type { Task } from './task.ts';
 
@@ -21,10 +25,15 @@ export interface BlockDeviceOptions {
   readonly attributes: DeviceAttributes;
   /** Where reservations and saved mode pages live across restarts; absent: they do not. */
   readonly store?: StateStore;
+  /** Whether the medium can be ejected and loaded (RMB); default false. */
+  readonly removable?: boolean;
 }
 
 /** Why the medium cannot be reached now; `undefined` when it can. */
 export type NotReady = { readonly sense: SenseCode; readonly progress?: number };
+
+/** `queue_depth` is what one initiator's queue may hold; this many of them together fill the task set. */
+const QUEUES_PER_DEVICE = 64;
 
 /** Its command set is the concrete device's: see disk.ts. */
 export abstract class BlockDevice extends LogicalUnit {
@@ -37,10 +46,19 @@ export abstract class BlockDevice extends LogicalUnit {
   readonly reservations: Reservations;
   readonly alua: AluaAccess;
   readonly rangeLocks: RangeLocks;
+  /** What VPD B0 reports and every handler checks. */
+  readonly limits: BlockLimits;
+  /** Why a flush failed that nobody waited for; the next one reports it. */
+  unreportedFlushFailure: Verdict | undefined = undefined;
   readonly store: StateStore | undefined;
   notReady: NotReady | undefined = undefined;
   /** WCE of the Caching mode page: false makes every write reach stable storage before GOOD. */
-  writeCacheEnabled: boolean;
+  writeCacheEnabled = false;
+  readonly power: PowerCondition;
+  /** Absent when the medium is fixed. */
+  readonly removableMedium: RemovableMedium | undefined;
+  readonly modeParameters: ModeParameters;
+  readonly statistics = new Statistics();
 
   constructor(environment: Environment, backstore: Backstore, options: BlockDeviceOptions) {
     super(environment, options.identity);
@@ -49,10 +67,14 @@ export abstract class BlockDevice extends LogicalUnit {
     this.blockSize = options.attributes.block_size;
     this.blockCount = Math.floor(backstore.byteLength / this.blockSize);
     this.store = options.store;
-    this.writeCacheEnabled = options.attributes.emulate_write_cache !== 0;
     this.reservations = new Reservations(this);
     this.alua = new AluaAccess(this);
     this.rangeLocks = new RangeLocks(this);
+    this.taskSet.limit = this.attributes.queue_depth * QUEUES_PER_DEVICE;
+    this.limits = blockLimits(this);
+    this.power = new PowerCondition(this);
+    this.removableMedium = options.removable ? new RemovableMedium(this) : undefined;
+    this.modeParameters = new ModeParameters(this);
   }
 
   /** Takes over a new size of the backstore and tells everybody (SBC-3 4.7). */
@@ -65,9 +87,18 @@ export abstract class BlockDevice extends LogicalUnit {
     return this.backstore.capabilities.readOnly || this.control.swp;
   }
 
+  override conflictsWithReservation(task: Task): boolean {
+    return this.reservations.held && task.row!.reservation !== 'allowed' && !this.reservations.allows(task);
+  }
+
+  override nexusLost(itl: ItlNexus): void {
+    super.nexusLost(itl);
+    this.reservations.nexusLost(itl.nexus);
+  }
+
   admit(task: Task): boolean {
     const row = task.row!;
-    if (this.reservations.held && row.reservation !== 'allowed' && !this.reservations.allows(task)) {
+    if (this.conflictsWithReservation(task)) {
       task.finish(Status.RESERVATION_CONFLICT);
       return false;
     }
@@ -77,6 +108,7 @@ export abstract class BlockDevice extends LogicalUnit {
       task.fail(sense, progress === undefined ? {} : { progress });
       return false;
     }
+    if (this.power.low && row.needsReady) this.power.accessed(row);
     if (row.writes && (this.writeProtected || task.itl!.writeProtected)) {
       task.fail(this.control.swp ? Sense.LOGICAL_UNIT_SOFTWARE_WRITE_PROTECTED : Sense.WRITE_PROTECTED);
       return false;
@@ -86,7 +118,16 @@ export abstract class BlockDevice extends LogicalUnit {
 
   reset(cause: SenseCode, by: Nexus | undefined): void {
     this.reservations.reset();
+    this.removableMedium?.unlock();
+    this.power.start();
+    this.modeParameters.restore();
     this.establishForAll(cause, by);
+  }
+
+  /** The last initiator has gone: the next one finds a unit that was switched on just now. */
+  override leave(itl: ItlNexus): void {
+    super.leave(itl);
+    if (this.itlNexuses.size === 0) this.power.start();
   }
 }
 

@@ -88,5 +88,7 @@ export function blockLimits(device: BlockDevice): BlockLimits {
 /** DPOFUA of the mode parameter header: DPO and FUA are accepted in all commands or refused in all. */
 export function acceptsDpoFua(device: BlockDevice): boolean {
   const { attributes } = device;
-  return attributes.emulate_dpo !== 0 && attributes.emulate_fua_write !== 0 && attributes.emulate_fua_read !== 0;
+  return (
+    attributes.emulate_dpo !== 0 && attributes.emulate_fua_write !== 0 && attributes.emulate_fua_read !== 0
+  );
 }

@@ -5,13 +5,20 @@
 import { type BackstoreOperation, OperationKind, type OperationOwner, Outcome } from '../backstore.ts';
 import type { BlockDevice } from '../block-device.ts';
 import { blockDeviceOf } from '../block-device-of.ts';
-import { Sense, type SenseCode } from '../sense-spec.ts';
+import { acceptsDpoFua } from '../block-limits.ts';
+import { conclude, failureOf } from '../medium.ts';
+import { Sense } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 
+/** Byte 1 of most medium access CDBs: RDPROTECT, WRPROTECT, VRPROTECT or ORPROTECT; DPO; FUA. */
+export const PROTECT = 0xe0;
+export const DPO = 0x10;
+export const FUA = 0x08;
+
 /**
- * Checks that `blocks` logical blocks from `lba` exist and records the range in the task. `lbaByte` and
- * `lengthByte` are where these fields stand in the CDB. Ends the task and returns false when they do not.
+ * Checks that `blocks` logical blocks from `lba` exist and records the range in the task. `lbaByte` is where the
+ * LBA stands in the CDB. Ends the task and returns false when they do not.
  */
 export function checkRange(
   task: Task,
@@ -30,78 +37,111 @@ export function checkRange(
   return true;
 }
 
-const mediumAccessOwner: OperationOwner = {
+/**
+ * Checks a transfer length against MAXIMUM TRANSFER LENGTH (SBC-3 6.5.3). `lengthByte` is where it stands in the
+ * CDB. Ends the task and returns false when it is too long.
+ */
+export function checkTransferLength(
+  task: Task,
+  device: BlockDevice,
+  blocks: number,
+  lengthByte: number,
+): boolean {
+  if (blocks <= device.limits.maximumTransferLength) return true;
+  task.failCdbField(lengthByte);
+  return false;
+}
+
+/** Ends the task and returns false when DPO or FUA is set and the mode pages say that they are not accepted. */
+export function checkDpoFua(task: Task, device: BlockDevice, flags: number, flagsByte = 1): boolean {
+  if ((flags & (DPO | FUA)) === 0 || acceptsDpoFua(device)) return true;
+  task.failCdbField(flagsByte, (flags & DPO) === 0 ? 3 : 4);
+  return false;
+}
+
+const transferOwner: OperationOwner = {
   operationDone(operation: BackstoreOperation): void {
     const task = operation.context as Task;
+    const device = blockDeviceOf(task);
     if (operation.outcome === Outcome.GOOD) {
       task.transferred = operation.length;
       task.good();
     } else {
-      failOutcome(task, operation);
+      if (operation.kind === OperationKind.READ) task.transferred = operation.transferred;
+      conclude(task, failureOf(operation, device.blockSize));
     }
+    // The task may be in use again by now: only the device is safe to look at.
+    if (device.rangeLocks.held !== 0) device.rangeLocks.ended();
+  },
+};
+
+/** After the flush that a READ with FUA starts with, the read itself. */
+const flushedOwner: OperationOwner = {
+  operationDone(operation: BackstoreOperation): void {
+    const task = operation.context as Task;
+    if (operation.outcome !== Outcome.GOOD || task.aborted) {
+      if (operation.outcome === Outcome.GOOD) operation.outcome = Outcome.CANCELLED;
+      transferOwner.operationDone(operation);
+      return;
+    }
+    operation.kind = OperationKind.READ;
+    operation.owner = transferOwner;
+    blockDeviceOf(task).backstore.start(operation);
   },
 };
 
 /** Reads the task's range into the initiator's buffer and ends the task. */
-export function startRead(task: Task, device: BlockDevice): void {
-  startTransfer(task, device, OperationKind.READ, task.dataIn.byteLength, false);
+export function startRead(task: Task, device: BlockDevice, forceUnitAccess: boolean): void {
+  const { operation } = task;
+  operation.kind = OperationKind.READ;
+  operation.owner = transferOwner;
+  operation.segments = task.dataIn;
+  if (!prepare(task, device, task.dataIn.byteLength)) return;
+  if (forceUnitAccess && device.backstore.capabilities.volatileCache) {
+    // FUA reads what is on stable storage, so what is only cached goes there first (SBC-3 5.8).
+    operation.kind = OperationKind.FLUSH;
+    operation.owner = flushedOwner;
+  }
+  submitInTurn(task, device);
 }
 
 /** Writes the initiator's buffer to the task's range and ends the task. */
 export function startWrite(task: Task, device: BlockDevice, forceUnitAccess: boolean): void {
-  startTransfer(
-    task,
-    device,
-    OperationKind.WRITE,
-    task.dataOut.byteLength,
-    forceUnitAccess || !device.writeCacheEnabled,
-  );
+  const { operation } = task;
+  operation.kind = OperationKind.WRITE;
+  operation.owner = transferOwner;
+  operation.segments = task.dataOut;
+  operation.forceUnitAccess = forceUnitAccess || !device.writeCacheEnabled;
+  if (prepare(task, device, task.dataOut.byteLength)) submitInTurn(task, device);
 }
 
-function startTransfer(
-  task: Task,
-  device: BlockDevice,
-  kind: OperationKind,
-  buffer: number,
-  fua: boolean,
-): void {
+/** Fills in the range; ends the task and returns false when there is nothing to move. `buffer` in bytes. */
+function prepare(task: Task, device: BlockDevice, buffer: number): boolean {
   const { blockSize } = device;
+  const { operation } = task;
   const length = task.blocks * blockSize;
   task.transferLength = length;
-  const operation = task.operation;
-  operation.kind = kind;
   operation.offset = task.lba * blockSize;
   // A buffer too small for the range moves the whole blocks that it holds; the fabric reports the overflow.
   operation.length = length <= buffer ? length : buffer - (buffer % blockSize);
-  operation.segments = kind === OperationKind.READ ? task.dataIn : task.dataOut;
   operation.segmentsOffset = 0;
-  operation.forceUnitAccess = fua;
-  operation.owner = mediumAccessOwner;
-  if (operation.length === 0) {
-    task.good();
-    return;
-  }
-  operation.startOn(device.backstore);
+  if (operation.length > 0) return true;
+  task.good();
+  return false;
 }
 
-/** Ends the task with what a failed operation means; the failing LBA goes into the information field. */
-export function failOutcome(task: Task, operation: BackstoreOperation): void {
+/** Starts the operation now, or when nobody holds its range any more. */
+function submitInTurn(task: Task, device: BlockDevice): void {
+  const locks = device.rangeLocks;
+  if (locks.held === 0 || !locks.defer(task, submit)) device.backstore.start(task.operation);
+}
+
+function submit(task: Task): void {
   const device = blockDeviceOf(task);
-  const failingLba = Math.floor((operation.offset + operation.transferred) / device.blockSize);
-  task.transferred = operation.kind === OperationKind.READ ? operation.transferred : 0;
-  const reading = operation.kind === OperationKind.READ;
-  switch (operation.outcome) {
-    case Outcome.NO_SPACE:
-      return task.fail(Sense.SPACE_ALLOCATION_FAILED_WRITE_PROTECT, { information: failingLba });
-    case Outcome.WRITE_PROTECTED:
-      return task.fail(Sense.WRITE_PROTECTED);
-    case Outcome.BUSY:
-      return task.finish(Status.BUSY);
-    case Outcome.CANCELLED:
-      return task.finish(Status.TASK_ABORTED);
-    default: {
-      const code: SenseCode = reading ? Sense.UNRECOVERED_READ_ERROR : Sense.WRITE_ERROR;
-      return task.fail(code, { information: failingLba });
-    }
+  if (!task.aborted) {
+    device.backstore.start(task.operation);
+    return;
   }
+  task.finish(Status.TASK_ABORTED);
+  if (device.rangeLocks.held !== 0) device.rangeLocks.ended();
 }

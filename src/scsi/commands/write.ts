@@ -4,18 +4,18 @@ import { blockDeviceOf } from '../block-device-of.ts';
 import { u16, u32, u64 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
 import type { Task } from '../task.ts';
-import { checkRange, startWrite } from './medium-access.ts';
+import { checkDpoFua, checkRange, checkTransferLength, FUA, PROTECT, startWrite } from './medium-access.ts';
 import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
 
-/** WRPROTECT (bits 7 to 5), DPO, FUA. */
+/** WRPROTECT, DPO, FUA. */
 const FLAGS = 0xf8;
-const WRPROTECT = 0xe0;
-const FUA = 0x08;
 
-function write(task: Task, lba: number, blocks: number, flags: number): void {
+function write(task: Task, lba: number, blocks: number, lengthByte: number): void {
   const device: BlockDevice = blockDeviceOf(task);
-  if ((flags & WRPROTECT) !== 0) return task.failCdbField(1, 7);
-  if (checkRange(task, device, lba, blocks, 2)) startWrite(task, device, (flags & FUA) !== 0);
+  const flags = task.cdb[1];
+  if ((flags & PROTECT) !== 0) return task.failCdbField(1, 7);
+  if (!checkDpoFua(task, device, flags) || !checkRange(task, device, lba, blocks, 2)) return;
+  if (checkTransferLength(task, device, blocks, lengthByte)) startWrite(task, device, (flags & FUA) !== 0);
 }
 
 const common = {
@@ -51,7 +51,7 @@ export const writeCommands: readonly CommandRow[] = [
     cdbLength: 10,
     usage: [0x2a, FLAGS, ...any(4), GROUP_NUMBER, ...any(2), CONTROL],
     standard: 'SBC-3 5.30',
-    handler: (task) => write(task, u32(task.cdb, 2), u16(task.cdb, 7), task.cdb[1]),
+    handler: (task) => write(task, u32(task.cdb, 2), u16(task.cdb, 7), 7),
   },
   {
     ...common,
@@ -60,7 +60,7 @@ export const writeCommands: readonly CommandRow[] = [
     cdbLength: 12,
     usage: [0xaa, FLAGS, ...any(4), ...any(4), GROUP_NUMBER, CONTROL],
     standard: 'SBC-3 5.31',
-    handler: (task) => write(task, u32(task.cdb, 2), u32(task.cdb, 6), task.cdb[1]),
+    handler: (task) => write(task, u32(task.cdb, 2), u32(task.cdb, 6), 6),
   },
   {
     ...common,
@@ -69,6 +69,6 @@ export const writeCommands: readonly CommandRow[] = [
     cdbLength: 16,
     usage: [0x8a, FLAGS, ...any(8), ...any(4), GROUP_NUMBER, CONTROL],
     standard: 'SBC-3 5.32',
-    handler: (task) => write(task, u64(task.cdb, 2), u32(task.cdb, 10), task.cdb[1]),
+    handler: (task) => write(task, u64(task.cdb, 2), u32(task.cdb, 10), 10),
   },
 ];

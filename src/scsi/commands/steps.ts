@@ -1,0 +1,38 @@
+/**
+ * Runs a block command that takes several steps, and ends its task exactly once whatever happens: success,
+ * a failed step, an abort meanwhile, or a bug of ours.
+ */
+import type { BlockDevice } from '../block-device.ts';
+import { conclude, Medium, type Verdict } from '../medium.ts';
+import type { RangeLock } from '../range-locks.ts';
+import { Sense } from '../sense-spec.ts';
+import { Status } from '../status-spec.ts';
+import type { Task } from '../task.ts';
+
+export type Steps = (medium: Medium) => Promise<Verdict>;
+
+/** An access like READ and WRITE: it waits while somebody holds its range, and holds nothing itself. */
+export function runSteps(task: Task, device: BlockDevice, steps: Steps): void {
+  const go = () => void perform(task, device, steps);
+  if (device.rangeLocks.held === 0 || !device.rangeLocks.defer(task, go)) go();
+}
+
+/** An access that nobody sees half done: it holds the task's range from its first step to its last. */
+export function runExclusively(task: Task, device: BlockDevice, steps: Steps): void {
+  const go = (lock: RangeLock) => void perform(task, device, steps, lock);
+  void device.rangeLocks.acquire(task.lba, task.blocks, task).then(go);
+}
+
+async function perform(task: Task, device: BlockDevice, steps: Steps, lock?: RangeLock): Promise<void> {
+  const medium = new Medium(device, task);
+  let verdict: Verdict;
+  try {
+    verdict = task.aborted ? Status.TASK_ABORTED : await steps(medium);
+  } catch {
+    verdict = { code: Sense.INTERNAL_TARGET_FAILURE };
+  }
+  medium.releaseScratch();
+  if (lock !== undefined) device.rangeLocks.release(lock);
+  conclude(task, verdict);
+  if (device.rangeLocks.held !== 0) device.rangeLocks.ended();
+}

@@ -1,0 +1,69 @@
+/** SYNCHRONIZE CACHE (10) and (16) (SBC-3 5.23, 5.24). */
+import type { BlockDevice } from '../block-device.ts';
+import { blockDeviceOf } from '../block-device-of.ts';
+import { u16, u32, u64 } from '../bytes.ts';
+import type { CommandRow } from '../command.ts';
+import { Medium, type Verdict } from '../medium.ts';
+import { Status } from '../status-spec.ts';
+import type { Task } from '../task.ts';
+import { checkRange } from './medium-access.ts';
+import { runSteps } from './steps.ts';
+import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
+
+const IMMED = 0x02;
+
+function synchronizeCache(task: Task, lba: number, blocks: number): void {
+  const device = blockDeviceOf(task);
+  // 0 blocks means all that follow, so only the LBA itself can be wrong then.
+  if (!checkRange(task, device, lba, blocks, 2)) return;
+  // A backstore knows of no ranges in its cache: it is flushed as a whole, and the task waits for no lock.
+  task.blocks = 0;
+  if ((task.cdb[1] & IMMED) === 0) runSteps(task, device, flush);
+  else {
+    void flushLater(device);
+    task.good();
+  }
+}
+
+async function flush(medium: Medium): Promise<Verdict> {
+  const { device } = medium;
+  const failure = device.unreportedFlushFailure ?? (await medium.flush());
+  device.unreportedFlushFailure = undefined;
+  return failure ?? Status.GOOD;
+}
+
+/** IMMED: nobody is there to hear of a failure, so the next SYNCHRONIZE CACHE reports it. */
+async function flushLater(device: BlockDevice): Promise<void> {
+  device.unreportedFlushFailure = (await new Medium(device).flush()) ?? device.unreportedFlushFailure;
+}
+
+const common = {
+  direction: 'none',
+  reservation: 'write',
+  alua: 'active',
+  unitAttention: 'report',
+  needsReady: true,
+  writes: false,
+  timeout: 60,
+} as const;
+
+export const synchronizeCacheCommands: readonly CommandRow[] = [
+  {
+    ...common,
+    name: 'SYNCHRONIZE CACHE(10)',
+    opcode: 0x35,
+    cdbLength: 10,
+    usage: [0x35, IMMED, ...any(4), GROUP_NUMBER, ...any(2), CONTROL],
+    standard: 'SBC-3 5.23',
+    handler: (task) => synchronizeCache(task, u32(task.cdb, 2), u16(task.cdb, 7)),
+  },
+  {
+    ...common,
+    name: 'SYNCHRONIZE CACHE(16)',
+    opcode: 0x91,
+    cdbLength: 16,
+    usage: [0x91, IMMED, ...any(8), ...any(4), GROUP_NUMBER, CONTROL],
+    standard: 'SBC-3 5.24',
+    handler: (task) => synchronizeCache(task, u64(task.cdb, 2), u32(task.cdb, 10)),
+  },
+];

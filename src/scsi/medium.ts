@@ -1,0 +1,135 @@
+/**
+ * Block access in steps, for commands that read, look and write: each step is one backstore operation, awaited.
+ * READ and WRITE do not come here; see commands/medium-access.ts for their path without promises.
+ *
+ * A step answers with what went wrong as a value, or undefined. It stops at the next step once its task is
+ * aborted, so a long command ends soon after its task management function.
+ */
+import { BackstoreOperation, OperationKind, type OperationOwner, Outcome } from './backstore.ts';
+import type { BlockDevice } from './block-device.ts';
+import type { Scratch } from './environment.ts';
+import { SegmentList } from './segment-list.ts';
+import type { SenseDetail } from './sense.ts';
+import { Sense, type SenseCode } from './sense-spec.ts';
+import { Status } from './status-spec.ts';
+import type { Task } from './task.ts';
+
+/** How a command ends: a status, or CHECK CONDITION with this sense data. */
+export type Verdict = Status | { readonly code: SenseCode; readonly detail?: SenseDetail };
+
+/** Bytes moved by one step of a command that reads or writes through scratch memory. */
+const CHUNK = 512 << 10;
+
+export class Medium implements OperationOwner {
+  readonly device: BlockDevice;
+  private readonly task: Task | undefined;
+  private readonly operation: BackstoreOperation;
+  private readonly segments = new SegmentList(1);
+  private readonly scratches: Scratch[] = [];
+  private stepDone: (outcome: Outcome) => void = () => {};
+
+  /** Without a task it works in the background, for commands that answered early (IMMED). */
+  constructor(device: BlockDevice, task?: Task) {
+    this.device = device;
+    this.task = task;
+    // The task's own operation, so that a task management function can cancel the step that runs.
+    this.operation = task?.operation ?? new BackstoreOperation();
+  }
+
+  /** Blocks per step when `blocks` are to go through scratch memory. */
+  chunkBlocks(blocks: number): number {
+    return Math.min(blocks, Math.max(1, CHUNK / this.device.blockSize));
+  }
+
+  /** Scratch memory of at least `blocks` blocks, given back by `releaseScratch`. */
+  scratch(blocks: number): Scratch {
+    const scratch = this.device.environment.memory.allocate(blocks * this.device.blockSize);
+    this.scratches.push(scratch);
+    return scratch;
+  }
+
+  releaseScratch(): void {
+    for (const scratch of this.scratches.splice(0)) this.device.environment.memory.release(scratch);
+  }
+
+  read(lba: number, blocks: number, into: Scratch): Promise<Verdict | undefined> {
+    return this.step(OperationKind.READ, lba, blocks, into, false);
+  }
+
+  /** Writes from the start of `from`. */
+  write(lba: number, blocks: number, from: Scratch, forceUnitAccess: boolean): Promise<Verdict | undefined> {
+    return this.step(OperationKind.WRITE, lba, blocks, from, forceUnitAccess);
+  }
+
+  writeZeroes(lba: number, blocks: number, forceUnitAccess: boolean): Promise<Verdict | undefined> {
+    return this.step(OperationKind.WRITE_ZEROES, lba, blocks, undefined, forceUnitAccess);
+  }
+
+  unmap(lba: number, blocks: number): Promise<Verdict | undefined> {
+    return this.step(OperationKind.UNMAP, lba, blocks, undefined, false);
+  }
+
+  prefetch(lba: number, blocks: number): Promise<Verdict | undefined> {
+    return this.step(OperationKind.PREFETCH, lba, blocks, undefined, false);
+  }
+
+  /** Everything written so far reaches stable storage. */
+  flush(): Promise<Verdict | undefined> {
+    return this.step(OperationKind.FLUSH, 0, this.device.blockCount, undefined, false);
+  }
+
+  private async step(
+    kind: OperationKind,
+    lba: number,
+    blocks: number,
+    data: Scratch | undefined,
+    forceUnitAccess: boolean,
+  ): Promise<Verdict | undefined> {
+    if (this.task?.aborted) return Status.TASK_ABORTED;
+    const { device, operation, segments } = this;
+    operation.kind = kind;
+    operation.offset = lba * device.blockSize;
+    operation.length = blocks * device.blockSize;
+    segments.clear();
+    if (data !== undefined) segments.add(data.region, data.offset, operation.length);
+    operation.segments = segments;
+    operation.segmentsOffset = 0;
+    operation.forceUnitAccess = forceUnitAccess || !device.writeCacheEnabled;
+    operation.owner = this;
+    const outcome = await new Promise<Outcome>((resolve) => {
+      this.stepDone = resolve;
+      operation.startOn(device.backstore);
+    });
+    if (outcome !== Outcome.GOOD) return failureOf(operation, device.blockSize);
+    return this.task?.aborted ? Status.TASK_ABORTED : undefined;
+  }
+
+  operationDone(operation: BackstoreOperation): void {
+    this.stepDone(operation.outcome);
+  }
+}
+
+/** What a failed operation means to the initiator; the failing LBA goes into the information field. */
+export function failureOf(operation: BackstoreOperation, blockSize: number): Verdict {
+  const information = Math.floor((operation.offset + operation.transferred) / blockSize);
+  switch (operation.outcome) {
+    case Outcome.NO_SPACE:
+      return { code: Sense.SPACE_ALLOCATION_FAILED_WRITE_PROTECT, detail: { information } };
+    case Outcome.WRITE_PROTECTED:
+      return { code: Sense.WRITE_PROTECTED };
+    case Outcome.BUSY:
+      return Status.BUSY;
+    case Outcome.CANCELLED:
+      return Status.TASK_ABORTED;
+    default: {
+      const reading = operation.kind === OperationKind.READ;
+      return { code: reading ? Sense.UNRECOVERED_READ_ERROR : Sense.WRITE_ERROR, detail: { information } };
+    }
+  }
+}
+
+/** Ends `task` with `verdict`. */
+export function conclude(task: Task, verdict: Verdict): void {
+  if (typeof verdict === 'number') task.finish(verdict);
+  else task.fail(verdict.code, verdict.detail);
+}
