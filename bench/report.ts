@@ -1,0 +1,84 @@
+/** The table of a run, as text. */
+import type { MeasurementResult } from './measurement.ts';
+import type { DiskKind } from './targets.ts';
+
+export interface Cell {
+  readonly target: string;
+  readonly disk: DiskKind;
+  readonly pattern: string;
+  readonly queues: number;
+  readonly depth: number;
+  readonly result: MeasurementResult;
+}
+
+const COLUMNS = [
+  'target',
+  'IOPS',
+  'MB/s',
+  'p50 µs',
+  'p99 µs',
+  'p99.9 µs',
+  'CPU/IO µs',
+  'gen. µs',
+  'of limit',
+];
+
+/** One block per disk, pattern, queues and depth; targets below each other. */
+export function table(cells: readonly Cell[]): string {
+  const lines: string[] = [];
+  for (const [heading, group] of groups(cells)) {
+    lines.push('', heading, row(COLUMNS));
+    const limit = limitOf(group);
+    for (const { target, result } of group) {
+      lines.push(
+        row([
+          target,
+          count(result.iops),
+          (result.bytesPerSecond / 1e6).toFixed(0),
+          micros(result.p50),
+          micros(result.p99),
+          micros(result.p999),
+          result.targetCpu.toFixed(2),
+          result.generatorCpu.toFixed(2),
+          limit === undefined ? '-' : `${((100 * result.iops) / limit).toFixed(0)} %`,
+        ]) + (result.failed + result.lost > 0 ? `  ${result.failed} failed, ${result.lost} lost` : ''),
+      );
+    }
+  }
+  return lines.join('\n');
+}
+
+/** Cells that differ in their target only, with what they have in common as a heading. */
+export function groups(cells: readonly Cell[]): Map<string, Cell[]> {
+  const found = new Map<string, Cell[]>();
+  for (const cell of cells) {
+    const queues = cell.queues === 1 ? '' : `, ${cell.queues} queues`;
+    const heading = `${cell.disk}: ${cell.pattern}, depth ${cell.depth}${queues}`;
+    const group = found.get(heading) ?? [];
+    group.push(cell);
+    found.set(heading, group);
+  }
+  return found;
+}
+
+/** What the minimal responder reached: the better of its two modes. */
+function limitOf(group: readonly Cell[]): number | undefined {
+  const limits = group
+    .filter(({ target }) => target.startsWith('minimal C'))
+    .map(({ result }) => result.iops);
+  return limits.length === 0 ? undefined : Math.max(...limits);
+}
+
+function row(fields: readonly string[]): string {
+  return fields.map((field, i) => (i === 0 ? field.padEnd(22) : field.padStart(10))).join('');
+}
+
+export function count(value: number): string {
+  if (value >= 1e6) return `${(value / 1e6).toFixed(2)} M`;
+  if (value >= 1e4) return `${(value / 1e3).toFixed(0)} k`;
+  return `${(value / 1e3).toFixed(1)} k`;
+}
+
+function micros(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toFixed(1);
+}

@@ -1,0 +1,269 @@
+/**
+ * A guest's virtio-scsi driver (virtio 1.2, 5.6) over a mock front-end: sends CDBs and task management requests,
+ * receives events, and resolves promises. See front-end.ts for a whole session.
+ */
+import { Request, VhostFeature } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
+import {
+  ControlType,
+  DEFAULT_CDB_SIZE,
+  DEFAULT_SENSE_SIZE,
+  Event,
+  LUN_FORMAT_SINGLE_LEVEL,
+  LunField,
+  QueueIndex,
+  RequestHeader,
+  ResponseHeader,
+  TASK_MANAGEMENT_RESPONSE_BYTES,
+  VirtioTaskAttribute,
+} from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
+import { VirtioFeature } from '../../../src/fabrics/vhost-user/virtio-spec.ts';
+import { addon, type RawPoll } from '../../../src/native/addon.ts';
+import { ByteBuilder } from './byte-builder.ts';
+import { cut, LAYOUTS, type Layout } from './descriptor-layout.ts';
+import { DriverQueue } from './driver-queue.ts';
+import type { BufferElement } from './driver-ring.ts';
+import { type FrontEnd, hasFeature } from './front-end.ts';
+import type { GuestMemory } from './guest-memory.ts';
+
+export interface DriverOptions {
+  /** Default 1. */
+  readonly requestQueues?: number;
+  /** Descriptors per ring; default 128. */
+  readonly queueSize?: number;
+  /** One indirect table per request; default: when negotiated. */
+  readonly indirect?: boolean;
+  /** Default `LAYOUTS.separate`. */
+  readonly layout?: Layout;
+  /** Buffers in the event queue; default 0. */
+  readonly eventBuffers?: number;
+  /** Set up the rings without enabling them; default false. */
+  readonly leaveDisabled?: boolean;
+}
+
+export interface ScsiRequest {
+  readonly cdb: ArrayLike<number>;
+  /** Default 0. */
+  readonly target?: number;
+  /** Default 0. */
+  readonly lun?: number;
+  /** The eight bytes of the LUN field as they are, instead of `target` and `lun`. */
+  readonly lunField?: ArrayLike<number>;
+  readonly dataOut?: Uint8Array;
+  readonly dataInLength?: number;
+  /** Default: a number of the driver's own. */
+  readonly id?: number;
+  readonly attribute?: number;
+  /** Counted from 0 among the request queues; default 0. */
+  readonly queue?: number;
+  readonly layout?: Layout;
+}
+
+export interface ScsiResult {
+  /** One of VirtioScsiResponse. */
+  readonly response: number;
+  /** SAM status; only with response OK. */
+  readonly status: number;
+  readonly statusQualifier: number;
+  readonly sense: Uint8Array;
+  readonly residual: number;
+  /** All `dataInLength` bytes. */
+  readonly dataIn: Uint8Array;
+  /** The length in the used element. */
+  readonly written: number;
+}
+
+const REQUEST_BYTES = RequestHeader.CDB + DEFAULT_CDB_SIZE;
+const RESPONSE_BYTES = ResponseHeader.SENSE + DEFAULT_SENSE_SIZE;
+/** What a response buffer holds before the device writes: shows what it left alone. */
+const UNTOUCHED = 0xee;
+
+export class VirtioScsiDriver {
+  readonly frontEnd: FrontEnd;
+  readonly memory: GuestMemory;
+  /** All rings by their virtqueue index: control, event, requests. */
+  readonly queues: readonly DriverQueue[];
+  /** Called for each event, with its 16 bytes (5.6.6.3). The buffer is handed back to the device after. */
+  onEvent: (event: Uint8Array) => void = () => {};
+  private readonly layout: Layout;
+  private readonly polls: RawPoll[];
+  private readonly waiting: Map<number, (written: number) => void>[];
+  private nextId = 1;
+
+  private constructor(frontEnd: FrontEnd, memory: GuestMemory, options: DriverOptions) {
+    this.frontEnd = frontEnd;
+    this.memory = memory;
+    this.layout = options.layout ?? LAYOUTS.separate;
+    const eventIdx = hasFeature(frontEnd.features, VirtioFeature.RING_EVENT_IDX);
+    const indirect = options.indirect ?? hasFeature(frontEnd.features, VirtioFeature.RING_INDIRECT_DESC);
+    const count = QueueIndex.FIRST_REQUEST + (options.requestQueues ?? 1);
+    this.queues = Array.from(
+      { length: count },
+      () => new DriverQueue(memory, { size: options.queueSize ?? 128, eventIdx, indirect }),
+    );
+    this.waiting = this.queues.map(() => new Map());
+    this.polls = this.queues.map((queue, index) =>
+      addon.pollEventfd(queue.callFd, () => this.collect(index)),
+    );
+  }
+
+  /** Sets up and enables all rings of a negotiated front-end whose memory is shared. */
+  static async start(
+    frontEnd: FrontEnd,
+    memory: GuestMemory,
+    options: DriverOptions = {},
+  ): Promise<VirtioScsiDriver> {
+    const driver = new VirtioScsiDriver(frontEnd, memory, options);
+    for (const [index, queue] of driver.queues.entries()) await frontEnd.setUpRing(index, queue, memory);
+    // Without protocol features a ring is enabled from its start ("Ring states").
+    if (!options.leaveDisabled && hasFeature(frontEnd.features, VhostFeature.PROTOCOL_FEATURES)) {
+      for (const index of driver.queues.keys()) await frontEnd.enableRing(index);
+    }
+    for (let i = 0; i < (options.eventBuffers ?? 0); i++) driver.addEventBuffer();
+    return driver;
+  }
+
+  /** Sends a CDB; resolves when its used element is seen, and never rejects. */
+  execute(request: ScsiRequest): Promise<ScsiResult> {
+    const { dataOut = new Uint8Array(0), dataInLength = 0, layout = this.layout } = request;
+    const { memory } = this;
+    const output = memory.allocate(REQUEST_BYTES + dataOut.length);
+    const input = memory.allocate(RESPONSE_BYTES + dataInLength);
+    const outBytes = memory.bytes(output, REQUEST_BYTES + dataOut.length);
+    outBytes.set(this.requestHeader(request));
+    outBytes.set(dataOut, REQUEST_BYTES);
+    const inBytes = memory.bytes(input, RESPONSE_BYTES + dataInLength).fill(UNTOUCHED);
+    const elements = [
+      ...cut(output, layout(REQUEST_BYTES, dataOut.length), false),
+      ...cut(input, layout(RESPONSE_BYTES, dataInLength), true),
+    ];
+    return this.submit(QueueIndex.FIRST_REQUEST + (request.queue ?? 0), elements).then((written) => {
+      const result = parseResponse(inBytes.slice(), written);
+      memory.release(output);
+      memory.release(input);
+      return result;
+    });
+  }
+
+  /** A task management function (5.6.6.2); resolves with the response byte. */
+  async manageTask(
+    subtype: number,
+    request: { target?: number; lun?: number; id?: number } = {},
+  ): Promise<number> {
+    const bytes = new ByteBuilder()
+      .u32(ControlType.TASK_MANAGEMENT, subtype)
+      .raw(lunField(request.target ?? 0, request.lun ?? 0))
+      .u64(request.id ?? 0)
+      .build();
+    return (await this.control(bytes, TASK_MANAGEMENT_RESPONSE_BYTES))[0];
+  }
+
+  /** Any bytes on the control queue; resolves with `responseLength` bytes of answer. */
+  async control(bytes: Uint8Array, responseLength: number): Promise<Uint8Array> {
+    const output = this.memory.allocate(bytes.length);
+    const input = this.memory.allocate(responseLength);
+    this.memory.bytes(output, bytes.length).set(bytes);
+    const response = this.memory.bytes(input, responseLength).fill(UNTOUCHED);
+    await this.submit(QueueIndex.CONTROL, [
+      ...cut(output, [bytes.length], false),
+      ...cut(input, [responseLength], true),
+    ]);
+    const copy = response.slice();
+    this.memory.release(output);
+    this.memory.release(input);
+    return copy;
+  }
+
+  /** Any chain on any queue; resolves with the length in the used element. */
+  submit(index: number, elements: readonly BufferElement[]): Promise<number> {
+    const queue = this.queues[index];
+    const id = queue.add(elements);
+    return new Promise((resolve) => {
+      this.waiting[index].set(id, resolve);
+      if (queue.publish()) queue.kick();
+    });
+  }
+
+  addEventBuffer(): void {
+    const address = this.memory.allocate(Event.LENGTH);
+    const post = () => {
+      const done = this.submit(QueueIndex.EVENT, [{ address, length: Event.LENGTH, writable: true }]);
+      void done.then(() => {
+        this.onEvent(this.memory.bytes(address, Event.LENGTH).slice());
+        if (this.open) post();
+      });
+    };
+    post();
+  }
+
+  /** Stops the rings at the back-end, in QEMU's order, and resolves with their avail indexes. */
+  async stop(): Promise<number[]> {
+    const bases: number[] = [];
+    for (const index of this.queues.keys()) {
+      bases.push(await this.frontEnd.getVringBase(index));
+      this.collect(index);
+    }
+    return bases;
+  }
+
+  /** RESET_DEVICE, as a guest's reboot brings it. */
+  resetDevice(): Promise<void> {
+    return this.frontEnd.send(Request.RESET_DEVICE);
+  }
+
+  private open = true;
+
+  /** Forgets the rings; requests under way never resolve. */
+  close(): void {
+    if (!this.open) return;
+    this.open = false;
+    for (const poll of this.polls) poll.stop();
+    for (const queue of this.queues) queue.close();
+  }
+
+  private requestHeader(request: ScsiRequest): Uint8Array {
+    const cdb = new Uint8Array(DEFAULT_CDB_SIZE);
+    cdb.set(request.cdb);
+    return new ByteBuilder()
+      .raw(request.lunField ?? lunField(request.target ?? 0, request.lun ?? 0))
+      .u64(request.id ?? this.nextId++)
+      .u8(request.attribute ?? VirtioTaskAttribute.SIMPLE, 0, 0)
+      .raw(cdb)
+      .build();
+  }
+
+  private collect(index: number): void {
+    const waiting = this.waiting[index];
+    this.queues[index].reap((id, written) => {
+      const resolve = waiting.get(id);
+      waiting.delete(id);
+      resolve?.(written);
+    });
+  }
+}
+
+/** Single level LUN structure of SAM-5 4.7.7.2 in the LUN field of 5.6.6.1, as Linux writes it. */
+export function lunField(target: number, lun: number): Uint8Array {
+  const field = new Uint8Array(LunField.LENGTH);
+  field[LunField.FORMAT] = LUN_FORMAT_SINGLE_LEVEL;
+  field[LunField.TARGET] = target;
+  field[LunField.LUN] = (lun >>> 8) | 0x40;
+  field[LunField.LUN + 1] = lun;
+  return field;
+}
+
+function parseResponse(bytes: Uint8Array, written: number): ScsiResult {
+  const view = new DataView(bytes.buffer);
+  const senseLength = view.getUint32(ResponseHeader.SENSE_LENGTH, true);
+  return {
+    response: bytes[ResponseHeader.RESPONSE],
+    status: bytes[ResponseHeader.STATUS],
+    statusQualifier: view.getUint16(ResponseHeader.STATUS_QUALIFIER, true),
+    residual: view.getUint32(ResponseHeader.RESIDUAL, true),
+    sense: bytes.slice(
+      ResponseHeader.SENSE,
+      ResponseHeader.SENSE + Math.min(senseLength, DEFAULT_SENSE_SIZE),
+    ),
+    dataIn: bytes.slice(RESPONSE_BYTES),
+    written,
+  };
+}
