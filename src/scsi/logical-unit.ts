@@ -7,6 +7,7 @@ import { ControlMode } from './control-mode.ts';
 import type { Environment } from './environment.ts';
 import type { Identity } from './identity.ts';
 import type { ItlNexus, Nexus } from './nexus.ts';
+import type { TargetPort } from './port.ts';
 import type { SenseCode } from './sense-spec.ts';
 import type { Task } from './task.ts';
 import { TaskSet } from './task-set.ts';
@@ -44,6 +45,22 @@ export abstract class LogicalUnit {
   /** Establishes a unit attention for every initiator but `except`. */
   establishForAll(attention: SenseCode, except?: Nexus): void {
     for (const itl of this.itlNexuses) if (itl.nexus !== except) itl.establish(attention);
+  }
+
+  /** TARGET PORT GROUP that the port belongs to; undefined for units without asymmetric access. */
+  targetPortGroup(_port: TargetPort): number | undefined {
+    return undefined;
+  }
+
+  /** Whether a reservation of another I_T nexus forbids the task's command; its row is known. */
+  conflictsWithReservation(_task: Task): boolean {
+    return false;
+  }
+
+  /** I_T nexus loss (SAM-5 6.3.4), after the tasks of the nexus are gone: its non-persistent state here ends. */
+  nexusLost(itl: ItlNexus): void {
+    this.taskSet.clearAca(itl.nexus);
+    itl.preventsRemoval = false;
   }
 
   /**

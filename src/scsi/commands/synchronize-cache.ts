@@ -33,7 +33,7 @@ async function flush(medium: Medium): Promise<Verdict> {
 }
 
 /** IMMED: nobody is there to hear of a failure, so the next SYNCHRONIZE CACHE reports it. */
-async function flushLater(device: BlockDevice): Promise<void> {
+export async function flushLater(device: BlockDevice): Promise<void> {
   device.unreportedFlushFailure = (await new Medium(device).flush()) ?? device.unreportedFlushFailure;
 }
 

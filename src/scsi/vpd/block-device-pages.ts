@@ -1,0 +1,15 @@
+/** The VPD pages of a direct access block device, in ascending order as the Supported VPD Pages page lists them. */
+import { blockDeviceCharacteristicsPage } from './block-device-characteristics.ts';
+import { blockLimitsPage } from './block-limits.ts';
+import { deviceIdentificationPage } from './device-identification.ts';
+import { logicalBlockProvisioningPage } from './logical-block-provisioning.ts';
+import { unitSerialNumberPage } from './unit-serial-number.ts';
+import type { VpdPage } from './vpd-page.ts';
+
+export const blockDeviceVpdPages: readonly VpdPage[] = [
+  unitSerialNumberPage,
+  deviceIdentificationPage,
+  blockLimitsPage,
+  blockDeviceCharacteristicsPage,
+  logicalBlockProvisioningPage,
+];
