@@ -1,11 +1,13 @@
 /**
  * The task router and device server (SAM-5 4.6.8): from a task to the row of its command, through the checks
- * that hold for every command. Fabrics call `execute`; everything after is the row's handler.
+ * that hold for every command. Fabrics call `execute`; the task set calls `begin` when the task's turn has come;
+ * everything after is the row's handler.
  */
 import { absentUnit } from './absent-unit.ts';
 import type { CommandRow } from './command.ts';
 import type { Environment } from './environment.ts';
 import { Sense } from './sense-spec.ts';
+import { Status } from './status-spec.ts';
 import type { Task } from './task.ts';
 
 /** Runs `task`; it ends by `task.owner.taskDone`, possibly before this returns. */
@@ -19,18 +21,68 @@ export function execute(task: Task, environment: Environment): void {
   }
   task.itl = itl;
   const unit = itl.logicalUnit;
-  const row = unit.commands.lookup(task.cdb);
-  task.row = row;
+  task.row = unit.commands.lookup(task.cdb);
+  unit.taskSet.accept(task);
+}
+
+/** Checks a task that entered the enabled state and runs its handler. */
+export function begin(task: Task): void {
+  try {
+    process(task);
+  } catch (error) {
+    failInternally(task, error);
+  }
+}
+
+/**
+ * Ends a task whose handler threw: a defect of ours, which must cost one command and not the process. An
+ * operation that is running still uses the task's memory, so then its completion ends the task.
+ */
+export function failInternally(task: Task, error: unknown): void {
+  const { defect } = task.environment!;
+  try {
+    if (task.active && task.operation.runningOn === undefined) task.fail(Sense.INTERNAL_TARGET_FAILURE);
+  } finally {
+    if (defect === undefined) throw error;
+    defect.call(task.environment, error);
+  }
+}
+
+/** A handler from an async function: what it throws becomes INTERNAL TARGET FAILURE. */
+export function asyncHandler(handler: (task: Task) => Promise<void>): (task: Task) => void {
+  return (task) => {
+    handler(task).catch((error: unknown) => failInternally(task, error));
+  };
+}
+
+function process(task: Task): void {
+  const row = task.row;
+  const itl = task.itl!;
+  const unit = itl.logicalUnit;
+  if (task.aborted) {
+    task.finish(Status.TASK_ABORTED);
+    return;
+  }
   // SAM-5 5.14: a pending unit attention comes before anything the CDB may have wrong.
   if (itl.unitAttentions.pending && (row === undefined || row.unitAttention === 'report')) {
-    task.fail(itl.unitAttentions.take()!);
+    reportUnitAttention(task);
     return;
   }
   if (row === undefined || (row.supported !== undefined && !row.supported(unit))) {
     unknownCommand(task);
     return;
   }
-  if (usageAllows(task, row)) unit.taskSet.accept(task);
+  if (usageAllows(task, row) && unit.admit(task)) row.handler(task);
+}
+
+/** SAM-5 5.3.3: a reservation conflict comes before all unit attentions but those of resets. */
+function reportUnitAttention(task: Task): void {
+  const { unitAttentions, logicalUnit } = task.itl!;
+  if (!unitAttentions.resetPending && task.row !== undefined && logicalUnit.conflictsWithReservation(task)) {
+    task.finish(Status.RESERVATION_CONFLICT);
+  } else {
+    task.fail(unitAttentions.report(logicalUnit.control));
+  }
 }
 
 function unknownCommand(task: Task): void {

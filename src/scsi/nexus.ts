@@ -50,6 +50,8 @@ export class Nexus {
   readonly lunMap: LunMap;
   listener: NexusListener | undefined;
   private readonly units = new Map<number, ItlNexus>();
+  /** Units that are mapped no more but still have tasks of ours. */
+  private readonly leaving = new Set<ItlNexus>();
   /** LUN 0 to 255 again, since a Map lookup per command is dearer than an index. */
   private readonly lowUnits: (ItlNexus | undefined)[] = new Array(256).fill(undefined);
 
@@ -75,6 +77,12 @@ export class Nexus {
     return lun >= 0 && lun < 256 ? this.lowUnits[lun] : this.units.get(lun);
   }
 
+  /** Every I_T_L nexus that may have tasks, those of units that were taken away included. */
+  *itlNexusesWithTasks(): Iterable<ItlNexus> {
+    yield* this.units.values();
+    yield* this.leaving;
+  }
+
   /** All I_T_L nexuses in LUN order. */
   *itlNexuses(): Iterable<ItlNexus> {
     yield* [...this.units.values()].sort((a, b) => a.lun - b.lun);
@@ -89,16 +97,29 @@ export class Nexus {
     itl.unitAttentions.establish(Sense.POWER_ON_OCCURRED);
   }
 
-  /** Called by the LUN map. */
+  /** Called by the LUN map. Tasks under way are aborted; they end when their memory is no longer touched. */
   detach(lun: number): void {
     const itl = this.units.get(lun);
     if (itl === undefined) return;
     this.units.delete(lun);
     if (lun < 256) this.lowUnits[lun] = undefined;
-    itl.logicalUnit.leave(itl);
+    const { taskSet } = itl.logicalUnit;
+    this.leaving.add(itl);
+    taskSet.abort(
+      taskSet.filter((task) => task.itl === itl),
+      undefined,
+      () => {
+        this.leaving.delete(itl);
+        itl.logicalUnit.nexusLost(itl);
+        itl.logicalUnit.leave(itl);
+      },
+    );
   }
 
-  /** I_T nexus loss (SAM-5 6.3.4): tasks must be gone already. */
+  /**
+   * I_T nexus loss (SAM-5 6.3.4). A fabric whose memory goes away with the nexus calls `abortNexus` first and
+   * waits for its answer; tasks that still run here are aborted, and end later.
+   */
   close(): void {
     for (const lun of [...this.units.keys()]) this.detach(lun);
     this.lunMap.leave(this);

@@ -1,5 +1,6 @@
 /** Reservations of one logical unit: persistent (SPC-4 5.12) and the older RESERVE/RELEASE (SPC-2 5.5). */
 import type { BlockDevice } from './block-device.ts';
+import type { Nexus } from './nexus.ts';
 import type { Task } from './task.ts';
 
 export class Reservations {
@@ -15,6 +16,9 @@ export class Reservations {
   allows(_task: Task): boolean {
     return true;
   }
+
+  /** I_T nexus loss releases the SPC-2 reservation of that nexus. */
+  nexusLost(_nexus: Nexus): void {}
 
   /** LOGICAL UNIT RESET releases SPC-2 reservations; persistent ones stay (SPC-4 5.12.1). */
   reset(): void {}

@@ -1,15 +1,42 @@
 /**
- * The tasks of one logical unit, in order of arrival (SAM-5 8): which may run now, and what an abort reaches.
- * The list is threaded through the tasks themselves, so a READ costs two pointer updates.
+ * The tasks of one logical unit and the task manager's rules for them (SAM-5 8): which may run now, what a CHECK
+ * CONDITION does to the others, and how tasks are aborted. The list is threaded through the tasks themselves, so
+ * a READ among SIMPLE tasks costs two pointer updates.
+ *
+ * The order of the list is the order of processing: HEAD OF QUEUE and ACA tasks go to its front, all others to
+ * its end. Which of them may run is task-order.ts; an ACA condition is auto-contingent-allegiance.ts.
  */
+import { AutoContingentAllegiance, requestsAca } from './auto-contingent-allegiance.ts';
+import { Qerr, Tst, UaIntlck } from './control-mode.ts';
+import { begin } from './device-server.ts';
 import type { LogicalUnit } from './logical-unit.ts';
-import type { Task } from './task.ts';
+import type { Nexus } from './nexus.ts';
+import { Sense, type SenseCode } from './sense-spec.ts';
+import { Status, TaskAttribute } from './status-spec.ts';
+import { AbortedBy, type Task } from './task.ts';
+import { enabledTasks, RESTRICTED_REORDERING } from './task-order.ts';
+
+const DEFAULT_LIMIT = 8192;
+
+/** Somebody who waits until the tasks that it aborted have ended. */
+interface AbortWait {
+  readonly tasks: Set<Task>;
+  readonly done: () => void;
+}
 
 export class TaskSet {
   readonly logicalUnit: LogicalUnit;
   first: Task | undefined;
   last: Task | undefined;
   count = 0;
+  /** Tasks at most; the next one is answered TASK SET FULL. */
+  limit = DEFAULT_LIMIT;
+  readonly aca = new AutoContingentAllegiance();
+  /** Tasks that are not SIMPLE, and tasks that are not started: while 0, whatever arrives may run. */
+  private obstacles = 0;
+  private waits: AbortWait[] = [];
+  private enabling = false;
+  private enableAgain = false;
 
   constructor(logicalUnit: LogicalUnit) {
     this.logicalUnit = logicalUnit;
@@ -17,6 +44,241 @@ export class TaskSet {
 
   /** Adds an arriving task and starts it as soon as its attribute allows. */
   accept(task: Task): void {
+    if (this.count >= this.limit) {
+      this.refuse(task, this.find((other) => other.nexus === task.nexus) ? Status.TASK_SET_FULL : Status.BUSY);
+    } else if (
+      this.obstacles !== 0 ||
+      task.attribute !== TaskAttribute.SIMPLE ||
+      this.aca.active ||
+      this.logicalUnit.control.queueAlgorithm === RESTRICTED_REORDERING
+    ) {
+      this.acceptInOrder(task);
+    } else {
+      this.append(task);
+      task.started = true;
+      begin(task);
+    }
+  }
+
+  /** Takes the task out, tells its owner, and lets others start. */
+  finish(task: Task): void {
+    if (
+      this.obstacles !== 0 ||
+      task.status !== Status.GOOD ||
+      task.abortedBy !== AbortedBy.NOBODY ||
+      this.aca.active
+    ) {
+      this.finishInOrder(task);
+    } else {
+      this.unlink(task);
+      task.owner.taskDone(task);
+    }
+  }
+
+  /** The first task, in the list's order, for which `matches` holds. */
+  find(matches: (task: Task) => boolean): Task | undefined {
+    let task = this.first;
+    while (task !== undefined && !matches(task)) task = task.next;
+    return task;
+  }
+
+  /** All tasks, in the list's order, for which `matches` holds. */
+  filter(matches: (task: Task) => boolean): Task[] {
+    const tasks: Task[] = [];
+    for (let task = this.first; task !== undefined; task = task.next) if (matches(task)) tasks.push(task);
+    return tasks;
+  }
+
+  /**
+   * Aborts tasks of this set on behalf of `by` (undefined: the target itself). `done` is called once all of them
+   * have ended and nothing touches their memory any more, possibly before this returns.
+   */
+  abort(tasks: readonly Task[], by: Nexus | undefined, done: () => void = () => {}): void {
+    if (tasks.length === 0) {
+      done();
+      return;
+    }
+    const wait: AbortWait = { tasks: new Set(tasks), done };
+    this.waits.push(wait);
+    // All are marked before the first one ends: its end may start others, or bring new tasks.
+    for (const task of tasks) {
+      if (task.nexus === by) task.abortedBy = AbortedBy.OWN_NEXUS;
+      else if (task.abortedBy === AbortedBy.NOBODY) task.abortedBy = AbortedBy.OTHER_NEXUS;
+    }
+    for (const task of tasks) {
+      // Ended meanwhile: the object may be another command by now.
+      if (!wait.tasks.has(task)) continue;
+      if (task.held) this.release(task);
+      else if (task.started) task.cancel();
+      else task.finish(Status.TASK_ABORTED);
+    }
+  }
+
+  /** As `abort`, and tells other initiators without TAS that they lost tasks (SAM-5 5.6, table of conditions). */
+  clear(tasks: readonly Task[], by: Nexus | undefined, done?: () => void): void {
+    if (!this.logicalUnit.control.tas) {
+      for (const itl of new Set(tasks.map((task) => task.itl!))) {
+        if (itl.nexus !== by) itl.establish(Sense.COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
+      }
+    }
+    this.abort(tasks, by, done);
+  }
+
+  /** Whether `task` and the tasks of `nexus` are in one task set, as TST says. */
+  shares(task: Task, nexus: Nexus): boolean {
+    return task.nexus === nexus || this.logicalUnit.control.tst !== Tst.SET_PER_NEXUS;
+  }
+
+  /** The task of `nexus` with the ACA attribute; there is at most one. */
+  acaTask(nexus: Nexus): Task | undefined {
+    return this.find((task) => task.nexus === nexus && task.attribute === TaskAttribute.ACA);
+  }
+
+  /** Ends an ACA condition of `nexus` and lets the others go on (SAM-5 5.9.4). */
+  clearAca(nexus: Nexus): void {
+    if (this.aca.clear(nexus)) this.releaseHeld();
+  }
+
+  /** Ends every ACA condition, as a reset does. */
+  clearAllAca(): void {
+    this.aca.clearAll();
+    this.releaseHeld();
+  }
+
+  private releaseHeld(): void {
+    // One of the released tasks may fail and establish the next condition: look anew each time.
+    for (;;) {
+      const task = this.find((other) => other.held && !this.aca.blocks(other, this.logicalUnit.control));
+      if (task === undefined) break;
+      this.release(task);
+    }
+    this.enable();
+  }
+
+  private acceptInOrder(task: Task): void {
+    const acaTask = this.aca.active ? this.acaTask(task.nexus!) : undefined;
+    const refusal = this.aca.refusal(task, this.logicalUnit.control, acaTask);
+    if (refusal !== undefined) {
+      this.refuse(task, refusal);
+      return;
+    }
+    if (task.row?.headOfQueue && task.attribute !== TaskAttribute.ACA) {
+      task.attribute = TaskAttribute.HEAD_OF_QUEUE;
+    }
+    if (task.attribute === TaskAttribute.SIMPLE || task.attribute === TaskAttribute.ORDERED) this.append(task);
+    else this.prepend(task);
+    if (task.attribute !== TaskAttribute.SIMPLE) this.obstacles++;
+    this.obstacles++;
+    if (task.attribute === TaskAttribute.ACA && !this.aca.isFaulted(task.nexus!)) {
+      // SAM-5 8.6.5: there is no ACA condition that it could belong to.
+      task.fail(Sense.INVALID_MESSAGE_ERROR);
+    } else {
+      this.enable();
+    }
+  }
+
+  private finishInOrder(task: Task): void {
+    const { control } = this.logicalUnit;
+    const aborted = task.abortedBy !== AbortedBy.NOBODY;
+    if (!aborted && this.aca.blocks(task, control)) {
+      task.held = true;
+      // Its access is over, for whoever waits for a range.
+      task.blocks = 0;
+      return;
+    }
+    this.unlink(task);
+    if (task.attribute !== TaskAttribute.SIMPLE) this.obstacles--;
+    if (!task.started) this.obstacles--;
+    const ended = aborted ? this.leaveWaits(task) : undefined;
+    if (aborted) {
+      task.status = Status.TASK_ABORTED;
+      task.senseLength = 0;
+    }
+    const { status } = task;
+    const nexus = task.nexus!;
+    if (status === Status.CHECK_CONDITION) this.contingentAllegiance(task, nexus);
+    else this.interlock(task, status);
+    task.owner.taskDone(task);
+    if (ended !== undefined) for (const wait of ended) wait.done();
+    if (status === Status.CHECK_CONDITION) this.manageErrorQueue(nexus);
+    this.enable();
+  }
+
+  /** Gives a task that was held back by an ACA condition to its owner. */
+  private release(task: Task): void {
+    task.held = false;
+    this.finishInOrder(task);
+  }
+
+  /** What a CHECK CONDITION does to ACA conditions (SAM-5 5.9.2, 5.9.4). */
+  private contingentAllegiance(task: Task, nexus: Nexus): void {
+    if (requestsAca(task)) this.aca.establish(nexus);
+    else if (task.attribute === TaskAttribute.ACA) this.clearAca(nexus);
+  }
+
+  /** QERR: what a CHECK CONDITION does to the other tasks (SPC-4 7.5.8). */
+  private manageErrorQueue(nexus: Nexus): void {
+    const { qerr } = this.logicalUnit.control;
+    if (qerr === Qerr.ABORT_ALL) {
+      this.clear(
+        this.filter((other) => this.shares(other, nexus)),
+        nexus,
+      );
+    } else if (qerr === Qerr.ABORT_OWN) {
+      this.clear(
+        this.filter((other) => other.nexus === nexus),
+        nexus,
+      );
+    }
+  }
+
+  /** UA_INTLCK_CTRL 11b: the initiator hears of these statuses again, as a unit attention (SPC-4 7.5.8). */
+  private interlock(task: Task, status: Status): void {
+    if (this.logicalUnit.control.uaIntlck !== UaIntlck.ESTABLISH_ON_BUSY) return;
+    const attention = INTERLOCKED.get(status);
+    if (attention !== undefined) task.itl!.establish(attention);
+  }
+
+  /** Ends a task that does not enter the set. */
+  private refuse(task: Task, status: Status): void {
+    this.interlock(task, status);
+    task.finish(status);
+  }
+
+  /** Starts every task that may run. Never nests: a task that ends inside leads to another round. */
+  private enable(): void {
+    this.enableAgain = true;
+    if (this.enabling) return;
+    this.enabling = true;
+    const defects: unknown[] = [];
+    while (this.enableAgain && this.obstacles !== 0) {
+      this.enableAgain = false;
+      const tasks = enabledTasks(this.first, this.logicalUnit.control, this.aca);
+      for (const task of tasks) {
+        task.started = true;
+        this.obstacles--;
+      }
+      for (const task of tasks) {
+        // Without a hook for defects `begin` throws: the other tasks must start all the same.
+        try {
+          begin(task);
+        } catch (error) {
+          defects.push(error);
+        }
+      }
+    }
+    this.enabling = false;
+    if (defects.length > 0) throw defects[0];
+  }
+
+  /** Takes an aborted task out of all waits; returns those that are over. */
+  private leaveWaits(task: Task): AbortWait[] {
+    const ended = this.waits.filter((wait) => wait.tasks.delete(task) && wait.tasks.size === 0);
+    if (ended.length > 0) this.waits = this.waits.filter((wait) => !ended.includes(wait));
+    return ended;
+  }
+
+  private append(task: Task): void {
     task.previous = this.last;
     task.next = undefined;
     if (this.last === undefined) this.first = task;
@@ -24,11 +286,19 @@ export class TaskSet {
     this.last = task;
     this.count++;
     task.inTaskSet = true;
-    this.start(task);
   }
 
-  /** Takes the task out, tells its owner, and lets others start. */
-  finish(task: Task): void {
+  private prepend(task: Task): void {
+    task.next = this.first;
+    task.previous = undefined;
+    if (this.first === undefined) this.last = task;
+    else this.first.previous = task;
+    this.first = task;
+    this.count++;
+    task.inTaskSet = true;
+  }
+
+  private unlink(task: Task): void {
     if (task.previous === undefined) this.first = task.next;
     else task.previous.next = task.next;
     if (task.next === undefined) this.last = task.previous;
@@ -37,11 +307,11 @@ export class TaskSet {
     task.previous = undefined;
     this.count--;
     task.inTaskSet = false;
-    task.owner.taskDone(task);
-  }
-
-  private start(task: Task): void {
-    task.started = true;
-    if (this.logicalUnit.admit(task)) task.row!.handler(task);
   }
 }
+
+const INTERLOCKED: ReadonlyMap<Status, SenseCode> = new Map([
+  [Status.BUSY, Sense.PREVIOUS_BUSY_STATUS],
+  [Status.TASK_SET_FULL, Sense.PREVIOUS_TASK_SET_FULL_STATUS],
+  [Status.RESERVATION_CONFLICT, Sense.PREVIOUS_RESERVATION_CONFLICT_STATUS],
+]);

@@ -86,7 +86,7 @@ const flushedOwner: OperationOwner = {
     }
     operation.kind = OperationKind.READ;
     operation.owner = transferOwner;
-    blockDeviceOf(task).backstore.start(operation);
+    operation.startOn(blockDeviceOf(task).backstore);
   },
 };
 
@@ -133,13 +133,13 @@ function prepare(task: Task, device: BlockDevice, buffer: number): boolean {
 /** Starts the operation now, or when nobody holds its range any more. */
 function submitInTurn(task: Task, device: BlockDevice): void {
   const locks = device.rangeLocks;
-  if (locks.held === 0 || !locks.defer(task, submit)) device.backstore.start(task.operation);
+  if (locks.held === 0 || !locks.defer(task, submit)) task.operation.startOn(device.backstore);
 }
 
 function submit(task: Task): void {
   const device = blockDeviceOf(task);
   if (!task.aborted) {
-    device.backstore.start(task.operation);
+    task.operation.startOn(device.backstore);
     return;
   }
   task.finish(Status.TASK_ABORTED);
