@@ -67,7 +67,12 @@ export class BackstoreOperation {
   /** Starts it so that `cancel` can reach it. */
   startOn(backstore: Backstore): void {
     this.runningOn = backstore;
-    backstore.start(this);
+    try {
+      backstore.start(this);
+    } catch (error) {
+      this.runningOn = undefined;
+      throw error;
+    }
   }
 
   /** Asks for an early end, if it runs; it still completes exactly once, through its owner. */
