@@ -1,16 +1,17 @@
 /** A target with one disk in plain arrays and an initiator on it: what a test of the core starts from. */
 import { Initiator } from '../../src/fabrics/loopback/initiator.ts';
+import type { BackstoreCapabilities } from '../../src/scsi/backstore.ts';
 import type { BlockDevice } from '../../src/scsi/block-device.ts';
-import { Disk } from '../../src/scsi/disk.ts';
 import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../../src/scsi/device-attributes.ts';
+import { Disk } from '../../src/scsi/disk.ts';
 import type { Environment, Timer } from '../../src/scsi/environment.ts';
 import { LunMap } from '../../src/scsi/lun-map.ts';
 import { Nexus } from '../../src/scsi/nexus.ts';
 import type { TargetPort } from '../../src/scsi/port.ts';
 import type { StateStore } from '../../src/scsi/state-store.ts';
+import { WellKnownUnit } from '../../src/scsi/well-known-unit.ts';
 import { ArrayBackstore } from './array-backstore.ts';
 import { HeapMemory } from './heap-memory.ts';
-import type { BackstoreCapabilities } from '../../src/scsi/backstore.ts';
 
 /** An environment whose clock stands still until it is turned. */
 export class TestEnvironment implements Environment {
@@ -25,7 +26,11 @@ export class TestEnvironment implements Environment {
   after(milliseconds: number, callback: () => void): Timer {
     const timer = { due: this.time + milliseconds, callback };
     this.timers.push(timer);
-    return { cancel: () => void (this.timers = this.timers.filter((other) => other !== timer)) };
+    return {
+      cancel: () => {
+        this.timers = this.timers.filter((other) => other !== timer);
+      },
+    };
   }
 
   /** Lets `milliseconds` pass; due timers fire in order. */
@@ -69,6 +74,7 @@ export interface CoreOptions {
   readonly attributes?: Partial<DeviceAttributes>;
   readonly capabilities?: Partial<BackstoreCapabilities>;
   readonly store?: StateStore;
+  readonly removable?: boolean;
   /** Leave the power-on unit attention pending; default false. */
   readonly powerOn?: boolean;
 }
@@ -77,17 +83,22 @@ export class Core {
   readonly environment = new TestEnvironment();
   readonly backstore: ArrayBackstore;
   readonly disk: BlockDevice;
-  readonly lunMap = new LunMap();
+  readonly lunMap = new LunMap(new WellKnownUnit(this.environment, TEST_IDENTITY));
   /** An initiator on LUN 0, its power-on unit attention gone. */
   readonly initiator: Initiator;
   private readonly powerOn: boolean;
 
   constructor(options: CoreOptions = {}) {
-    this.backstore = new ArrayBackstore(this.environment.memory, options.byteLength ?? 1 << 20, options.capabilities);
+    this.backstore = new ArrayBackstore(
+      this.environment.memory,
+      options.byteLength ?? 1 << 20,
+      options.capabilities,
+    );
     this.disk = new Disk(this.environment, this.backstore, {
       identity: TEST_IDENTITY,
       attributes: { ...DEFAULT_ATTRIBUTES, ...options.attributes },
       store: options.store,
+      removable: options.removable,
     });
     this.lunMap.add(0, this.disk);
     this.powerOn = options.powerOn ?? false;

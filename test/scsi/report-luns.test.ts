@@ -1,0 +1,77 @@
+import test from 'ava';
+import { u16, u32 } from '../../src/scsi/bytes.ts';
+import { INVALID_LUN, REPORT_LUNS_WELL_KNOWN_LUN } from '../../src/scsi/lun-map.ts';
+import { outcome } from '../support/block-cdbs.ts';
+import { Core } from '../support/core.ts';
+import { ask, inquiry, REQUEST_SENSE, reportLuns, TEST_UNIT_READY } from '../support/primary-cdbs.ts';
+
+function luns(data: Uint8Array): number[] {
+  return Array.from({ length: u32(data, 0) / 8 }, (_, i) => u16(data, 8 + 8 * i));
+}
+
+function coreWithLuns(...extra: number[]): Core {
+  const core = new Core();
+  for (const lun of extra) core.lunMap.add(lun, core.disk);
+  for (const itl of core.initiator.nexus.itlNexuses()) itl.unitAttentions.clearAll();
+  return core;
+}
+
+const selects: [string, number, number[]][] = [
+  ['00h: all but well-known units', 0x00, [0, 5, 0x4100]],
+  ['01h: well-known units', 0x01, [0xc101]],
+  ['02h: all', 0x02, [0, 5, 0x4100, 0xc101]],
+  ['10h: administrative units', 0x10, []],
+  ['11h: administrative units and those outside conglomerates', 0x11, [0, 5, 0x4100]],
+  ['12h: the conglomerate of this unit', 0x12, []],
+];
+
+for (const [title, select, expected] of selects) {
+  test(`select report ${title}`, async (t) => {
+    const core = coreWithLuns(5, 256);
+    for (const lun of [0, REPORT_LUNS_WELL_KNOWN_LUN, 77]) {
+      t.deepEqual(luns((await ask(core.initiator, reportLuns(select), lun)).dataIn), expected);
+    }
+  });
+}
+
+test('an unknown select report is refused', async (t) => {
+  t.is(outcome(await ask(new Core().initiator, reportLuns(0x03))), '5/24/00@2');
+});
+
+test('a list longer than the buffer is cut, and its length field is not', async (t) => {
+  const core = coreWithLuns(...Array.from({ length: 300 }, (_, i) => i + 1));
+  const { dataIn } = await ask(core.initiator, reportLuns(0, 16));
+  t.is(dataIn.length, 16);
+  t.is(u32(dataIn, 0), 301 * 8);
+});
+
+test('REPORT LUNS ends the unit attention of a changed inventory, and no other', async (t) => {
+  const core = coreWithLuns();
+  core.lunMap.add(3, core.disk);
+  t.is(outcome(await ask(core.initiator, reportLuns(0))), 'GOOD');
+  t.is(outcome(await core.initiator.send({ cdb: TEST_UNIT_READY })), 'GOOD');
+  t.is(outcome(await core.initiator.send({ cdb: TEST_UNIT_READY, lun: 3 })), '6/29/01');
+});
+
+test('a LUN without a unit says so in INQUIRY data and in sense data', async (t) => {
+  const { initiator } = new Core();
+  const standard = (await ask(initiator, inquiry(), 9)).dataIn;
+  t.is(standard[0], 0x7f);
+  t.is(standard[4] + 5, standard.length);
+  t.is(outcome(await ask(initiator, inquiry(0x83), 9)), '5/25/00');
+  const sense = (await ask(initiator, REQUEST_SENSE, 9)).dataIn;
+  t.deepEqual([sense[2], sense[12]], [5, 0x25]);
+  t.is(outcome(await initiator.send({ cdb: TEST_UNIT_READY, lun: 9 })), '5/25/00');
+  t.is(outcome(await ask(initiator, reportLuns(0), INVALID_LUN)), '5/25/00');
+});
+
+test('the well-known unit runs its four commands and nothing else', async (t) => {
+  const { initiator } = new Core();
+  const lun = REPORT_LUNS_WELL_KNOWN_LUN;
+  const standard = (await ask(initiator, inquiry(), lun)).dataIn;
+  t.is(standard[0], 0x1e);
+  t.deepEqual([...(await ask(initiator, inquiry(0x00), lun)).dataIn.subarray(4)], [0x00, 0x80, 0x83]);
+  t.is(outcome(await ask(initiator, REQUEST_SENSE, lun)), 'GOOD');
+  t.is(outcome(await initiator.send({ cdb: TEST_UNIT_READY, lun })), 'GOOD');
+  t.is(outcome(await ask(initiator, [0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], lun)), '5/20/00@0');
+});
