@@ -61,3 +61,15 @@ export function putAscii(bytes: Uint8Array, at: number, length: number, text: st
     bytes[at + i] = code >= 0x20 && code <= 0x7e ? code : 0x3f;
   }
 }
+
+/** One array of all parts in order; absent parts are left out. */
+export function concatenate(parts: readonly (Uint8Array | undefined)[]): Uint8Array {
+  const present = parts.filter((part) => part !== undefined);
+  const whole = new Uint8Array(present.reduce((length, part) => length + part.length, 0));
+  let at = 0;
+  for (const part of present) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
+}

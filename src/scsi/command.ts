@@ -90,6 +90,12 @@ export class CommandSet {
     return entry;
   }
 
+  /** Whether `unit` offers the command; a service action for opcodes that have none is ignored. */
+  supports(unit: LogicalUnit, opcode: number, serviceAction = 0): boolean {
+    const row = this.find(opcode, serviceAction);
+    return row !== undefined && (row.supported === undefined || row.supported(unit));
+  }
+
   /** The row of a CDB; undefined when opcode or service action is unknown. */
   lookup(cdb: Uint8Array): CommandRow | undefined {
     const entry = this.byOpcode[cdb[0]];
