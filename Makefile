@@ -17,7 +17,7 @@ NODE_DIR = $(if $(wildcard $(NODE_PREFIX)/include/node/node_api.h),--nodedir=$(N
 ADDON_SOURCES := $(shell find native -path native/build -prune -o -path native/test -prune -o -type f -print 2>/dev/null)
 
 .PHONY: help setup build addon tsc lint lint-biome lint-oxlint lint-knip lint-imports format test unit guest \
-  sanitize coverage demo conformance bench soak fuzz matrix docs clean
+  sanitize coverage demo conformance bench bench-compare soak fuzz matrix docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -94,6 +94,9 @@ conformance: build .stamps/packages ## suites by others
 
 bench: build .stamps/packages ## measurements
 	node dist/bench/main.js $(ARGS)
+
+bench-compare: build .stamps/packages ## against another commit: make bench-compare BASE=HEAD~1
+	BASE='$(BASE)' node dist/bench/compare.js $(ARGS)
 
 soak: build .stamps/packages ## hours of load, restarts and faults
 	node dist/tools/soak.js $(ARGS)

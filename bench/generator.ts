@@ -56,11 +56,12 @@ async function measure(request: MeasurementRequest): Promise<MeasurementResult> 
   await frontEnd.negotiate();
   await frontEnd.shareMemory(memory);
   const eventIdx = hasFeature(frontEnd.features, VirtioFeature.RING_EVENT_IDX);
+  const indirect = request.indirect && hasFeature(frontEnd.features, VirtioFeature.RING_INDIRECT_DESC);
   // The control and event queues, as a guest has them; nothing is ever put there.
   const others = Array.from({ length: format.firstQueue }, () => new DriverQueue(memory, { eventIdx }));
   const queues = Array.from(
     { length: request.queues },
-    () => new LoadQueue(memory, depth, pattern, format, eventIdx),
+    () => new LoadQueue(memory, { slots: depth, pattern, format, eventIdx, indirect }),
   );
   const rings = [...others, ...queues];
   for (const [index, ring] of rings.entries()) await frontEnd.setUpRing(index, ring, memory);

@@ -13,7 +13,7 @@ import {
   UsedRing,
 } from '../src/fabrics/vhost-user/split-virtqueue-spec.ts';
 import { addon } from '../src/native/addon.ts';
-import { needsEvent } from '../test/support/vhost-user/driver-queue.ts';
+import { needsEvent, writeDescriptor } from '../test/support/vhost-user/driver-queue.ts';
 import type { Ring } from '../test/support/vhost-user/front-end.ts';
 import { type GuestMemory, succeed } from '../test/support/vhost-user/guest-memory.ts';
 import type { Histogram } from './histogram.ts';
@@ -21,6 +21,7 @@ import type { Pattern, RequestSequence } from './pattern.ts';
 import { type RequestFormat, Role } from './request-format.ts';
 
 const ROLES = 3;
+const MIN_SIZE = 16;
 const CACHE_LINE = 64;
 const PAGE = 4096;
 const RESPONSE_SLOT = 128;
@@ -30,6 +31,17 @@ const WORDS_PER_DESCRIPTOR = Descriptor.BYTES / 4;
 const FLAGS = 0;
 const INDEX = 1;
 const RING = 2;
+
+export interface LoadQueueOptions {
+  /** Requests in flight. */
+  readonly slots: number;
+  readonly pattern: Pattern;
+  readonly format: RequestFormat;
+  /** VIRTIO_F_EVENT_IDX was negotiated. */
+  readonly eventIdx: boolean;
+  /** Requests use indirect tables, as Linux's do. */
+  readonly indirect: boolean;
+}
 
 export class LoadQueue implements Ring {
   readonly size: number;
@@ -51,7 +63,10 @@ export class LoadQueue implements Ring {
   private readonly available: Uint16Array;
   private readonly used: Uint16Array;
   private readonly usedElements: Uint32Array;
+  /** Three descriptors per slot: in the ring itself, or in an indirect table each. */
   private readonly descriptors: Uint32Array;
+  /** Ring descriptors per slot. */
+  private readonly stride: number;
   /** Headers and responses of all slots, each on cache lines of its own. */
   private readonly frames: Uint8Array;
   private readonly frameBytes: number;
@@ -62,16 +77,12 @@ export class LoadQueue implements Ring {
   private availableIndex = 0;
   private usedIndex = 0;
 
-  constructor(
-    memory: GuestMemory,
-    slots: number,
-    pattern: Pattern,
-    format: RequestFormat,
-    eventIdx: boolean,
-  ) {
+  constructor(memory: GuestMemory, options: LoadQueueOptions) {
+    const { slots, pattern, format, eventIdx, indirect } = options;
     this.format = format;
     this.eventIdx = eventIdx;
-    this.size = 1 << (32 - Math.clz32(ROLES * slots - 1));
+    this.stride = indirect ? 1 : ROLES;
+    this.size = Math.max(MIN_SIZE, 1 << (32 - Math.clz32(this.stride * slots - 1)));
     this.mask = this.size - 1;
     const availableBytes =
       AvailableRing.RING + AvailableRing.ENTRY_BYTES * this.size + AvailableRing.EVENT_BYTES;
@@ -80,7 +91,11 @@ export class LoadQueue implements Ring {
     this.descriptorAddress = memory.allocate(Descriptor.BYTES * this.size, PAGE);
     this.availableAddress = memory.allocate(availableBytes, PAGE);
     this.usedAddress = memory.allocate(usedBytes, Math.max(PAGE, RingAlignment.USED));
-    this.descriptors = memory.doubleWords(this.descriptorAddress, WORDS_PER_DESCRIPTOR * this.size);
+    const tables = indirect
+      ? memory.allocate(ROLES * Descriptor.BYTES * slots, PAGE)
+      : this.descriptorAddress;
+    this.descriptors = memory.doubleWords(tables, WORDS_PER_DESCRIPTOR * ROLES * slots);
+    if (indirect) this.pointAt(memory, tables, slots);
     this.available = memory.words(this.availableAddress, availableBytes / 2);
     this.used = memory.words(this.usedAddress, usedBytes / 2);
     this.usedElements = memory.doubleWords(this.usedAddress + UsedRing.RING, 2 * this.size);
@@ -125,7 +140,7 @@ export class LoadQueue implements Ring {
     const before = this.availableIndex;
     let index = this.usedIndex;
     while (index !== end) {
-      const slot = (this.usedElements[2 * (index & this.mask)] / ROLES) | 0;
+      const slot = (this.usedElements[2 * (index & this.mask)] / this.stride) | 0;
       index = (index + 1) & 0xffff;
       histogram.record((now - this.submitted[slot]) * 1e6);
       this.completed++;
@@ -157,7 +172,7 @@ export class LoadQueue implements Ring {
     if (isRead !== (this.slotIsRead[slot] === 1)) this.link(slot, isRead);
     this.format.aim(this.frames, this.frameBytes * slot, isRead, this.sequence.nextOffset());
     this.submitted[slot] = now;
-    this.available[RING + (this.availableIndex & this.mask)] = ROLES * slot;
+    this.available[RING + (this.availableIndex & this.mask)] = this.stride * slot;
     this.availableIndex = (this.availableIndex + 1) & 0xffff;
   }
 
@@ -176,6 +191,16 @@ export class LoadQueue implements Ring {
     if (!this.format.succeeded(this.frames, at)) this.failed++;
   }
 
+  /** Makes each ring descriptor name the indirect table of its slot. */
+  private pointAt(memory: GuestMemory, tables: number, slots: number): void {
+    const ring = memory.view(this.descriptorAddress, Descriptor.BYTES * this.size);
+    const length = ROLES * Descriptor.BYTES;
+    for (let slot = 0; slot < slots; slot++) {
+      const address = tables + length * slot;
+      writeDescriptor(ring, slot, { address, length, flags: DescriptorFlag.INDIRECT, next: 0 });
+    }
+  }
+
   /** Address and length of a descriptor: the parts that never change. */
   private place(descriptor: number, address: number, length: number): void {
     const at = WORDS_PER_DESCRIPTOR * descriptor;
@@ -189,12 +214,14 @@ export class LoadQueue implements Ring {
     this.slotIsRead[slot] = isRead ? 1 : 0;
     const order = isRead ? this.format.readOrder : this.format.writeOrder;
     const base = ROLES * slot;
+    // `next` counts within its own table.
+    const nextBase = this.stride === ROLES ? base : 0;
     for (let i = 0; i < ROLES; i++) {
       const role = order[i];
       const writable = role === Role.RESPONSE || (role === Role.DATA && isRead);
       const last = i === ROLES - 1;
       const flags = (writable ? DescriptorFlag.WRITE : 0) | (last ? 0 : DescriptorFlag.NEXT);
-      const next = last ? 0 : base + order[i + 1];
+      const next = last ? 0 : nextBase + order[i + 1];
       this.descriptors[WORDS_PER_DESCRIPTOR * (base + role) + FLAGS_AND_NEXT] = flags | (next << 16);
     }
   }

@@ -9,6 +9,8 @@ export interface MeasurementRequest {
   readonly queues: number;
   /** Requests in flight in each queue. */
   readonly depth: number;
+  /** Requests use indirect descriptor tables. */
+  readonly indirect: boolean;
   readonly diskBytes: number;
   readonly warmUpSeconds: number;
   readonly seconds: number;

@@ -5,10 +5,13 @@ import { promisify } from 'node:util';
 import { packageRoot } from '../qemu/package-root.ts';
 import type { MeasurementRequest, MeasurementResult } from './measurement.ts';
 import type { Pattern } from './pattern.ts';
+import type { Plan } from './plan.ts';
 import type { Cell } from './report.ts';
 import { GENERATOR_CORE, onCore, startTarget, type Target } from './targets.ts';
 
 const run = promisify(execFile);
+/** How long a generator may take beyond its measured time. */
+const PATIENCE_SECONDS = 60;
 
 export interface Work {
   readonly pattern: Pattern;
@@ -21,36 +24,24 @@ export interface Timing {
   readonly seconds: number;
 }
 
-/** Measures all of `works` on one target; calls back per cell. Nothing when the target is not installed. */
-export async function measureTarget(
-  target: Target,
-  works: readonly Work[],
-  diskBytes: number,
-  timing: Timing,
-  folder: string,
-  onCell: (cell: Cell) => void,
-): Promise<void> {
-  const socket = join(folder, 'target.sock');
+/** Measures all works of the plan on one target; calls back per cell. Never when the target is not installed. */
+export async function measureTarget(target: Target, plan: Plan, onCell: (cell: Cell) => void): Promise<void> {
+  const socket = join(plan.folder, 'target.sock');
   const running = await startTarget(target, socket);
   if (running === undefined) return;
   try {
-    for (const work of works) {
+    for (const work of plan.works) {
       const result = await generate({
         socket,
         device: target.device,
         ...work,
-        diskBytes,
-        ...timing,
+        indirect: plan.indirect,
+        diskBytes: plan.disks.bytes,
+        ...plan.timing,
         targetPid: running.pid,
       });
-      onCell({
-        target: target.name,
-        disk: target.disk,
-        pattern: work.pattern.name,
-        queues: work.queues,
-        depth: work.depth,
-        result,
-      });
+      const { pattern, queues, depth } = work;
+      onCell({ target: target.name, disk: target.disk, pattern: pattern.name, queues, depth, result });
     }
   } finally {
     await running.stop();
@@ -60,8 +51,7 @@ export async function measureTarget(
 async function generate(request: MeasurementRequest): Promise<MeasurementResult> {
   const generator = join(packageRoot(), 'dist', 'bench', 'generator.js');
   const [program, ...args] = onCore(GENERATOR_CORE, [process.execPath, generator, JSON.stringify(request)]);
-  const { stdout } = await run(program, args, {
-    timeout: 1000 * (request.seconds + request.warmUpSeconds + 60),
-  });
+  const timeout = 1000 * (request.seconds + request.warmUpSeconds + PATIENCE_SECONDS);
+  const { stdout } = await run(program, args, { timeout });
   return JSON.parse(stdout) as MeasurementResult;
 }

@@ -19,8 +19,6 @@ export interface Target {
   /** What it serves: rows of the same kind are compared. */
   readonly disk: DiskKind;
   readonly device: MeasurementRequest['device'];
-  /** Request queues it can have; absent: any number. */
-  readonly maxQueues?: number;
   /** The command line; undefined when the program is not on this machine. */
   command(socket: string): readonly string[] | undefined;
 }
@@ -48,7 +46,17 @@ export function lunportTargets(disks: Disks, root = packageRoot(), name = 'lunpo
     name,
     disk,
     device: 'scsi',
-    command: (socket) => [process.execPath, main, 'serve', operands[disk], '--socket', socket],
+    command: (socket) => [
+      process.execPath,
+      main,
+      'serve',
+      operands[disk],
+      '--socket',
+      socket,
+      '--ephemeral',
+      '--log-level',
+      'error',
+    ],
   }));
 }
 

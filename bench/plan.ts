@@ -1,0 +1,89 @@
+/** What a run measures, from the environment: see main.ts for the variables. */
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { atProcessEnd } from '../qemu/process-end.ts';
+import { PATTERNS } from './pattern.ts';
+import type { Timing, Work } from './run.ts';
+import { DISK_KINDS, type DiskKind, type Disks } from './targets.ts';
+
+const MEBIBYTE = 1 << 20;
+const DISK_BYTES = 1024 * MEBIBYTE;
+
+export interface Plan {
+  readonly works: readonly Work[];
+  readonly kinds: readonly DiskKind[];
+  readonly disks: Disks;
+  readonly timing: Timing;
+  /** Indirect descriptor tables, as Linux uses them; default: three descriptors in the ring. */
+  readonly indirect: boolean;
+  /** Most request queues of any work. */
+  readonly maxQueues: number;
+  /** For sockets; removed at the end of the process. */
+  readonly folder: string;
+}
+
+interface Extent {
+  readonly patterns: readonly string[];
+  readonly depths: readonly number[];
+  readonly queues: readonly number[];
+  readonly kinds: readonly DiskKind[];
+  readonly timing: Timing;
+}
+
+const QUICK: Extent = {
+  patterns: ['4k randread', '4k randwrite', '128k read'],
+  depths: [1, 32],
+  queues: [1],
+  kinds: ['null', 'ram', 'file'],
+  timing: { warmUpSeconds: 0.4, seconds: 1 },
+};
+const FULL: Extent = {
+  patterns: PATTERNS.map(({ name }) => name),
+  depths: [1, 8, 32, 128],
+  queues: [1, 4],
+  kinds: DISK_KINDS,
+  timing: { warmUpSeconds: 0.5, seconds: 3 },
+};
+
+/** Also writes the file that the file disks serve. */
+export function makePlan(env: NodeJS.ProcessEnv): Plan {
+  const extent = env['BENCH_FULL'] ? FULL : QUICK;
+  const kinds = chosenKinds(env['BENCH_DISKS'], extent.kinds);
+  const folder = mkdtempSync(join(tmpdir(), 'lunport-bench-'));
+  atProcessEnd(() => rmSync(folder, { recursive: true, force: true }));
+  const disks = { file: env['BENCH_FILE'] ?? join(folder, 'disk.img'), bytes: DISK_BYTES };
+  if (kinds.includes('file') || kinds.includes('direct')) fill(disks.file, DISK_BYTES);
+  const patterns = PATTERNS.filter(({ name }) => extent.patterns.includes(name));
+  const works = extent.queues.flatMap((queues) =>
+    extent.depths.flatMap((depth) => patterns.map((pattern) => ({ pattern, queues, depth }))),
+  );
+  return {
+    works,
+    kinds,
+    disks,
+    timing: extent.timing,
+    indirect: Boolean(env['BENCH_INDIRECT']),
+    maxQueues: Math.max(...extent.queues),
+    folder,
+  };
+}
+
+function chosenKinds(list: string | undefined, otherwise: readonly DiskKind[]): readonly DiskKind[] {
+  if (list === undefined) return otherwise;
+  return list.split(',').map((name) => {
+    const kind = DISK_KINDS.find((each) => each === name);
+    if (kind === undefined) {
+      throw new Error(`BENCH_DISKS: expected some of ${DISK_KINDS.join()} but received "${name}"`);
+    }
+    return kind;
+  });
+}
+
+/** Data, not a hole: a hole would be read without touching the disk's blocks. */
+function fill(path: string, bytes: number): void {
+  const block = Buffer.alloc(MEBIBYTE, 0xa5);
+  const fd = openSync(path, 'w');
+  for (let written = 0; written < bytes; written += block.length) writeSync(fd, block);
+  closeSync(fd);
+}
