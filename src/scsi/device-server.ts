@@ -39,13 +39,11 @@ export function begin(task: Task): void {
  * operation that is running still uses the task's memory, so then its completion ends the task.
  */
 export function failInternally(task: Task, error: unknown): void {
-  const { defect } = task.environment!;
-  try {
-    if (task.active && task.operation.runningOn === undefined) task.fail(Sense.INTERNAL_TARGET_FAILURE);
-  } finally {
-    if (defect === undefined) throw error;
-    defect.call(task.environment, error);
-  }
+  const environment = task.environment!;
+  const unfinished = task.active && task.operation.runningOn === undefined;
+  if (unfinished) task.fail(Sense.INTERNAL_TARGET_FAILURE);
+  if (environment.defect === undefined) throw error;
+  environment.defect(error);
 }
 
 /** A handler from an async function: what it throws becomes INTERNAL TARGET FAILURE. */

@@ -2,11 +2,12 @@
  * Task management functions (SAM-5 7). A function that aborts tasks is answered only when all of them have ended:
  * after that nothing touches their memory.
  */
+
+import type { LogicalUnit } from './logical-unit.ts';
 import type { ItlNexus, Nexus } from './nexus.ts';
 import { Sense } from './sense-spec.ts';
 import { ServiceResponse } from './status-spec.ts';
 import type { Task } from './task.ts';
-import type { LogicalUnit } from './logical-unit.ts';
 
 export const TaskManagementFunction = {
   ABORT_TASK: 0,
@@ -150,7 +151,11 @@ function asynchronousEvent(itl: ItlNexus): number {
 }
 
 /** Runs `step` for each item, all at once; `done` follows when every one has called back. */
-function afterAll<T>(items: ReadonlySet<T>, step: (item: T, next: () => void) => void, done: () => void): void {
+function afterAll<T>(
+  items: ReadonlySet<T>,
+  step: (item: T, next: () => void) => void,
+  done: () => void,
+): void {
   // One more than there are items, so that steps which call back at once cannot end it early.
   let missing = items.size + 1;
   const next = () => {

@@ -45,7 +45,10 @@ export class TaskSet {
   /** Adds an arriving task and starts it as soon as its attribute allows. */
   accept(task: Task): void {
     if (this.count >= this.limit) {
-      this.refuse(task, this.find((other) => other.nexus === task.nexus) ? Status.TASK_SET_FULL : Status.BUSY);
+      this.refuse(
+        task,
+        this.find((other) => other.nexus === task.nexus) ? Status.TASK_SET_FULL : Status.BUSY,
+      );
     } else if (
       this.obstacles !== 0 ||
       task.attribute !== TaskAttribute.SIMPLE ||
@@ -165,7 +168,8 @@ export class TaskSet {
     if (task.row?.headOfQueue && task.attribute !== TaskAttribute.ACA) {
       task.attribute = TaskAttribute.HEAD_OF_QUEUE;
     }
-    if (task.attribute === TaskAttribute.SIMPLE || task.attribute === TaskAttribute.ORDERED) this.append(task);
+    if (task.attribute === TaskAttribute.SIMPLE || task.attribute === TaskAttribute.ORDERED)
+      this.append(task);
     else this.prepend(task);
     if (task.attribute !== TaskAttribute.SIMPLE) this.obstacles++;
     this.obstacles++;

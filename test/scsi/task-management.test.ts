@@ -152,10 +152,7 @@ test('LOGICAL UNIT RESET ends all tasks and tells every initiator', async (t) =>
   t.is(commands[0].task.abortedBy, AbortedBy.OWN_NEXUS);
   t.is(commands[1].task.abortedBy, AbortedBy.OTHER_NEXUS);
   for (const one of [initiator, other]) {
-    t.is(
-      senseCode((await one.send(TEST_UNIT_READY)).sense),
-      Sense.BUS_DEVICE_RESET_FUNCTION_OCCURRED.code,
-    );
+    t.is(senseCode((await one.send(TEST_UNIT_READY)).sense), Sense.BUS_DEVICE_RESET_FUNCTION_OCCURRED.code);
     t.is((await one.send(TEST_UNIT_READY)).status, Status.GOOD);
   }
 });
