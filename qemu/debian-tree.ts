@@ -48,7 +48,9 @@ const PACKAGES = [
 const SHOWN = /^([WE]: |I: (running apt|downloading|extracting|installing|creating))/;
 
 /** Nobody reads manuals in a test guest, and every test copies the disk. */
-const LEFT_OUT = ['doc', 'man', 'info', 'locale', 'lintian', 'bug'].map((name) => `/usr/share/${name}/*`);
+const UNREAD = ['doc', 'man', 'info', 'locale', 'lintian', 'bug'].map((name) => `/usr/share/${name}/*`);
+/** btrfs-progs would have every initrd look for btrfs, at a cost of time. */
+const LEFT_OUT = [...UNREAD, '/usr/share/initramfs-tools/*/btrfs', '/usr/share/initramfs-tools/*/*/btrfs'];
 
 const HINT =
   'mmdebstrap fetches Debian packages: is deb.debian.org reachable (a mirror can be named by LUNPORT_DEBIAN_MIRROR), ' +
@@ -56,17 +58,15 @@ const HINT =
   'and unprivileged user namespaces; root needs none of these';
 
 /** Hooks are given as text, in the environment: in unshare mode, root may not read this checkout. */
-function hooks(): { essential: string; customize: string } {
-  const grubCfg = guestScript('grub.cfg').trimEnd();
-  const customize = guestScript('customize-hook.sh').replace('@GRUB_CFG@', () => grubCfg);
+function hooks(): Record<string, string> {
   return {
-    essential: guestScript('essential-hook.sh'),
-    customize: customize.replaceAll('@ROOT_UUID@', ROOT_UUID),
+    LUNPORT_ESSENTIAL: guestScript('essential-hook.sh'),
+    LUNPORT_CUSTOMIZE: guestScript('customize-hook.sh'),
+    LUNPORT_ROOT_UUID: ROOT_UUID,
   };
 }
 
 async function build(folder: string, progress: Progress): Promise<void> {
-  const { essential, customize } = hooks();
   const tar = join(folder, 'tree.tar');
   const mirror = process.env['LUNPORT_DEBIAN_MIRROR'];
   await mkdir(join(folder, 'tree'), { recursive: true });
@@ -89,7 +89,7 @@ async function build(folder: string, progress: Progress): Promise<void> {
       ...(mirror ? [mirror] : []),
     ],
     {
-      env: { LUNPORT_ESSENTIAL: essential, LUNPORT_CUSTOMIZE: customize },
+      env: hooks(),
       hint: HINT,
       onLine: (line) => SHOWN.test(line) && progress(line.slice(3)),
     },
@@ -112,8 +112,7 @@ async function build(folder: string, progress: Progress): Promise<void> {
 
 /** The folder in the cache, built if it is not there. Takes a minute and about 900 MB the first time. */
 export async function ensureDebianTree(progress: Progress): Promise<string> {
-  const { essential, customize } = hooks();
-  const key = recipeKey(SUITE, PACKAGES.join(), LEFT_OUT.join(), essential, customize);
+  const key = recipeKey(SUITE, PACKAGES.join(), LEFT_OUT.join(), ...Object.values(hooks()));
   return await cached(`debian-${key}`, (folder) => build(folder, progress));
 }
 

@@ -10,7 +10,7 @@ import { mkdir, open, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { embedGrub } from './bios-boot.ts';
 import { cached, recipeKey } from './cache.ts';
-import { bootLoader, ensureDebianTree, type Progress, showProgress } from './debian-tree.ts';
+import { bootLoader, ensureDebianTree, type Progress, ROOT_UUID, showProgress } from './debian-tree.ts';
 import { type Partition, partitionTable } from './gpt.ts';
 import { GPT_TYPE, MBR_BOOT_CODE_LENGTH, SECTOR } from './gpt-spec.ts';
 import { GuestError } from './guest-error.ts';
@@ -46,11 +46,22 @@ const ROOT: Partition = {
   sectors: DISK_SECTORS - 11 * MIB_SECTORS,
 };
 
-/** Where our own scripts go in the root file system: they change more often than Debian does. */
-const INSTALLED = [
-  { script: 'agent.sh', path: '/usr/lib/lunport/agent' },
-  { script: 'disk-init.sh', path: '/usr/sbin/init' },
-];
+interface Installed {
+  readonly name: string;
+  readonly path: string;
+  readonly mode: string;
+  readonly text: string;
+}
+
+/** What goes into the root file system when Debian is complete: it changes more often than Debian does. */
+function installed(): Installed[] {
+  const grubCfg = guestScript('grub.cfg').replaceAll('@ROOT_UUID@', ROOT_UUID);
+  return [
+    { name: 'agent', path: '/usr/lib/lunport/agent', mode: '0100755', text: guestScript('agent.sh') },
+    { name: 'init', path: '/usr/sbin/init', mode: '0100755', text: guestScript('disk-init.sh') },
+    { name: 'grub.cfg', path: '/boot/grub/grub.cfg', mode: '0100644', text: grubCfg },
+  ];
+}
 
 async function writeRoot(image: string, source: string): Promise<void> {
   // dd leaves holes where it reads zeros.
@@ -60,13 +71,13 @@ async function writeRoot(image: string, source: string): Promise<void> {
   ]);
 }
 
-async function installScripts(rootFs: string, folder: string): Promise<void> {
+async function install(rootFs: string, folder: string): Promise<void> {
   const commands = ['mkdir /usr/lib/lunport'];
-  for (const { script, path } of INSTALLED) {
-    await writeFile(join(folder, script), guestScript(script));
+  for (const { name, path, mode, text } of installed()) {
+    await writeFile(join(folder, name), text);
     commands.push(
-      `write ${script} ${path}`,
-      `sif ${path} mode 0100755`,
+      `write ${name} ${path}`,
+      `sif ${path} mode ${mode}`,
       `sif ${path} uid 0`,
       `sif ${path} gid 0`,
     );
@@ -74,9 +85,8 @@ async function installScripts(rootFs: string, folder: string): Promise<void> {
   const input = `${commands.join('\n')}\n`;
   await runProgram('debugfs', ['-w', '-f', '-', rootFs], { cwd: folder, input });
   // debugfs ends with 0 whatever happens.
-  for (const { script, path } of INSTALLED) {
-    const text = await runProgram('debugfs', ['-R', `cat ${path}`, rootFs]);
-    if (text !== guestScript(script)) {
+  for (const { path, text } of installed()) {
+    if ((await runProgram('debugfs', ['-R', `cat ${path}`, rootFs])) !== text) {
       throw new GuestError('BUILD_FAILED', `debugfs did not put ${path} into the guest's file system`);
     }
   }
@@ -95,7 +105,7 @@ async function build(folder: string, debian: string): Promise<void> {
   await mkdir(scratch, { recursive: true });
   const rootFs = join(scratch, 'root.ext4');
   await runProgram('cp', ['--reflink=auto', '--sparse=always', join(debian, 'root.ext4'), rootFs]);
-  await installScripts(rootFs, scratch);
+  await install(rootFs, scratch);
   await truncate(rootFs, ROOT.sectors * SECTOR);
   await runProgram('resize2fs', ['-f', rootFs]);
   await runProgram('e2fsck', ['-f', '-n', rootFs], { hint: 'the file system that was just made is damaged' });
@@ -131,7 +141,11 @@ async function build(folder: string, debian: string): Promise<void> {
  */
 export async function ensureDiskImage(progress: Progress = showProgress): Promise<string> {
   const debian = await ensureDebianTree(progress);
-  const key = recipeKey(LAYOUT, basename(debian), ...INSTALLED.map(({ script }) => guestScript(script)));
+  const key = recipeKey(
+    LAYOUT,
+    basename(debian),
+    ...installed().flatMap(({ path, mode, text }) => [path, mode, text]),
+  );
   const folder = await cached(`disk-${key}`, async (unfinished) => {
     progress('making the bootable disk');
     await build(unfinished, debian);

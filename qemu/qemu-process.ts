@@ -12,6 +12,7 @@ const CONSOLE_KEPT = 256 * 1024;
 const TAIL_LINES = 25;
 
 /** GRUB and SeaBIOS move the cursor and set colours. */
+// oxlint-disable-next-line no-control-regex -- the escape character is what is looked for
 const TERMINAL_CONTROL = /\u001b(\[[0-9;?=]*[A-Za-z]|c)/g;
 
 /** A running QEMU whose first serial port is its standard output. */

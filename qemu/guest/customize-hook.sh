@@ -1,12 +1,9 @@
 # Runs on the host when all packages are in the tree ($1): boot loaders, then the root file system's image.
-# @ROOT_UUID@ and @GRUB_CFG@ are filled in by debian-tree.ts. In mmdebstrap's unshare mode this is root in a
-# user namespace, which sees the host's programs, but can write only to the tree and to the folder above it.
+# LUNPORT_ROOT_UUID comes from debian-tree.ts. In mmdebstrap's unshare mode this is root in a user namespace,
+# which sees the host's programs, but can write only to the tree and to the folder above it.
 set -eu
 export PATH="$PATH:/usr/sbin:/sbin"
 mkdir -p "$1/boot/grub" "$1/boot/lunport"
-cat >"$1/boot/grub/grub.cfg" <<'EOF'
-@GRUB_CFG@
-EOF
 
 # The prefix names no device: GRUB takes the disk that it was loaded from, also where several look the same.
 modules='normal configfile linux part_gpt ext2'
@@ -29,7 +26,7 @@ $without_mounts sh -euc '
     case $point in "$1"/*) umount -l "$point" ;; esac
   done </proc/self/mounts
   megabytes=$(du -sm "$1" | cut -f 1)
-  mke2fs -q -F -t ext4 -L lunport-root -U @ROOT_UUID@ -m 0 -i 16384 -J size=8 \
+  mke2fs -q -F -t ext4 -L lunport-root -U "$LUNPORT_ROOT_UUID" -m 0 -i 16384 -J size=8 \
     -E lazy_itable_init=0,lazy_journal_init=0 -d "$1" "$1.ext4" "$((megabytes * 5 / 4 + 32))M"
 ' mke2fs "$1"
 mv "$1.ext4" "$1/root.ext4"
