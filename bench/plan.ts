@@ -1,8 +1,7 @@
 /** What a run measures, from the environment: see main.ts for the variables. */
-import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import { atProcessEnd } from '../qemu/process-end.ts';
+import { temporaryFolder } from '../qemu/temporary-folder.ts';
 import { PATTERNS } from './pattern.ts';
 import type { Timing, Work } from './run.ts';
 import { DISK_KINDS, type DiskKind, type Disks } from './targets.ts';
@@ -50,8 +49,7 @@ const FULL: Extent = {
 export function makePlan(env: NodeJS.ProcessEnv): Plan {
   const extent = env['BENCH_FULL'] ? FULL : QUICK;
   const kinds = chosenKinds(env['BENCH_DISKS'], extent.kinds);
-  const folder = mkdtempSync(join(tmpdir(), 'lunport-bench-'));
-  atProcessEnd(() => rmSync(folder, { recursive: true, force: true }));
+  const folder = temporaryFolder().path;
   const disks = { file: env['BENCH_FILE'] ?? join(folder, 'disk.img'), bytes: DISK_BYTES };
   if (kinds.includes('file') || kinds.includes('direct')) fill(disks.file, DISK_BYTES);
   const patterns = PATTERNS.filter(({ name }) => extent.patterns.includes(name));

@@ -1,0 +1,71 @@
+/** `lunport serve` as a child process, for tests that look at the process from outside. */
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { spawnOwned } from '../../qemu/owned-child.ts';
+import { packageRoot } from '../../qemu/package-root.ts';
+import { temporaryFolder } from '../../qemu/temporary-folder.ts';
+
+export interface ServeProcess {
+  readonly pid: number;
+  readonly socket: string;
+  /** Lines on stdout that are not JSON: what Node itself prints, as with --trace-gc. */
+  readonly otherLines: readonly string[];
+  /** SIGTERM; resolves with the exit code. */
+  stop(): Promise<number | null>;
+}
+
+export interface ServeProcessOptions {
+  /** For Node, before the program. */
+  readonly nodeArguments?: readonly string[];
+  /** For `serve`, after the disks. */
+  readonly serveArguments?: readonly string[];
+}
+
+/** Resolves when the socket is ready; rejects with what was printed when it never is. */
+export async function startServe(
+  disks: readonly string[],
+  options: ServeProcessOptions = {},
+): Promise<ServeProcess> {
+  const folder = temporaryFolder();
+  const socket = join(folder.path, 'serve.sock');
+  const main = join(packageRoot(), 'dist', 'src', 'cli', 'main.js');
+  const child = spawnOwned(
+    [
+      process.execPath,
+      ...(options.nodeArguments ?? []),
+      main,
+      'serve',
+      ...disks,
+      ...['--socket', socket, '--ephemeral', '--json'],
+      ...(options.serveArguments ?? []),
+    ],
+    { stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  const otherLines: string[] = [];
+  let errors = '';
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    errors += text;
+  });
+  const exited = new Promise<number | null>((resolve) => {
+    child.once('exit', (code) => {
+      folder.remove();
+      resolve(code);
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    createInterface({ input: child.stdout! }).on('line', (line) => {
+      if (!line.startsWith('{')) otherLines.push(line);
+      else if ((JSON.parse(line) as { event?: string }).event === 'ready') resolve();
+    });
+    void exited.then((code) => reject(new Error(`lunport serve ended with ${code}: ${errors}`)));
+  });
+  return {
+    pid: child.pid!,
+    socket,
+    otherLines,
+    stop() {
+      child.kill('SIGTERM');
+      return exited;
+    },
+  };
+}
