@@ -1,21 +1,30 @@
 /** The command table of a direct access block device: every family's rows in one set. */
 import type { BlockDevice } from './block-device.ts';
 import { CommandSet } from './command.ts';
+import { compareAndWriteCommands } from './commands/compare-and-write.ts';
+import { getLbaStatusCommands } from './commands/get-lba-status.ts';
 import { inquiryCommands } from './commands/inquiry.ts';
+import { modeSelectCommands } from './commands/mode-select.ts';
 import { modeSenseCommands } from './commands/mode-sense.ts';
+import { orwriteCommands } from './commands/orwrite.ts';
+import { preFetchCommands } from './commands/pre-fetch.ts';
 import { preventAllowMediumRemovalCommands } from './commands/prevent-allow-medium-removal.ts';
 import { readCommands } from './commands/read.ts';
 import { readCapacityCommands } from './commands/read-capacity.ts';
+import { readDefectDataCommands } from './commands/read-defect-data.ts';
 import { reportLunsCommands } from './commands/report-luns.ts';
 import { reportSupportedOperationCodesCommands } from './commands/report-supported-operation-codes.ts';
 import { reportSupportedTaskManagementFunctionsCommands } from './commands/report-supported-task-management-functions.ts';
 import { blockDeviceSense, requestSenseCommands } from './commands/request-sense.ts';
+import { seekCommands } from './commands/seek.ts';
 import { startStopUnitCommands } from './commands/start-stop-unit.ts';
 import { synchronizeCacheCommands } from './commands/synchronize-cache.ts';
 import { testUnitReadyCommands } from './commands/test-unit-ready.ts';
 import { unmapCommands } from './commands/unmap.ts';
 import { verifyCommands } from './commands/verify.ts';
 import { writeCommands } from './commands/write.ts';
+import { writeAndVerifyCommands } from './commands/write-and-verify.ts';
+import { writeAtomicCommands } from './commands/write-atomic.ts';
 import { writeSameCommands } from './commands/write-same.ts';
 import { blockDeviceVpdPages } from './vpd/block-device-pages.ts';
 
@@ -26,6 +35,14 @@ export const blockDeviceCommands = new CommandSet([
   ...readCommands,
   ...writeCommands,
   ...writeSameCommands,
+  ...readDefectDataCommands,
+  ...seekCommands,
+  ...getLbaStatusCommands,
+  ...preFetchCommands,
+  ...writeAtomicCommands,
+  ...writeAndVerifyCommands,
+  ...orwriteCommands,
+  ...compareAndWriteCommands,
   ...verifyCommands,
   ...unmapCommands,
   ...synchronizeCacheCommands,
@@ -36,6 +53,7 @@ export const blockDeviceCommands = new CommandSet([
     removable: (unit) => (unit as BlockDevice).removableMedium !== undefined,
     protection: (unit) => (unit as BlockDevice).attributes.pi_prot_type !== 0,
   }),
+  ...modeSelectCommands,
   ...modeSenseCommands,
   ...requestSenseCommands(blockDeviceSense),
   ...startStopUnitCommands,

@@ -3,6 +3,7 @@
  * share. Each part of that state is a class of its own, named like the part of the standard that defines it.
  */
 import { AluaAccess } from './alua.ts';
+import { AtomicJournal } from './atomic-journal.ts';
 import type { Backstore } from './backstore.ts';
 import { type BlockLimits, blockLimits } from './block-limits.ts';
 import type { DeviceAttributes } from './device-attributes.ts';
@@ -53,6 +54,8 @@ export abstract class BlockDevice extends LogicalUnit {
   /** Why a flush failed that nobody waited for; the next one reports it. */
   unreportedFlushFailure: Verdict | undefined = undefined;
   readonly store: StateStore | undefined;
+  /** Needs a store; without one WRITE ATOMIC is not offered. */
+  readonly atomicJournal: AtomicJournal | undefined;
   notReady: NotReady | undefined = undefined;
   /** WCE of the Caching mode page: false makes every write reach stable storage before GOOD. */
   writeCacheEnabled = false;
@@ -74,6 +77,8 @@ export abstract class BlockDevice extends LogicalUnit {
     this.rangeLocks = new RangeLocks(this);
     this.taskSet.limit = this.attributes.queue_depth * QUEUES_PER_DEVICE;
     this.limits = blockLimits(this);
+    this.atomicJournal = this.store === undefined ? undefined : new AtomicJournal(this, this.store);
+    void this.atomicJournal?.recover();
     this.power = new PowerCondition(this);
     this.removableMedium = options.removable ? new RemovableMedium(this) : undefined;
     this.modeParameters = new ModeParameters(this);

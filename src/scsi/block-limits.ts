@@ -42,7 +42,7 @@ export interface ProvisioningAbilities {
 
 /** Bytes. Any fabric's buffers are smaller; it bounds what one task can make a backstore queue. */
 const MAXIMUM_TRANSFER = 64 << 20;
-/** Bytes kept in the journal while an atomic write is under way; see write-atomic.ts. */
+/** Bytes kept in the journal while an atomic write is under way; see atomic-journal.ts. */
 const MAXIMUM_ATOMIC_TRANSFER = 256 << 10;
 /** Blocks: the CDB's NUMBER OF LOGICAL BLOCKS is one byte. */
 const MAXIMUM_COMPARE_AND_WRITE = 255;
@@ -77,7 +77,8 @@ export function blockLimits(device: BlockDevice): BlockLimits {
       : 0,
     unmapGranularityAlignment: managed ? attributes.unmap_granularity_alignment : 0,
     maximumWriteSameLength: attributes.max_write_same_len,
-    maximumAtomicTransferLength: MAXIMUM_ATOMIC_TRANSFER / blockSize,
+    // The journal needs a place that survives a power loss.
+    maximumAtomicTransferLength: device.store === undefined ? 0 : MAXIMUM_ATOMIC_TRANSFER / blockSize,
     atomicAlignment: 0,
     atomicTransferLengthGranularity: 0,
     maximumAtomicTransferLengthWithAtomicBoundary: 0,

@@ -75,6 +75,10 @@ export interface CoreOptions {
   readonly capabilities?: Partial<BackstoreCapabilities>;
   readonly store?: StateStore;
   readonly removable?: boolean;
+  /** What the disk holds when the unit starts; default zeroes. */
+  readonly content?: Uint8Array;
+  /** Start with a backstore that waits for `releaseHeld`. */
+  readonly hold?: boolean;
   /** Leave the power-on unit attention pending; default false. */
   readonly powerOn?: boolean;
 }
@@ -94,6 +98,8 @@ export class Core {
       options.byteLength ?? 1 << 20,
       options.capabilities,
     );
+    if (options.content !== undefined) this.backstore.bytes.set(options.content);
+    this.backstore.hold = options.hold ?? false;
     this.disk = new Disk(this.environment, this.backstore, {
       identity: TEST_IDENTITY,
       attributes: { ...DEFAULT_ATTRIBUTES, ...options.attributes },

@@ -6,7 +6,7 @@ import type { Medium, Verdict } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { checkDataOut, compareWithDataOut } from './data-out.ts';
-import { checkDpoFua, checkRange, checkTransferLength, PROTECT } from './medium-access.ts';
+import { checkDpoFua, checkRange, checkTransferLength, DPO, PROTECT } from './medium-access.ts';
 import { runSteps } from './steps.ts';
 import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
 
@@ -27,7 +27,7 @@ function verify(task: Task, lba: number, blocks: number, lengthByte: number): vo
   const check = byteCheck(flags);
   if ((flags & PROTECT) !== 0) return task.failCdbField(1, 7);
   if (check === ByteCheck.RESERVED) return task.failCdbField(1, 2);
-  if (!checkDpoFua(task, device, flags & ~0x08)) return;
+  if (!checkDpoFua(task, device, flags & DPO)) return;
   if (!checkRange(task, device, lba, blocks, 2)) return;
   if (!checkTransferLength(task, device, blocks, lengthByte)) return;
   if (blocks === 0) return task.good();

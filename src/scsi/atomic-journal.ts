@@ -1,0 +1,77 @@
+/**
+ * Makes WRITE ATOMIC all or nothing even when the process or the power ends in its middle (SBC-4 4.29): before
+ * the blocks are written, what they held is put on stable storage, and taken away when the new blocks are
+ * stable. Whoever finds it after a restart puts the old blocks back, since nobody was told that the write is done.
+ */
+import type { BlockDevice } from './block-device.ts';
+import { Medium, type Verdict } from './medium.ts';
+import { Sense } from './sense-spec.ts';
+import type { StateStore } from './state-store.ts';
+
+/** Name in the state store. */
+const ENTRY = 'atomic-write';
+
+export class AtomicJournal {
+  private readonly device: BlockDevice;
+  private readonly store: StateStore;
+  /** The store holds one entry, so atomic writes of a unit go one after the other. */
+  private last: Promise<unknown> = Promise.resolve();
+
+  constructor(device: BlockDevice, store: StateStore) {
+    this.device = device;
+    this.store = store;
+  }
+
+  /** Runs `write`, which replaces `old`, the blocks from `lba` on; if it fails they are `old` again. */
+  run(lba: number, old: Uint8Array, write: () => Promise<Verdict | undefined>): Promise<Verdict | undefined> {
+    const turn = this.last.then(async () => {
+      await this.store.save(ENTRY, JSON.stringify({ lba, blocks: toHex(old) }));
+      const failure = await write();
+      // Blocks that cannot be put back now stay in the store for the next start.
+      const settled = failure === undefined || (await this.putBack(lba, old)) === undefined;
+      if (settled) await this.store.save(ENTRY, '');
+      return failure;
+    });
+    this.last = turn.catch(() => undefined);
+    return turn;
+  }
+
+  /** At start: undoes an atomic write that was interrupted. The unit is not ready until that is done. */
+  async recover(): Promise<void> {
+    const text = this.store.load(ENTRY);
+    if (text === undefined || text === '') return;
+    this.device.notReady = { sense: Sense.BECOMING_READY };
+    try {
+      const { lba, blocks } = JSON.parse(text) as { lba: number; blocks: string };
+      if ((await this.putBack(lba, fromHex(blocks))) === undefined) {
+        await this.store.save(ENTRY, '');
+        this.device.notReady = undefined;
+        return;
+      }
+    } catch {
+      // An entry that nobody can read is as bad as blocks that nobody can write: both end below.
+    }
+    this.device.notReady = { sense: Sense.MEDIUM_FORMAT_CORRUPTED };
+  }
+
+  private async putBack(lba: number, old: Uint8Array): Promise<Verdict | undefined> {
+    const medium = new Medium(this.device);
+    const blocks = old.length / this.device.blockSize;
+    const scratch = medium.scratch(blocks);
+    scratch.bytes.set(old);
+    const failure = await medium.write(lba, blocks, scratch, true);
+    medium.releaseScratch();
+    return failure;
+  }
+}
+
+function toHex(bytes: Uint8Array): string {
+  const digits: string[] = [];
+  for (const byte of bytes) digits.push(byte.toString(16).padStart(2, '0'));
+  return digits.join('');
+}
+
+function fromHex(text: string): Uint8Array {
+  const byteAt = (i: number) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) => byteAt(i));
+}
