@@ -77,6 +77,13 @@ export class ModeParameters {
     }
   }
 
+  /** The changes that lead back to the default values (RTD of MODE SELECT). */
+  defaults(): ModeChange[] {
+    return this.pages
+      .filter((page) => page.changeable !== undefined)
+      .map((page) => ({ page, values: page.defaults(this.device) }));
+  }
+
   /** Makes the current values of all pages the saved ones; resolves when they are on stable storage. */
   save(): Promise<void> {
     const saved = new Map(this.current);
