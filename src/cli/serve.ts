@@ -1,9 +1,11 @@
 /** `lunport serve DISK…`: the everyday command. */
 import { Command, Option } from 'commander';
 import { runtimeDirectory, stateDirectory } from '../target/directories.ts';
-import { DISK_OPTIONS_HELP } from '../target/disk-spec.ts';
+import { DISK_OPTIONS_HELP, UsageError } from '../target/disk-spec.ts';
+import { checkName, type IscsiOptions, parseAddress, parseChap } from '../target/iscsi-options.ts';
 import { qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
-import { type ServedTarget, Server } from '../target/server.ts';
+import type { ServedTarget } from '../target/served-target.ts';
+import { Server } from '../target/server.ts';
 import { formatSize } from '../target/size.ts';
 import { ExitCode } from './exit-codes.ts';
 import { createLogger } from './log.ts';
@@ -19,6 +21,11 @@ interface ServeOptions {
   readonly state?: string;
   readonly ephemeral?: true;
   readonly logLevel: string;
+  readonly iscsi?: string;
+  readonly iqn?: string;
+  readonly chap?: string;
+  readonly initiator: string[];
+  readonly demoMode?: true;
 }
 
 const EXAMPLES = `
@@ -45,6 +52,19 @@ export function serveCommand(ended: (code: number) => void): Command {
       [],
     )
     .option('-m, --memory <size>', 'guest memory in the printed QEMU options', '1G')
+    .option('--iscsi <address[:port]>', 'serve the same disks over iSCSI as well (port 3260 unless given)')
+    .option('--iqn <name>', 'iSCSI name of the target')
+    .option(
+      '--initiator <name>',
+      'an initiator that may log in; repeat for more (default: any, on loopback)',
+      collect,
+      [],
+    )
+    .option(
+      '--chap <user:secret[:user:secret]>',
+      'what initiators must prove; the second pair is for mutual CHAP',
+    )
+    .option('--demo-mode', 'let any initiator in although the address is not a loopback one')
     .option('--json', 'one JSON document on stdout once ready, and JSON lines as the log')
     .option('--run <command>', 'run a shell command while serving, and end with it')
     .addOption(
@@ -73,6 +93,7 @@ async function serve(disks: string[], options: ServeOptions): Promise<number> {
   const server = await Server.open(groups, {
     io: options.io,
     stateDirectory: options.ephemeral ? undefined : (options.state ?? stateDirectory()),
+    iscsi: iscsiOptions(options),
     log,
   });
   const stop = stopSignal();
@@ -85,6 +106,23 @@ async function serve(disks: string[], options: ServeOptions): Promise<number> {
     await server.close();
   }
   return code;
+}
+
+/** Throws UsageError. */
+function iscsiOptions(options: ServeOptions): IscsiOptions | undefined {
+  const { iscsi, iqn, chap, initiator, demoMode } = options;
+  if (iscsi === undefined) {
+    if (iqn ?? chap ?? demoMode ?? initiator[0])
+      throw new UsageError('--iqn, --chap, --initiator and --demo-mode need --iscsi');
+    return undefined;
+  }
+  return {
+    ...parseAddress(iscsi),
+    name: iqn === undefined ? undefined : checkName(iqn),
+    credentials: chap === undefined ? undefined : parseChap(chap),
+    initiators: initiator.map(checkName),
+    demo: demoMode === true,
+  };
 }
 
 /** Resolves at the first SIGINT or SIGTERM; a second one ends the process the hard way. */
@@ -138,11 +176,22 @@ function announce(server: Server, options: ServeOptions): void {
       );
     }
   }
+  for (const url of iscsiUrls(server)) process.stdout.write(`  iSCSI: ${url}\n`);
   if (options.run !== undefined) return;
   process.stdout.write(
     `\nAdd to QEMU's command line (${options.memory} is the guest's memory, in both places):\n${qemuCommandLine(request)}\n` +
       'QEMU 8.2 and newer reconnect after a restart of lunport with ,reconnect=1 (from 10 on ,reconnect-ms=1000)\n' +
       'at the end of -chardev.\n\nReady. Ctrl-C stops.\n',
+  );
+}
+
+/** One per LUN, as QEMU and libiscsi take them. */
+function iscsiUrls(server: Server): string[] {
+  const { iscsi } = server;
+  if (iscsi === undefined) return [];
+  const host = iscsi.host.includes(':') ? `[${iscsi.host}]` : iscsi.host;
+  return server.targets.flatMap((target, i) =>
+    target.disks.map((_, lun) => `iscsi://${host}:${iscsi.port}/${iscsi.names[i]}/${lun}`),
   );
 }
 

@@ -37,6 +37,7 @@ export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
   const unit = new Disk(shard.environment, backstore, {
     identity: diskIdentity(serial, `lunport ${spec.kind}`),
     attributes: attributesOf(spec, backstore),
+    removable: spec.removable,
     store: durable ? new FileStateStore(options.stateDirectory!, serial) : undefined,
   });
   return { spec, backstore, unit };

@@ -1,0 +1,75 @@
+/**
+ * Everything that one process serves: a shard, targets with their disks, and the fabrics that lead to them. Opens
+ * all of it or nothing; closes in the order that loses nothing (see ARCHITECTURE.md).
+ */
+
+import type { DiskSpec } from './disk-spec.ts';
+import { IscsiFabric } from './iscsi-fabric.ts';
+import type { IscsiOptions } from './iscsi-options.ts';
+import { openDisk, type ServedDisk } from './served-disk.ts';
+import { ServedTarget } from './served-target.ts';
+import { type IoMode, Shard } from './shard.ts';
+
+export interface TargetSpec {
+  readonly socketPath: string;
+  readonly disks: readonly DiskSpec[];
+}
+
+/** Where the layers below report what an operator may want to know. */
+export interface Log {
+  debug(message: string): void;
+  info(message: string): void;
+  warn(message: string): void;
+  error(message: string): void;
+}
+
+export interface ServerOptions {
+  readonly io: IoMode;
+  readonly stateDirectory: string | undefined;
+  readonly iscsi: IscsiOptions | undefined;
+  readonly log: Log;
+}
+
+export class Server {
+  readonly targets: ServedTarget[] = [];
+  readonly shard: Shard;
+  iscsi: IscsiFabric | undefined = undefined;
+
+  private constructor(shard: Shard) {
+    this.shard = shard;
+  }
+
+  /** Opens and listens. Throws LunportError; nothing stays open then. */
+  static async open(specs: readonly TargetSpec[], options: ServerOptions): Promise<Server> {
+    const server = new Server(new Shard(options.io));
+    try {
+      for (const spec of specs) await server.addTarget(spec, options);
+      if (options.iscsi !== undefined) {
+        server.iscsi = await IscsiFabric.open(server.targets, options.iscsi, server.shard, options.log);
+      }
+      return server;
+    } catch (error) {
+      await server.close();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.iscsi?.close();
+    for (const target of this.targets) await target.close();
+    await this.shard.close();
+  }
+
+  private async addTarget(spec: TargetSpec, options: ServerOptions): Promise<void> {
+    const target = new ServedTarget(spec.socketPath, this.shard.environment);
+    this.targets.push(target);
+    for (const [lun, disk] of spec.disks.entries()) {
+      target.add(lun, this.open(disk, `${spec.socketPath} LUN ${lun}`, options));
+    }
+    await target.listen(this.shard, options.log);
+  }
+
+  private open(spec: DiskSpec, place: string, options: ServerOptions): ServedDisk {
+    return openDisk(spec, { shard: this.shard, place, stateDirectory: options.stateDirectory });
+  }
+}
