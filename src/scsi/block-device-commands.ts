@@ -7,6 +7,8 @@ import { inquiryCommands } from './commands/inquiry.ts';
 import { modeSelectCommands } from './commands/mode-select.ts';
 import { modeSenseCommands } from './commands/mode-sense.ts';
 import { orwriteCommands } from './commands/orwrite.ts';
+import { persistentReserveInCommands } from './commands/persistent-reserve-in.ts';
+import { persistentReserveOutCommands } from './commands/persistent-reserve-out.ts';
 import { preFetchCommands } from './commands/pre-fetch.ts';
 import { preventAllowMediumRemovalCommands } from './commands/prevent-allow-medium-removal.ts';
 import { readCommands } from './commands/read.ts';
@@ -16,6 +18,7 @@ import { reportLunsCommands } from './commands/report-luns.ts';
 import { reportSupportedOperationCodesCommands } from './commands/report-supported-operation-codes.ts';
 import { reportSupportedTaskManagementFunctionsCommands } from './commands/report-supported-task-management-functions.ts';
 import { blockDeviceSense, requestSenseCommands } from './commands/request-sense.ts';
+import { reserveReleaseCommands } from './commands/reserve-release.ts';
 import { seekCommands } from './commands/seek.ts';
 import { startStopUnitCommands } from './commands/start-stop-unit.ts';
 import { synchronizeCacheCommands } from './commands/synchronize-cache.ts';
@@ -58,6 +61,9 @@ export const blockDeviceCommands = new CommandSet([
   ...requestSenseCommands(blockDeviceSense),
   ...startStopUnitCommands,
   ...preventAllowMediumRemovalCommands,
+  ...reserveReleaseCommands,
+  ...persistentReserveInCommands,
+  ...persistentReserveOutCommands,
   ...reportLunsCommands,
   ...reportSupportedOperationCodesCommands,
   ...reportSupportedTaskManagementFunctionsCommands,

@@ -16,14 +16,13 @@ import type { ItlNexus, Nexus } from './nexus.ts';
 import { PowerCondition } from './power-condition.ts';
 import { RangeLocks } from './range-locks.ts';
 import { RemovableMedium } from './removable-medium.ts';
-import { Reservations } from './reservations.ts';
+import { type ReservationOptions, Reservations } from './reservations.ts';
 import { Sense, type SenseCode } from './sense-spec.ts';
 import type { StateStore } from './state-store.ts';
 import { Statistics } from './statistics.ts';
-import { Status } from './status-spec.ts';
 import type { Task } from './task.ts';
 
-export interface BlockDeviceOptions {
+export interface BlockDeviceOptions extends ReservationOptions {
   readonly identity: Identity;
   readonly attributes: DeviceAttributes;
   /** Where reservations and saved mode pages live across restarts; absent: they do not. */
@@ -72,7 +71,7 @@ export abstract class BlockDevice extends LogicalUnit {
     this.blockSize = options.attributes.block_size;
     this.blockCount = Math.floor(backstore.byteLength / this.blockSize);
     this.store = options.store;
-    this.reservations = new Reservations(this);
+    this.reservations = new Reservations(this, options);
     this.alua = new AluaAccess(this);
     this.rangeLocks = new RangeLocks(this);
     this.taskSet.limit = this.attributes.queue_depth * QUEUES_PER_DEVICE;
@@ -105,10 +104,7 @@ export abstract class BlockDevice extends LogicalUnit {
 
   admit(task: Task): boolean {
     const row = task.row!;
-    if (this.conflictsWithReservation(task)) {
-      task.finish(Status.RESERVATION_CONFLICT);
-      return false;
-    }
+    if (this.reservations.held && !this.reservations.admit(task)) return false;
     if (this.alua.restricted && row.alua !== 'any' && !this.alua.admit(task)) return false;
     if (this.notReady !== undefined && row.needsReady) {
       const { sense, progress } = this.notReady;

@@ -8,17 +8,18 @@ import type { Task } from './task.ts';
 export type Direction = 'none' | 'in' | 'out';
 
 /**
- * What a reservation held by another I_T nexus does to the command (SPC-4 table 65, SBC-3 table 13):
- * `allowed` always runs; `read` conflicts with exclusive access types only; `write` conflicts with every type;
- * `own` means the handler decides (PERSISTENT RESERVE OUT, RESERVE, RELEASE).
+ * What a reservation held by another I_T nexus does to the command (SPC-4 table 65, SBC-3 table 13; RESERVE:
+ * SPC-2 table 8): `allowed` always runs; `persistent` runs beside every persistent reservation but conflicts with
+ * RESERVE, as `read` and `write` do; `read` conflicts with exclusive access types; `write` conflicts with every
+ * type; `own` means the handler decides (PERSISTENT RESERVE, RESERVE, RELEASE).
  */
-export type ReservationRule = 'allowed' | 'read' | 'write' | 'own';
+export type ReservationRule = 'allowed' | 'persistent' | 'read' | 'write' | 'own';
 
 /**
- * In which asymmetric access states it runs (SPC-4 5.15.2.4): `any` in all; `standby` also in standby;
- * `active` only in the active states.
+ * In which asymmetric access states it runs (SPC-4 5.15.2.4): `any` in all; `unavailable` in all but transitioning
+ * and offline; `standby` in the active states and standby; `active` only in the active states.
  */
-export type AluaRule = 'any' | 'standby' | 'active';
+export type AluaRule = 'any' | 'unavailable' | 'standby' | 'active';
 
 export interface CommandRow {
   /** The standard's name, with service action: `READ CAPACITY(16)`. */
@@ -34,6 +35,8 @@ export interface CommandRow {
   readonly usage: readonly number[];
   readonly direction: Direction;
   readonly reservation: ReservationRule;
+  /** CDBs that run beside every reservation though the rule says otherwise: START STOP UNIT with START, say. */
+  readonly passesReservations?: (cdb: Uint8Array) => boolean;
   readonly alua: AluaRule;
   /** A pending unit attention is reported instead (`report`), or left alone while the command runs (`keep`). */
   readonly unitAttention: 'report' | 'keep';

@@ -23,6 +23,8 @@ export abstract class LogicalUnit {
   readonly control = new ControlMode();
   /** Everybody who has it mapped. */
   readonly itlNexuses = new Set<ItlNexus>();
+  /** Ports that it is reached through, by relative identifier: those announced, and those ever connected to. */
+  readonly targetPorts = new Map<number, TargetPort>();
 
   constructor(environment: Environment, identity: Identity) {
     this.environment = environment;
@@ -36,6 +38,8 @@ export abstract class LogicalUnit {
 
   join(itl: ItlNexus): void {
     this.itlNexuses.add(itl);
+    const { targetPort } = itl.nexus;
+    this.targetPorts.set(targetPort.relativeId, targetPort);
   }
 
   leave(itl: ItlNexus): void {

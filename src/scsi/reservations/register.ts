@@ -1,0 +1,71 @@
+/** REGISTER and REGISTER AND IGNORE EXISTING KEY (SPC-4 5.12.7, tables 51 and 52; unregistering 5.12.11.2.3). */
+import { Sense } from '../sense-spec.ts';
+import { admitsRegistrants } from './persistent-reservation-spec.ts';
+import {
+  idOf,
+  MAXIMUM_REGISTRATIONS,
+  type NexusId,
+  type NexusName,
+  NO_KEY,
+  nextGeneration,
+  type PersistentState,
+  type Registration,
+  withRegistrations,
+} from './persistent-state.ts';
+import { CONFLICT, change, type Decision, invalidCdbField, type OutRequest, tell } from './service-action.ts';
+
+export function register(state: PersistentState, request: OutRequest): Decision {
+  return registerWith(state, request, (registered) => request.key === (registered?.key ?? NO_KEY));
+}
+
+export function registerAndIgnore(state: PersistentState, request: OutRequest): Decision {
+  return registerWith(state, request, () => true);
+}
+
+/** `accepts` says whether RESERVATION KEY is right for an I_T nexus with this registration, or with none. */
+function registerWith(
+  state: PersistentState,
+  request: OutRequest,
+  accepts: (registered: Registration | undefined) => boolean,
+): Decision {
+  const { nexus, actionKey, specified, ports } = request;
+  const id = idOf(nexus);
+  const own = state.registrations.get(id);
+  if (!accepts(own)) return CONFLICT;
+  if (own === undefined && actionKey === NO_KEY) return change(state);
+  if (own !== undefined && specified !== undefined) return invalidCdbField(1, 4);
+
+  const registrations = new Map(state.registrations);
+  // As if the command had come through each of the ports (SPC-4 6.16.3, ALL_TG_PT): where it would have met a
+  // reservation conflict, nothing changes.
+  for (const relativePort of ports) {
+    const name: NexusName = { ...nexus, relativePort };
+    if (accepts(state.registrations.get(idOf(name)))) setKey(registrations, name, actionKey);
+  }
+  for (const transportId of specified ?? []) {
+    for (const relativePort of ports) {
+      const name: NexusName = { transportId, relativePort };
+      if (!registrations.has(idOf(name))) setKey(registrations, name, actionKey);
+    }
+  }
+  if (registrations.size > MAXIMUM_REGISTRATIONS)
+    return { refusal: { code: Sense.INSUFFICIENT_REGISTRATION_RESOURCES } };
+
+  const next = withRegistrations(
+    { ...state, generation: nextGeneration(state), aptpl: request.aptpl },
+    registrations,
+  );
+  return change(next, releasedByUnregistering(state, next, id));
+}
+
+function setKey(registrations: Map<NexusId, Registration>, name: NexusName, key: string): void {
+  if (key === NO_KEY) registrations.delete(idOf(name));
+  else registrations.set(idOf(name), { ...name, key });
+}
+
+/** The holder of a registrants only reservation has gone, and the reservation with it: the others are told. */
+function releasedByUnregistering(before: PersistentState, after: PersistentState, id: NexusId) {
+  const released = before.reservation !== undefined && after.reservation === undefined;
+  if (!released || !admitsRegistrants(before.reservation!.type)) return [];
+  return tell(after.registrations.keys(), id, Sense.RESERVATIONS_RELEASED);
+}
