@@ -1,0 +1,99 @@
+import test from 'ava';
+import { Bhs, CommandFlag, InitiatorOpcode } from '../../../src/fabrics/iscsi/iscsi-spec.ts';
+import { IscsiClient } from '../../support/iscsi-client.ts';
+import { openPortal, TEST_IQN, type TestPortal } from '../../support/iscsi-portal.ts';
+
+/** A small generator with a seed (mulberry32), so that a failure can be run again. */
+function random(seed: number): (below: number) => number {
+  return (below) => {
+    seed = (seed + 0x6d2b79f5) | 0;
+    let value = Math.imul(seed ^ (seed >>> 15), 1 | seed);
+    value = (value + Math.imul(value ^ (value >>> 7), 61 | value)) ^ value;
+    return ((value ^ (value >>> 14)) >>> 0) % below;
+  };
+}
+
+const OPCODES = [...Object.values(InitiatorOpcode), 0x07, 0x1c, 0x3f];
+
+/** Somebody who logs in, then sends PDUs of the right shape with wrong contents. */
+async function attack(open: TestPortal, seed: number): Promise<void> {
+  const pick = random(seed);
+  const client = await IscsiClient.open(open.port);
+  if (pick(8) > 0)
+    await client.login({ target: TEST_IQN, isid: seed, keys: [['InitialR2T', pick(2) ? 'No' : 'Yes']] });
+  for (let i = 0; i < 30 && !client.closed; i++) {
+    const header = client.request(OPCODES[pick(OPCODES.length)], pick(256), pick(2) === 0);
+    for (let n = pick(6); n > 0; n--) header[8 + pick(40)] = pick(256);
+    if (pick(3) === 0) header.writeUInt32BE(client.cmdSn - 1, Bhs.CMD_SN);
+    if (pick(4) === 0) header.writeUInt32BE(pick(4) * 512, Bhs.EXPECTED_LENGTH);
+    client.send(header, Buffer.alloc(pick(3) * pick(700), pick(256)));
+    if (pick(10) === 0) client.socket.write(Buffer.alloc(pick(100), pick(256)));
+  }
+  await client.next(20);
+  client.close();
+}
+
+/** Somebody who behaves, all the while. */
+async function bystander(open: TestPortal): Promise<number> {
+  const client = await IscsiClient.open(open.port);
+  await client.login({ target: TEST_IQN, initiator: 'iqn.2026-01.example:bystander', isid: 0x800000_999999 });
+  for (let i = 0; i < 4; i++) {
+    client.send(client.command([0x12, 0, 0, 0, 36, 0], 0x80 | CommandFlag.READ, 36));
+    const answer = await client.next();
+    if (answer?.data.length !== 36) return -1;
+  }
+  client.close();
+  return 0;
+}
+
+test('wrong PDUs end their own connection at most, and no memory stays behind', async (t) => {
+  const open = await openPortal();
+  for (let round = 0; round < 20; round++) {
+    const attacks = Array.from({ length: 20 }, (_, i) => attack(open, round * 20 + i + 1));
+    t.is(await bystander(open), 0, `round ${round}`);
+    await Promise.all(attacks);
+  }
+  await open.portal.close();
+  t.is(open.core.environment.memory.outstanding, 0);
+});
+
+test('a thousand idle connections do not keep an initiator out', async (t) => {
+  const open = await openPortal();
+  const idle = await Promise.all(Array.from({ length: 1000 }, () => IscsiClient.open(open.port)));
+  t.is(await bystander(open), 0);
+  for (const client of idle) client.close();
+  await open.portal.close();
+});
+
+test('a PDU that announces 16 MiB before login is refused by its header', async (t) => {
+  const open = await openPortal();
+  const client = await IscsiClient.open(open.port);
+  const header = Buffer.alloc(48);
+  header[0] = 0x43;
+  header.writeUIntBE(0xffffff, Bhs.DATA_LENGTH, 3);
+  client.socket.write(header);
+  t.is(await client.next(), undefined);
+  t.true(client.closed);
+  await open.portal.close();
+});
+
+test('an initiator that never reads does not fill memory', async (t) => {
+  const open = await openPortal({ byteLength: 8 << 20 });
+  const client = await IscsiClient.open(open.port);
+  await client.login({ target: TEST_IQN });
+  client.socket.pause();
+  for (let i = 0; i < 120; i++) {
+    client.send(client.command([0x28, 0, 0, 0, 0, 0, 0, 0x20, 0, 0], 0x80 | CommandFlag.READ, 0x2000 * 512));
+  }
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  // 64 MiB of buffers per session (session.ts), each of 4 MiB here.
+  t.true(
+    open.core.environment.memory.outstanding <= 17,
+    `${open.core.environment.memory.outstanding} buffers`,
+  );
+  client.close();
+  await open.portal.close();
+  // What the socket still held comes back when it has told its writers.
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  t.is(open.core.environment.memory.outstanding, 0);
+});

@@ -1,0 +1,147 @@
+/**
+ * A bare iSCSI initiator for tests: logs in, then sends whatever bytes a test wants. It checks nothing, so that
+ * wrong PDUs are as easy to send as right ones.
+ */
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { Bhs, InitiatorOpcode, NO_TAG } from '../../src/fabrics/iscsi/iscsi-spec.ts';
+import { type Pdu, PduReader } from '../../src/fabrics/iscsi/pdu-reader.ts';
+import { formatText, parseText } from '../../src/fabrics/iscsi/text.ts';
+
+export interface LoginOptions {
+  readonly initiator?: string;
+  readonly target?: string;
+  readonly isid?: number;
+  readonly tsih?: number;
+  readonly cid?: number;
+  readonly keys?: readonly (readonly [string, string])[];
+}
+
+export class IscsiClient {
+  readonly socket: Socket;
+  cmdSn = 1;
+  expStatSn = 0;
+  private taskTag = 1;
+  private readonly reader = new PduReader({ maxDataLength: 1 << 24, headerDigest: false, dataDigest: false });
+  private readonly received: Pdu[] = [];
+  private waiting: ((pdu: Pdu | undefined) => void) | undefined = undefined;
+  private ended = false;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('data', (chunk) => {
+      this.reader.push(chunk);
+      for (let pdu = this.reader.next(); pdu !== undefined; pdu = this.reader.next()) this.received.push(pdu);
+      this.wake();
+    });
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.ended = true;
+      this.wake();
+    });
+  }
+
+  static async open(port: number): Promise<IscsiClient> {
+    const socket = connect(port, '127.0.0.1');
+    await once(socket, 'connect');
+    return new IscsiClient(socket);
+  }
+
+  /** The next PDU from the target; undefined when the connection is closed, or nothing comes in time. */
+  async next(milliseconds = 2000): Promise<Pdu | undefined> {
+    if (this.received.length === 0 && !this.ended) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, milliseconds);
+        this.waiting = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.waiting = undefined;
+    }
+    const pdu = this.received.shift();
+    if (pdu !== undefined) this.expStatSn = pdu.header.readUInt32BE(Bhs.STAT_SN) + 1;
+    return pdu;
+  }
+
+  get closed(): boolean {
+    return this.ended;
+  }
+
+  nextTag(): number {
+    return this.taskTag++;
+  }
+
+  send(header: Buffer, data: Uint8Array = new Uint8Array(0)): void {
+    header.writeUIntBE(data.length, Bhs.DATA_LENGTH, 3);
+    this.socket.write(Buffer.concat([header, data, Buffer.alloc(-data.length & 3)]));
+  }
+
+  /** A request header with task tag, CmdSN and ExpStatSN; not immediate, so CmdSN moves on. */
+  request(opcode: number, flags: number, immediate = false): Buffer {
+    const header = Buffer.alloc(48);
+    header[Bhs.OPCODE] = opcode | (immediate ? 0x40 : 0);
+    header[Bhs.FLAGS] = flags;
+    header.writeUInt32BE(this.nextTag(), Bhs.TASK_TAG);
+    header.writeUInt32BE(this.cmdSn, Bhs.CMD_SN);
+    header.writeUInt32BE(this.expStatSn, Bhs.EXP_STAT_SN);
+    if (!immediate) this.cmdSn = (this.cmdSn + 1) >>> 0;
+    return header;
+  }
+
+  /** Operational login in one exchange; resolves with the response. */
+  async login(options: LoginOptions = {}): Promise<Pdu | undefined> {
+    const header = Buffer.alloc(48);
+    header[Bhs.OPCODE] = InitiatorOpcode.LOGIN | 0x40;
+    header[Bhs.FLAGS] = 0x87;
+    header.writeUIntBE(options.isid ?? 0x800000_000001, Bhs.ISID, 6);
+    header.writeUInt16BE(options.tsih ?? 0, Bhs.TSIH);
+    header.writeUInt16BE(options.cid ?? 0, Bhs.CID);
+    header.writeUInt32BE(this.cmdSn, Bhs.CMD_SN);
+    const names: [string, string][] = [
+      ['InitiatorName', options.initiator ?? 'iqn.2026-01.example.initiator:a'],
+    ];
+    if (options.target === undefined) names.push(['SessionType', 'Discovery']);
+    else names.push(['SessionType', 'Normal'], ['TargetName', options.target]);
+    this.send(header, formatText([...names, ...(options.keys ?? [])]));
+    return this.next();
+  }
+
+  /** Login status of a response: class in the high byte. */
+  static status(pdu: Pdu | undefined): number | undefined {
+    return pdu?.header.readUInt16BE(36);
+  }
+
+  static keys(pdu: Pdu | undefined): Map<string, string> {
+    return parseText(pdu?.data ?? new Uint8Array(0));
+  }
+
+  /** A SCSI Command header. */
+  command(cdb: readonly number[], flags: number, expectedLength: number): Buffer {
+    const header = this.request(InitiatorOpcode.SCSI_COMMAND, flags | 0x01);
+    header.writeUInt32BE(expectedLength, Bhs.EXPECTED_LENGTH);
+    Buffer.from(cdb).copy(header, Bhs.CDB);
+    return header;
+  }
+
+  dataOut(taskTag: number, transferTag: number, dataSn: number, offset: number, final: boolean): Buffer {
+    const header = Buffer.alloc(48);
+    header[Bhs.OPCODE] = InitiatorOpcode.DATA_OUT;
+    header[Bhs.FLAGS] = final ? 0x80 : 0;
+    header.writeUInt32BE(taskTag, Bhs.TASK_TAG);
+    header.writeUInt32BE(transferTag, Bhs.TRANSFER_TAG);
+    header.writeUInt32BE(dataSn, Bhs.DATA_SN);
+    header.writeUInt32BE(offset, Bhs.BUFFER_OFFSET);
+    return header;
+  }
+
+  close(): void {
+    this.socket.destroy();
+  }
+
+  private wake(): void {
+    this.waiting?.(undefined);
+  }
+}
+
+export const UNSOLICITED = NO_TAG;
