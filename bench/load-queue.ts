@@ -13,9 +13,10 @@ import {
   UsedRing,
 } from '../src/fabrics/vhost-user/split-virtqueue-spec.ts';
 import { addon } from '../src/native/addon.ts';
+import { checked } from '../src/native/errno.ts';
 import { needsEvent, writeDescriptor } from '../test/support/vhost-user/driver-queue.ts';
 import type { Ring } from '../test/support/vhost-user/front-end.ts';
-import { type GuestMemory, succeed } from '../test/support/vhost-user/guest-memory.ts';
+import type { GuestMemory } from '../test/support/vhost-user/guest-memory.ts';
 import type { Histogram } from './histogram.ts';
 import type { Pattern, RequestSequence } from './pattern.ts';
 import { type RequestFormat, Role } from './request-format.ts';
@@ -99,8 +100,8 @@ export class LoadQueue implements Ring {
     this.available = memory.words(this.availableAddress, availableBytes / 2);
     this.used = memory.words(this.usedAddress, usedBytes / 2);
     this.usedElements = memory.doubleWords(this.usedAddress + UsedRing.RING, 2 * this.size);
-    this.kickFd = succeed(addon.eventfd(), 'eventfd');
-    this.callFd = succeed(addon.eventfd(), 'eventfd');
+    this.kickFd = checked(addon.eventfd(), 'make', 'a kick eventfd');
+    this.callFd = checked(addon.eventfd(), 'make', 'a call eventfd');
     this.available.fill(0);
     this.available[FLAGS] = AVAILABLE_NO_INTERRUPT;
     this.submitted = new Float64Array(slots);

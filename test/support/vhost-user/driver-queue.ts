@@ -17,8 +17,9 @@ import {
   UsedRing,
 } from '../../../src/fabrics/vhost-user/split-virtqueue-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
+import { checked } from '../../../src/native/errno.ts';
 import type { BufferElement, DriverRing, UsedCallback } from './driver-ring.ts';
-import { type GuestMemory, succeed } from './guest-memory.ts';
+import type { GuestMemory } from './guest-memory.ts';
 
 export interface DriverQueueOptions {
   /** Descriptors; a power of two unless the test is about that. Default 128. */
@@ -87,8 +88,8 @@ export class DriverQueue implements DriverRing {
     this.used = memory.words(this.usedAddress, UsedRing.RING / 2);
     this.usedElements = memory.doubleWords(this.usedAddress + UsedRing.RING, 2 * size);
     this.availEvent = memory.words(this.usedAddress + UsedRing.RING + UsedRing.ENTRY_BYTES * size, 1);
-    this.kickFd = succeed(addon.eventfd(), 'eventfd');
-    this.callFd = succeed(addon.eventfd(), 'eventfd');
+    this.kickFd = checked(addon.eventfd(), 'make', 'a kick eventfd');
+    this.callFd = checked(addon.eventfd(), 'make', 'a call eventfd');
     this.free = Array.from({ length: size }, (_, i) => size - 1 - i);
     this.availableIndex = base;
     this.publishedIndex = base;
@@ -134,7 +135,7 @@ export class DriverQueue implements DriverRing {
   }
 
   kick(): void {
-    succeed(addon.signal(this.kickFd), 'kick');
+    checked(addon.signal(this.kickFd), 'kick', 'a queue');
   }
 
   reap(callback: UsedCallback): number {

@@ -21,7 +21,8 @@ import {
 import { ScsiFeature } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
 import { VirtioFeature } from '../../../src/fabrics/vhost-user/virtio-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
-import { type GuestMemory, succeed } from './guest-memory.ts';
+import { checked } from '../../../src/native/errno.ts';
+import type { GuestMemory } from './guest-memory.ts';
 import { type Frame, MessageChannel } from './message-channel.ts';
 import {
   EMPTY,
@@ -117,7 +118,7 @@ export class FrontEnd {
   }
 
   static connect(path: string): FrontEnd {
-    return new FrontEnd(new MessageChannel(succeed(addon.unixConnect(path), `connect to ${path}`)));
+    return new FrontEnd(new MessageChannel(checked(addon.unixConnect(path), 'connect to', path)));
   }
 
   /** Resolves when the connection is gone, whoever ended it. */

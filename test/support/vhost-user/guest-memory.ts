@@ -8,12 +8,12 @@
  *     memory.close();
  */
 import { addon } from '../../../src/native/addon.ts';
+import { checked } from '../../../src/native/errno.ts';
+import { type Region, RegionMemory } from '../../../src/native/memory.ts';
 import { FreeList } from './free-list.ts';
 
 /** Where the front-end claims to have mapped guest address 0: unlike any guest address, so mix-ups are found. */
 const USER_BASE = 0x7f5a_0000_0000;
-/** Distance of the starts of `regionWindows`. */
-const WINDOW_STEP = 2 ** 30;
 const PAGE = 4096;
 
 export interface RegionRequest {
@@ -32,34 +32,32 @@ export interface GuestRegion extends RegionRequest {
 }
 
 interface MappedRegion extends GuestRegion {
-  readonly id: number;
-  readonly windows: ArrayBuffer[];
+  readonly region: Region;
 }
 
 export class GuestMemory {
   /** The one file behind all regions; tests may truncate it. */
   readonly fd: number;
   readonly regions: readonly GuestRegion[];
+  private readonly memory = new RegionMemory();
   private readonly mapped: MappedRegion[];
   private readonly freeList: FreeList;
 
   /** `reserved` bytes at the start of each region are never allocated, so that address 0 stays free. */
   constructor(requests: readonly RegionRequest[], reserved = PAGE) {
     const total = requests.reduce((sum, request) => sum + request.length, 0);
-    this.fd = succeed(addon.memfd('lunport-mock-guest', total), 'memfd');
+    this.fd = checked(addon.memfd('lunport-mock-guest', total), 'make', 'guest memory');
     let fileOffset = 0;
     this.mapped = requests.map(({ guestAddress, length }) => {
       const mmapOffset = fileOffset;
       fileOffset += length;
-      const id = succeed(addon.mapRegion(this.fd, mmapOffset, length, false), 'mapRegion');
       return {
         guestAddress,
         length,
         userAddress: USER_BASE + guestAddress,
         mmapOffset,
         fd: this.fd,
-        id,
-        windows: addon.regionWindows(id),
+        region: this.memory.map(this.fd, mmapOffset, length),
       };
     });
     this.regions = this.mapped;
@@ -82,25 +80,25 @@ export class GuestMemory {
 
   /** A view of guest memory; the range lies inside one region, and is at most 1 GiB. */
   bytes(address: number, length: number): Uint8Array {
-    const { buffer, offset } = this.locate(address, length);
-    return new Uint8Array(buffer, offset, length);
+    const { region, guestAddress } = this.locate(address, length);
+    return this.memory.bytes(region, address - guestAddress, length);
   }
 
   view(address: number, length: number): DataView {
-    const { buffer, offset } = this.locate(address, length);
-    return new DataView(buffer, offset, length);
+    const { region, guestAddress } = this.locate(address, length);
+    return this.memory.dataView(region, address - guestAddress, length);
   }
 
   /** A view of `count` 16-bit fields; `address` must be even. */
   words(address: number, count: number): Uint16Array {
-    const { buffer, offset } = this.locate(address, count * 2);
-    return new Uint16Array(buffer, offset, count);
+    const { region, guestAddress } = this.locate(address, count * 2);
+    return this.memory.u16(region, address - guestAddress, count);
   }
 
   /** A view of `count` 32-bit fields; `address` must be a multiple of 4. */
   doubleWords(address: number, count: number): Uint32Array {
-    const { buffer, offset } = this.locate(address, count * 4);
-    return new Uint32Array(buffer, offset, count);
+    const { region, guestAddress } = this.locate(address, count * 4);
+    return this.memory.u32(region, address - guestAddress, count);
   }
 
   /** The front-end's own address of a guest address: what SET_VRING_ADDR carries. */
@@ -110,25 +108,17 @@ export class GuestMemory {
 
   /** Unmaps and closes; all views are detached. */
   close(): void {
-    for (const region of this.mapped) succeed(addon.unmapRegion(region.id), 'unmapRegion');
+    for (const { region } of this.mapped) this.memory.unmap(region);
     addon.close(this.fd);
   }
 
-  private locate(address: number, length: number): { buffer: ArrayBuffer; offset: number } {
-    const region = this.mapped.find(
+  private locate(address: number, length: number): MappedRegion {
+    const found = this.mapped.find(
       ({ guestAddress, length: size }) => address >= guestAddress && address + length <= guestAddress + size,
     );
-    if (region === undefined) {
+    if (found === undefined) {
       throw new RangeError(`guest range 0x${address.toString(16)}+${length} is not inside one region`);
     }
-    const offset = address - region.guestAddress;
-    const window = Math.min(Math.floor(offset / WINDOW_STEP), region.windows.length - 1);
-    return { buffer: region.windows[window], offset: offset - window * WINDOW_STEP };
+    return found;
   }
-}
-
-/** The result of a native call, which must not have failed. */
-export function succeed(result: number, call: string): number {
-  if (result < 0) throw new Error(`${call} failed with errno ${-result}`);
-  return result;
 }

@@ -2,13 +2,14 @@
  * Vhost-user messages over a connected unix socket, both ways, with file descriptors. Used for the main channel
  * and for the one that SET_BACKEND_REQ_FD hands over. What is sent is not looked at: any bytes will do.
  */
-import { constants } from 'node:os';
 import { MessageHeader } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
-import { addon, type RawPoll } from '../../../src/native/addon.ts';
+import type { RawPoll } from '../../../src/native/addon.ts';
+import { addon } from '../../../src/native/addon.ts';
+import { Errno } from '../../../src/native/errno.ts';
+import { started } from './started-poll.ts';
 
 const READABLE = 1;
 const BOTH = 3;
-const { EAGAIN } = constants.errno;
 /** More descriptors than any reply carries. */
 const MAX_FDS = 16;
 
@@ -49,7 +50,7 @@ export class MessageChannel {
     this.closed = new Promise((resolve) => {
       this.resolveClosed = resolve;
     });
-    this.poll = addon.poll(fd, READABLE, () => this.ready());
+    this.poll = started(addon.poll(fd, READABLE, () => this.ready()));
   }
 
   /** Queues bytes, with descriptors attached to the first of them; the caller keeps and may close those it passed
@@ -84,7 +85,7 @@ export class MessageChannel {
       const next = this.outgoing[0];
       const attached = next.at === 0 ? next.fds.length : 0;
       const sent = addon.send(this.fd, next.bytes, next.at, next.bytes.length - next.at, next.fds, attached);
-      if (sent === -EAGAIN) {
+      if (sent === Errno.EAGAIN) {
         this.poll.events(BOTH);
         return;
       }
@@ -109,7 +110,7 @@ export class MessageChannel {
       this.fds,
       this.fdCount,
     );
-    if (count === -EAGAIN) return false;
+    if (count === Errno.EAGAIN) return false;
     if (count <= 0) {
       this.close();
       return false;

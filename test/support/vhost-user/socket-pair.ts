@@ -3,15 +3,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { addon } from '../../../src/native/addon.ts';
-import { succeed } from './guest-memory.ts';
+import { checked } from '../../../src/native/errno.ts';
 
 export async function socketPair(): Promise<[number, number]> {
   const folder = await mkdtemp(join(tmpdir(), 'lunport-pair-'));
   try {
     const path = join(folder, 's');
-    const listener = succeed(addon.unixListen(path, 1), 'unixListen');
-    const ours = succeed(addon.unixConnect(path), 'unixConnect');
-    const theirs = succeed(addon.unixAccept(listener), 'unixAccept');
+    const listener = checked(addon.unixListen(path, 1), 'listen on', path);
+    const ours = checked(addon.unixConnect(path), 'connect to', path);
+    const theirs = checked(addon.unixAccept(listener), 'accept on', path);
     addon.close(listener);
     return [ours, theirs];
   } finally {

@@ -24,6 +24,7 @@ import { DriverQueue } from './driver-queue.ts';
 import type { BufferElement } from './driver-ring.ts';
 import { type FrontEnd, hasFeature } from './front-end.ts';
 import type { GuestMemory } from './guest-memory.ts';
+import { started } from './started-poll.ts';
 
 export interface DriverOptions {
   /** Default 1. */
@@ -102,7 +103,7 @@ export class VirtioScsiDriver {
     );
     this.waiting = this.queues.map(() => new Map());
     this.polls = this.queues.map((queue, index) =>
-      addon.pollEventfd(queue.callFd, () => this.collect(index)),
+      started(addon.pollEventfd(queue.callFd, () => this.collect(index))),
     );
   }
 
