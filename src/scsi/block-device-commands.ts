@@ -17,9 +17,11 @@ import { readDefectDataCommands } from './commands/read-defect-data.ts';
 import { reportLunsCommands } from './commands/report-luns.ts';
 import { reportSupportedOperationCodesCommands } from './commands/report-supported-operation-codes.ts';
 import { reportSupportedTaskManagementFunctionsCommands } from './commands/report-supported-task-management-functions.ts';
+import { reportTargetPortGroupsCommands } from './commands/report-target-port-groups.ts';
 import { blockDeviceSense, requestSenseCommands } from './commands/request-sense.ts';
 import { reserveReleaseCommands } from './commands/reserve-release.ts';
 import { seekCommands } from './commands/seek.ts';
+import { setTargetPortGroupsCommands } from './commands/set-target-port-groups.ts';
 import { startStopUnitCommands } from './commands/start-stop-unit.ts';
 import { synchronizeCacheCommands } from './commands/synchronize-cache.ts';
 import { testUnitReadyCommands } from './commands/test-unit-ready.ts';
@@ -67,4 +69,6 @@ export const blockDeviceCommands = new CommandSet([
   ...reportLunsCommands,
   ...reportSupportedOperationCodesCommands,
   ...reportSupportedTaskManagementFunctionsCommands,
+  ...reportTargetPortGroupsCommands,
+  ...setTargetPortGroupsCommands,
 ]);

@@ -13,6 +13,7 @@ import { LogicalUnit } from './logical-unit.ts';
 import type { Verdict } from './medium.ts';
 import { ModeParameters } from './mode-pages/mode-parameters.ts';
 import type { ItlNexus, Nexus } from './nexus.ts';
+import type { TargetPort } from './port.ts';
 import { PowerCondition } from './power-condition.ts';
 import { RangeLocks } from './range-locks.ts';
 import { RemovableMedium } from './removable-medium.ts';
@@ -91,6 +92,15 @@ export abstract class BlockDevice extends LogicalUnit {
 
   get writeProtected(): boolean {
     return this.backstore.capabilities.readOnly || this.control.swp;
+  }
+
+  override join(itl: ItlNexus): void {
+    super.join(itl);
+    this.alua.addPort(itl.nexus.targetPort.relativeId);
+  }
+
+  override targetPortGroup(port: TargetPort): number | undefined {
+    return this.attributes.alua_support === 0 ? undefined : this.alua.groupOf(port.relativeId).id;
   }
 
   override conflictsWithReservation(task: Task): boolean {

@@ -18,8 +18,8 @@ import { enabledTasks, RESTRICTED_REORDERING } from './task-order.ts';
 
 const DEFAULT_LIMIT = 8192;
 
-/** Somebody who waits until the tasks that it aborted have ended. */
-interface AbortWait {
+/** Somebody who waits until certain tasks have ended. */
+interface Wait {
   readonly tasks: Set<Task>;
   readonly done: () => void;
 }
@@ -32,9 +32,9 @@ export class TaskSet {
   /** Tasks at most; the next one is answered TASK SET FULL. */
   limit = DEFAULT_LIMIT;
   readonly aca = new AutoContingentAllegiance();
-  /** Tasks that are not SIMPLE, and tasks that are not started: while 0, whatever arrives may run. */
+  /** Tasks that are not SIMPLE, tasks that are not started, and waits: while 0, whatever arrives may run. */
   private obstacles = 0;
-  private waits: AbortWait[] = [];
+  private waits: Wait[] = [];
   private enabling = false;
   private enableAgain = false;
 
@@ -101,8 +101,7 @@ export class TaskSet {
       done();
       return;
     }
-    const wait: AbortWait = { tasks: new Set(tasks), done };
-    this.waits.push(wait);
+    const wait = this.await(tasks, done);
     // All are marked before the first one ends: its end may start others, or bring new tasks.
     for (const task of tasks) {
       if (task.nexus === by) task.abortedBy = AbortedBy.OWN_NEXUS;
@@ -115,6 +114,12 @@ export class TaskSet {
       else if (task.started) task.cancel();
       else task.finish(Status.TASK_ABORTED);
     }
+  }
+
+  /** Calls `done` once all of `tasks` have ended, without hurrying them. */
+  whenEnded(tasks: readonly Task[], done: () => void): void {
+    if (tasks.length === 0) done();
+    else this.await(tasks, done);
   }
 
   /** As `abort`, and tells other initiators without TAS that they lost tasks (SAM-5 5.6, table of conditions). */
@@ -186,14 +191,15 @@ export class TaskSet {
     const aborted = task.abortedBy !== AbortedBy.NOBODY;
     if (!aborted && this.aca.blocks(task, control)) {
       task.held = true;
-      // Its access is over, for whoever waits for a range.
+      // Its access is over: for whoever waits for its range, or for it.
       task.blocks = 0;
+      for (const wait of this.leaveWaits(task)) wait.done();
       return;
     }
     this.unlink(task);
     if (task.attribute !== TaskAttribute.SIMPLE) this.obstacles--;
     if (!task.started) this.obstacles--;
-    const ended = aborted ? this.leaveWaits(task) : undefined;
+    const ended = this.waits.length > 0 ? this.leaveWaits(task) : undefined;
     if (aborted) {
       task.status = Status.TASK_ABORTED;
       task.senseLength = 0;
@@ -275,10 +281,18 @@ export class TaskSet {
     if (defects.length > 0) throw defects[0];
   }
 
-  /** Takes an aborted task out of all waits; returns those that are over. */
-  private leaveWaits(task: Task): AbortWait[] {
+  private await(tasks: readonly Task[], done: () => void): Wait {
+    const wait: Wait = { tasks: new Set(tasks), done };
+    this.waits.push(wait);
+    this.obstacles++;
+    return wait;
+  }
+
+  /** Takes an ended task out of all waits; returns those that are over. */
+  private leaveWaits(task: Task): Wait[] {
     const ended = this.waits.filter((wait) => wait.tasks.delete(task) && wait.tasks.size === 0);
     if (ended.length > 0) this.waits = this.waits.filter((wait) => !ended.includes(wait));
+    this.obstacles -= ended.length;
     return ended;
   }
 

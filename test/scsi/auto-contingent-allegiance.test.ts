@@ -21,7 +21,8 @@ const ACA = TaskAttribute.ACA;
 function setUp(tst = 0) {
   const core = new Core();
   core.disk.control.tst = tst;
-  return { ...core, other: core.connect('naa.5000000000000002') };
+  const { disk, backstore, initiator } = core;
+  return { disk, backstore, initiator, other: core.connect('naa.5000000000000002') };
 }
 
 function clearAca(initiator: Initiator): ServiceResponse[] {

@@ -17,7 +17,8 @@ function setUp(tas = true) {
   const core = new Core();
   core.backstore.hold = true;
   core.disk.control.tas = tas;
-  return { ...core, core, other: core.connect('naa.5000000000000002') };
+  const { disk, backstore, initiator } = core;
+  return { disk, backstore, initiator, core, other: core.connect('naa.5000000000000002') };
 }
 
 /** Performs a function; `log` gets its response, so that its place among ended commands can be seen. */

@@ -35,7 +35,8 @@ function setUp() {
   };
   const start = (initiator: Initiator, ...requests: ReturnType<typeof read | typeof write>[]) =>
     requests.map((request) => initiator.start(request).task);
-  return { ...core, core, other, running, end, start };
+  const { disk, backstore, environment, initiator } = core;
+  return { disk, backstore, environment, initiator, core, other, running, end, start };
 }
 
 test('SIMPLE tasks all run at once', (t) => {
