@@ -4,6 +4,7 @@
  * stable. Whoever finds it after a restart puts the old blocks back, since nobody was told that the write is done.
  */
 import type { BlockDevice } from './block-device.ts';
+import { fromHex, toHex } from './bytes.ts';
 import { Medium, type Verdict } from './medium.ts';
 import { Sense } from './sense-spec.ts';
 import type { StateStore } from './state-store.ts';
@@ -63,15 +64,4 @@ export class AtomicJournal {
     medium.releaseScratch();
     return failure;
   }
-}
-
-function toHex(bytes: Uint8Array): string {
-  const digits: string[] = [];
-  for (const byte of bytes) digits.push(byte.toString(16).padStart(2, '0'));
-  return digits.join('');
-}
-
-function fromHex(text: string): Uint8Array {
-  const byteAt = (i: number) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
-  return Uint8Array.from({ length: text.length / 2 }, (_, i) => byteAt(i));
 }

@@ -2,6 +2,7 @@
 import type { BlockDevice } from './block-device.ts';
 import { CommandSet } from './command.ts';
 import { compareAndWriteCommands } from './commands/compare-and-write.ts';
+import { formatUnitCommands } from './commands/format-unit.ts';
 import { getLbaStatusCommands } from './commands/get-lba-status.ts';
 import { inquiryCommands } from './commands/inquiry.ts';
 import { modeSelectCommands } from './commands/mode-select.ts';
@@ -20,6 +21,7 @@ import { reportSupportedTaskManagementFunctionsCommands } from './commands/repor
 import { reportTargetPortGroupsCommands } from './commands/report-target-port-groups.ts';
 import { blockDeviceSense, requestSenseCommands } from './commands/request-sense.ts';
 import { reserveReleaseCommands } from './commands/reserve-release.ts';
+import { sanitizeCommands } from './commands/sanitize.ts';
 import { seekCommands } from './commands/seek.ts';
 import { setTargetPortGroupsCommands } from './commands/set-target-port-groups.ts';
 import { startStopUnitCommands } from './commands/start-stop-unit.ts';
@@ -40,6 +42,8 @@ export const blockDeviceCommands = new CommandSet([
   ...readCommands,
   ...writeCommands,
   ...writeSameCommands,
+  ...formatUnitCommands,
+  ...sanitizeCommands,
   ...readDefectDataCommands,
   ...seekCommands,
   ...getLbaStatusCommands,

@@ -11,6 +11,7 @@ import type { Environment } from './environment.ts';
 import type { Identity } from './identity.ts';
 import { LogicalUnit } from './logical-unit.ts';
 import type { Verdict } from './medium.ts';
+import { MediumErasure } from './medium-erasure.ts';
 import { ModeParameters } from './mode-pages/mode-parameters.ts';
 import type { ItlNexus, Nexus } from './nexus.ts';
 import type { TargetPort } from './port.ts';
@@ -56,6 +57,7 @@ export abstract class BlockDevice extends LogicalUnit {
   readonly store: StateStore | undefined;
   /** Needs a store; without one WRITE ATOMIC is not offered. */
   readonly atomicJournal: AtomicJournal | undefined;
+  readonly erasure: MediumErasure;
   notReady: NotReady | undefined = undefined;
   /** WCE of the Caching mode page: false makes every write reach stable storage before GOOD. */
   writeCacheEnabled = false;
@@ -78,7 +80,9 @@ export abstract class BlockDevice extends LogicalUnit {
     this.taskSet.limit = this.attributes.queue_depth * QUEUES_PER_DEVICE;
     this.limits = blockLimits(this);
     this.atomicJournal = this.store === undefined ? undefined : new AtomicJournal(this, this.store);
-    void this.atomicJournal?.recover();
+    this.erasure = new MediumErasure(this);
+    // Old blocks must not come back onto a medium that is being erased.
+    if (!this.erasure.recover()) void this.atomicJournal?.recover();
     this.power = new PowerCondition(this);
     this.removableMedium = options.removable ? new RemovableMedium(this) : undefined;
     this.modeParameters = new ModeParameters(this);

@@ -73,3 +73,16 @@ export function concatenate(parts: readonly (Uint8Array | undefined)[]): Uint8Ar
   }
   return whole;
 }
+
+/** Two lower-case digits per byte, for what is kept as text. */
+export function toHex(bytes: Uint8Array): string {
+  const digits: string[] = [];
+  for (const byte of bytes) digits.push(byte.toString(16).padStart(2, '0'));
+  return digits.join('');
+}
+
+/** The bytes that `toHex` wrote. */
+export function fromHex(text: string): Uint8Array {
+  const byteAt = (i: number) => Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  return Uint8Array.from({ length: text.length / 2 }, (_, i) => byteAt(i));
+}

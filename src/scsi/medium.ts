@@ -26,6 +26,7 @@ export class Medium implements OperationOwner {
   private readonly operation: BackstoreOperation;
   private readonly segments = new SegmentList(1);
   private readonly scratches: Scratch[] = [];
+  private pattern: { block: Uint8Array; blocks: number; scratch: Scratch } | undefined = undefined;
   private stepDone: (outcome: Outcome) => void = () => {};
 
   /** Without a task it works in the background, for commands that answered early (IMMED). */
@@ -49,11 +50,12 @@ export class Medium implements OperationOwner {
   }
 
   releaseScratch(): void {
+    this.pattern = undefined;
     for (const scratch of this.scratches.splice(0)) this.device.environment.memory.release(scratch);
   }
 
   read(lba: number, blocks: number, into: Scratch): Promise<Verdict | undefined> {
-    return this.step(OperationKind.READ, lba, blocks, into, false);
+    return this.step(OperationKind.READ, lba, blocks, into);
   }
 
   /** Writes from the start of `from`. */
@@ -61,29 +63,53 @@ export class Medium implements OperationOwner {
     return this.step(OperationKind.WRITE, lba, blocks, from, forceUnitAccess);
   }
 
-  writeZeroes(lba: number, blocks: number, forceUnitAccess: boolean): Promise<Verdict | undefined> {
-    return this.step(OperationKind.WRITE_ZEROES, lba, blocks, undefined, forceUnitAccess);
+  /** Makes blocks read as zeroes and stay mapped. */
+  zero(lba: number, blocks: number): Promise<Verdict | undefined> {
+    const { backstore, blockSize } = this.device;
+    if (backstore.capabilities.writeZeroes) return this.step(OperationKind.WRITE_ZEROES, lba, blocks);
+    return this.fill(lba, blocks, new Uint8Array(blockSize));
+  }
+
+  /** Writes `block` to each of `blocks` blocks from `lba`. */
+  async fill(lba: number, blocks: number, block: Uint8Array): Promise<Verdict | undefined> {
+    const step = this.chunkBlocks(blocks);
+    const scratch = this.repeated(block, step);
+    for (let done = 0; done < blocks; done += step) {
+      const failure = await this.write(lba + done, Math.min(step, blocks - done), scratch, false);
+      if (failure !== undefined) return failure;
+    }
+    return undefined;
+  }
+
+  /** Scratch memory full of copies of `block`, kept while one command asks for the same again. */
+  private repeated(block: Uint8Array, blocks: number): Scratch {
+    const { pattern } = this;
+    if (pattern !== undefined && pattern.block === block && pattern.blocks >= blocks) return pattern.scratch;
+    const scratch = this.scratch(blocks);
+    for (let i = 0; i < blocks; i++) scratch.bytes.set(block, i * block.length);
+    this.pattern = { block, blocks, scratch };
+    return scratch;
   }
 
   unmap(lba: number, blocks: number): Promise<Verdict | undefined> {
-    return this.step(OperationKind.UNMAP, lba, blocks, undefined, false);
+    return this.step(OperationKind.UNMAP, lba, blocks);
   }
 
   prefetch(lba: number, blocks: number): Promise<Verdict | undefined> {
-    return this.step(OperationKind.PREFETCH, lba, blocks, undefined, false);
+    return this.step(OperationKind.PREFETCH, lba, blocks);
   }
 
   /** Everything written so far reaches stable storage. */
   flush(): Promise<Verdict | undefined> {
-    return this.step(OperationKind.FLUSH, 0, this.device.blockCount, undefined, false);
+    return this.step(OperationKind.FLUSH, 0, this.device.blockCount);
   }
 
   private async step(
     kind: OperationKind,
     lba: number,
     blocks: number,
-    data: Scratch | undefined,
-    forceUnitAccess: boolean,
+    data?: Scratch,
+    forceUnitAccess = false,
   ): Promise<Verdict | undefined> {
     if (this.task?.aborted) return Status.TASK_ABORTED;
     const { device, operation, segments } = this;

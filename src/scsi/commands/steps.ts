@@ -28,7 +28,8 @@ async function perform(task: Task, device: BlockDevice, steps: Steps, lock?: Ran
   let verdict: Verdict;
   try {
     verdict = task.aborted ? Status.TASK_ABORTED : await steps(medium);
-  } catch {
+  } catch (error) {
+    device.environment.defect?.(error);
     verdict = { code: Sense.INTERNAL_TARGET_FAILURE };
   }
   medium.releaseScratch();

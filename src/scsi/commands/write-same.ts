@@ -3,7 +3,6 @@ import { blockDeviceOf } from '../block-device-of.ts';
 import { provisioningAbilities } from '../block-limits.ts';
 import { u16, u32, u64 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
-import type { Medium, Verdict } from '../medium.ts';
 import { Sense } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
@@ -44,39 +43,10 @@ function writeSame(task: Task, lba: number, count: number, lengthByte: number): 
   runSteps(task, device, async (medium) => {
     const zero = block.every((byte) => byte === 0);
     // Only what reads back as the same bytes may be unmapped instead of written (SBC-3 4.7.3.4.4).
-    const failure = await fill(task, medium, block, zero, wantsUnmap && zero && readsZero);
+    if (wantsUnmap && zero && readsZero) return (await medium.unmap(lba, blocks)) ?? Status.GOOD;
+    const failure = zero ? await medium.zero(lba, blocks) : await medium.fill(lba, blocks, block);
     return failure ?? Status.GOOD;
   });
-}
-
-async function fill(
-  task: Task,
-  medium: Medium,
-  block: Uint8Array,
-  zero: boolean,
-  unmap: boolean,
-): Promise<Verdict | undefined> {
-  const { lba, blocks } = task;
-  if (unmap) return medium.unmap(lba, blocks);
-  if (zero && medium.device.backstore.capabilities.writeZeroes) return medium.writeZeroes(lba, blocks, false);
-  return writePattern(medium, lba, blocks, block);
-}
-
-/** Writes `block` to each of `blocks` blocks from `lba`, in chunks. */
-export async function writePattern(
-  medium: Medium,
-  lba: number,
-  blocks: number,
-  block: Uint8Array,
-): Promise<Verdict | undefined> {
-  const step = medium.chunkBlocks(blocks);
-  const scratch = medium.scratch(step);
-  for (let at = 0; at < step * block.length; at += block.length) scratch.bytes.set(block, at);
-  for (let done = 0; done < blocks; done += step) {
-    const failure = await medium.write(lba + done, Math.min(step, blocks - done), scratch, false);
-    if (failure !== undefined) return failure;
-  }
-  return undefined;
 }
 
 const common = {

@@ -1,0 +1,170 @@
+/**
+ * Work on the whole medium that outlives its command: FORMAT UNIT (SBC-3 5.3) and SANITIZE (SBC-3 4.11). It holds
+ * every block, goes on when its task is aborted or the unit is reset, and is kept in the state store until it has
+ * succeeded: a restart takes it up from its start, and a failure stays a failure.
+ */
+import type { BlockDevice } from './block-device.ts';
+import { fromHex, toHex } from './bytes.ts';
+import { conclude, Medium, type Verdict } from './medium.ts';
+import { Sense, type SenseCode } from './sense-spec.ts';
+import { Status } from './status-spec.ts';
+import type { Task } from './task.ts';
+
+/** Name in the state store. */
+const ENTRY = 'medium-erasure';
+/** Bytes per step when nothing goes through scratch memory: progress shows, and other units get their turn. */
+const STEP = 1 << 30;
+/** A progress indication counts in 65536ths (SPC-4 4.5.2.4.4). */
+const PROGRESS_UNITS = 0x1_0000;
+
+export interface ErasureJob {
+  readonly command: 'FORMAT UNIT' | 'SANITIZE';
+  /** What every block becomes, one pass after the other; undefined: unmapped, or else zeroes. */
+  readonly passes: readonly (Uint8Array | undefined)[];
+  /** AUSE: a failed SANITIZE may be left by EXIT FAILURE MODE. */
+  readonly unrestrictedExit: boolean;
+}
+
+/** The job as it is stored: blocks in hexadecimal. */
+interface StoredJob extends Omit<ErasureJob, 'passes'> {
+  readonly passes: readonly (string | null)[];
+  readonly failed: boolean;
+}
+
+const SENSE: Record<ErasureJob['command'], { inProgress: SenseCode; failed: SenseCode }> = {
+  'FORMAT UNIT': { inProgress: Sense.FORMAT_IN_PROGRESS, failed: Sense.MEDIUM_FORMAT_CORRUPTED },
+  SANITIZE: { inProgress: Sense.SANITIZE_IN_PROGRESS, failed: Sense.SANITIZE_COMMAND_FAILED },
+};
+
+export class MediumErasure {
+  /** The last job that failed; until another one succeeds the unit is not ready. */
+  failed: ErasureJob | undefined = undefined;
+  private readonly device: BlockDevice;
+
+  constructor(device: BlockDevice) {
+    this.device = device;
+  }
+
+  /** Starts a job for `task`, which ends with it, or with GOOD at once when `immediate`. */
+  start(task: Task, job: ErasureJob, immediate: boolean): void {
+    let ended = false;
+    const end = (verdict: Verdict) => {
+      if (ended) return;
+      ended = true;
+      conclude(task, verdict);
+    };
+    task.onAbort = () => end(Status.TASK_ABORTED);
+    const started = () => {
+      if (immediate) end(Status.GOOD);
+    };
+    void this.run(job, started).then((failure) => end(failure ?? Status.GOOD));
+  }
+
+  /** At start of the unit: takes up what was interrupted, remembers what had failed. False: there was nothing. */
+  recover(): boolean {
+    const text = this.device.store?.load(ENTRY);
+    if (text === undefined || text === '') return false;
+    let stored: StoredJob;
+    try {
+      stored = JSON.parse(text) as StoredJob;
+    } catch {
+      // Nobody knows what was to be erased: the medium must be formatted before it is used.
+      stored = { command: 'FORMAT UNIT', passes: [], unrestrictedExit: false, failed: true };
+    }
+    const { command, unrestrictedExit } = stored;
+    const passes = stored.passes.map((block) => (block === null ? undefined : fromHex(block)));
+    const job: ErasureJob = { command, passes, unrestrictedExit };
+    if (stored.failed) this.fail(job);
+    else void this.run(job, () => {});
+    return true;
+  }
+
+  /** EXIT FAILURE MODE; false when the failed SANITIZE did not allow it. */
+  exitFailureMode(): boolean {
+    if (this.failed === undefined) return true;
+    if (!this.failed.unrestrictedExit) return false;
+    this.failed = undefined;
+    this.device.notReady = undefined;
+    void this.save(undefined, false);
+    return true;
+  }
+
+  /** Never rejects. */
+  private async run(job: ErasureJob, started: () => void): Promise<Verdict | undefined> {
+    const { device } = this;
+    this.failed = undefined;
+    device.notReady = { sense: SENSE[job.command].inProgress, progress: 0 };
+    const medium = new Medium(device);
+    let failure: Verdict | undefined;
+    try {
+      await this.save(job, false);
+      started();
+      const lock = await device.rangeLocks.acquire(0, device.blockCount);
+      try {
+        failure = await this.erase(medium, job);
+      } finally {
+        device.rangeLocks.release(lock);
+      }
+      await this.save(failure === undefined ? undefined : job, failure !== undefined);
+    } catch (error) {
+      device.environment.defect?.(error);
+      failure = { code: Sense.INTERNAL_TARGET_FAILURE };
+    }
+    medium.releaseScratch();
+    if (failure === undefined) device.notReady = undefined;
+    else this.fail(job);
+    return failure;
+  }
+
+  private fail(job: ErasureJob): void {
+    this.failed = job;
+    this.device.notReady = { sense: SENSE[job.command].failed };
+  }
+
+  private async erase(medium: Medium, job: ErasureJob): Promise<Verdict | undefined> {
+    for (const [pass, block] of job.passes.entries()) {
+      const failure = (await this.fill(medium, block, pass, job)) ?? (await medium.flush());
+      if (failure !== undefined) return failure;
+    }
+    return undefined;
+  }
+
+  private async fill(
+    medium: Medium,
+    block: Uint8Array | undefined,
+    pass: number,
+    job: ErasureJob,
+  ): Promise<Verdict | undefined> {
+    const { device } = this;
+    const step = block === undefined ? STEP / device.blockSize : medium.chunkBlocks(device.blockCount);
+    for (let lba = 0; lba < device.blockCount; lba += step) {
+      const blocks = Math.min(step, device.blockCount - lba);
+      const failure =
+        block === undefined ? await forget(medium, lba, blocks) : await medium.fill(lba, blocks, block);
+      if (failure !== undefined) return failure;
+      const done = (pass + (lba + blocks) / device.blockCount) / job.passes.length;
+      const progress = Math.min(PROGRESS_UNITS - 1, Math.floor(done * PROGRESS_UNITS));
+      device.notReady = { sense: SENSE[job.command].inProgress, progress };
+    }
+    return undefined;
+  }
+
+  private async save(job: ErasureJob | undefined, failed: boolean): Promise<void> {
+    const { store } = this.device;
+    if (store === undefined) return;
+    if (job === undefined) {
+      await store.save(ENTRY, '');
+      return;
+    }
+    const passes = job.passes.map((block) => (block === undefined ? null : toHex(block)));
+    const stored: StoredJob = { ...job, passes, failed };
+    await store.save(ENTRY, JSON.stringify(stored));
+  }
+}
+
+/** Unmaps where that leaves zeroes, else writes them. */
+function forget(medium: Medium, lba: number, blocks: number): Promise<Verdict | undefined> {
+  const { capabilities } = medium.device.backstore;
+  if (capabilities.unmap && capabilities.unmapReadsZero) return medium.unmap(lba, blocks);
+  return medium.zero(lba, blocks);
+}
