@@ -119,10 +119,9 @@ export const VringAddress = {
   AVAILABLE: 24,
   LOG: 32,
   LENGTH: 40,
+  /** Bit 0 of FLAGS, VHOST_VRING_F_LOG: writes to the used ring are logged at LOG. */
+  LOG_FLAG: 1,
 } as const;
-
-/** Bit 0 of VringAddress.FLAGS: writes to the used ring are logged at LOG. */
-export const VRING_ADDRESS_LOG = 1;
 
 /** Section "Memory region description". */
 export const MemoryRegion = {

@@ -87,6 +87,7 @@ export const VirtioScsiResponse = {
   FUNCTION_REJECTED: 11,
   INCORRECT_LUN: 12,
 } as const;
+export type VirtioScsiResponse = (typeof VirtioScsiResponse)[keyof typeof VirtioScsiResponse];
 
 /** 5.6.6.2 "Device Operation: controlq": the type of a control request, u32. */
 export const ControlType = { TASK_MANAGEMENT: 0, AN_QUERY: 1, AN_SUBSCRIBE: 2 } as const;

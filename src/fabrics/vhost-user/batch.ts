@@ -1,0 +1,78 @@
+/**
+ * Completions come in batches; each ring with some is published and its driver signalled once, at the batch's
+ * end. One of these per connection.
+ */
+import type { BatchEndListener, IoEngine } from '../../native/io-engine.ts';
+import type { VirtqueueError } from './protocol-error.ts';
+import type { Vring } from './vring.ts';
+
+export interface BatchOwner {
+  /** The driver broke the rules of a virtqueue. */
+  ringBroken(vring: Vring, error: VirtqueueError): void;
+  /** Called once per batch: whether the guest's memory is still there. */
+  checkMemory(): void;
+}
+
+export class Batch implements BatchEndListener {
+  private readonly engine: IoEngine;
+  private readonly owner: BatchOwner;
+  private readonly dirty: Vring[] = [];
+  private dirtyCount = 0;
+  private flushQueued = false;
+  private closed = false;
+
+  constructor(engine: IoEngine, owner: BatchOwner) {
+    this.engine = engine;
+    this.owner = owner;
+    engine.addBatchEndListener(this);
+  }
+
+  close(): void {
+    this.closed = true;
+    this.engine.removeBatchEndListener(this);
+  }
+
+  /** Starts what the tasks of this round queued, and publishes what is complete already. */
+  run(): void {
+    this.engine.run();
+    this.batchEnded();
+  }
+
+  /** `vring` has something to publish. */
+  mark(vring: Vring): void {
+    if (vring.dirty) return;
+    vring.dirty = true;
+    this.dirty[this.dirtyCount++] = vring;
+    // Tasks may also end outside of any batch: a user's backstore resolves its promises when it likes.
+    if (this.flushQueued) return;
+    this.flushQueued = true;
+    queueMicrotask(this.flush);
+  }
+
+  batchEnded(): void {
+    if (this.dirtyCount === 0) return;
+    this.owner.checkMemory();
+    for (let i = 0; i < this.dirtyCount; i++) {
+      const vring = this.dirty[i];
+      vring.dirty = false;
+      vring.publish();
+    }
+    this.dirtyCount = 0;
+  }
+
+  /** Lets other rings run, then looks at this one again. */
+  later(vring: Vring): void {
+    setImmediate(() => {
+      if (!this.closed) vring.process();
+    });
+  }
+
+  broken(vring: Vring, error: VirtqueueError): void {
+    this.owner.ringBroken(vring, error);
+  }
+
+  private readonly flush = (): void => {
+    this.flushQueued = false;
+    this.batchEnded();
+  };
+}

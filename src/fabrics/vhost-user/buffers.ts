@@ -1,0 +1,65 @@
+/**
+ * Cuts a chain's buffers into a header and data, however the driver laid them out: a header may be split over
+ * descriptors, and a descriptor may hold header and data (virtio 1.2, 2.7.4.2: no assumption on the layout).
+ */
+import type { SegmentList } from '../../scsi/segment-list.ts';
+import type { AddressSpace } from './address-space.ts';
+import type { DescriptorChain } from './descriptor-chain.ts';
+
+export const Cut = {
+  WHOLE: 0,
+  /** The header is too short, or not in memory. */
+  NO_HEADER: 1,
+  /** Some of the data is not in memory. */
+  NO_DATA: 2,
+} as const;
+export type Cut = (typeof Cut)[keyof typeof Cut];
+
+/** Cuts the buffers a device reads; `headerLength` in bytes. Appends to `header` and `data`. */
+export function cutReadable(
+  chain: DescriptorChain,
+  headerLength: number,
+  space: AddressSpace,
+  header: SegmentList,
+  data: SegmentList,
+): Cut {
+  return cut(chain, 0, chain.readable, headerLength, space, header, data);
+}
+
+/** Cuts the buffers a device writes. */
+export function cutWritable(
+  chain: DescriptorChain,
+  headerLength: number,
+  space: AddressSpace,
+  header: SegmentList,
+  data: SegmentList,
+): Cut {
+  return cut(chain, chain.readable, chain.count, headerLength, space, header, data);
+}
+
+function cut(
+  chain: DescriptorChain,
+  first: number,
+  end: number,
+  headerLength: number,
+  space: AddressSpace,
+  header: SegmentList,
+  data: SegmentList,
+): Cut {
+  const { addresses, lengths } = chain;
+  let missing = headerLength;
+  let result: Cut = Cut.WHOLE;
+  for (let i = first; i < end; i++) {
+    let address = addresses[i];
+    let length = lengths[i];
+    if (missing > 0) {
+      const part = Math.min(missing, length);
+      if (!space.translate(address, part, header)) return Cut.NO_HEADER;
+      missing -= part;
+      address += part;
+      length -= part;
+    }
+    if (length > 0 && !space.translate(address, length, data)) result = Cut.NO_DATA;
+  }
+  return missing > 0 ? Cut.NO_HEADER : result;
+}

@@ -1,0 +1,143 @@
+/**
+ * One front-end's connection: takes its messages one after the other, answers them, and ends with a reason when
+ * the front-end leaves, breaks the protocol, or takes its memory away. Nobody else notices.
+ */
+
+import { addon } from '../../native/addon.ts';
+import { BackEnd, type BackEndOptions } from './back-end.ts';
+import { featureSet, hasFeature } from './feature-set.ts';
+import type { Logger } from './logger.ts';
+import { type Header, serialise, u64Payload } from './message.ts';
+import { closeAll, MessageSocket, type MessageSocketOwner } from './message-socket.ts';
+import { ProtocolError } from './protocol-error.ts';
+import { allowed, type Reply, requestHandlers } from './requests.ts';
+import { MessageFlags, ProtocolFeature } from './vhost-user-spec.ts';
+
+const PROTOCOL_FEATURES = featureSet(
+  ProtocolFeature.MQ,
+  ProtocolFeature.REPLY_ACK,
+  ProtocolFeature.BACKEND_REQ,
+  ProtocolFeature.INFLIGHT_SHMFD,
+  ProtocolFeature.RESET_DEVICE,
+  ProtocolFeature.CONFIGURE_MEM_SLOTS,
+);
+
+/** The answers of REPLY_ACK. */
+const SUCCESS = 0n;
+const FAILURE = 1n;
+
+export interface ConnectionOptions extends BackEndOptions {
+  readonly logger: Logger;
+  /** Offers the configuration space (CONFIG): QEMU has one of its own and warns of ours. Default false. */
+  readonly offerConfig?: boolean;
+}
+
+export class Connection implements MessageSocketOwner {
+  readonly backEnd: BackEnd;
+  protocolFeatures = 0n;
+  readonly offeredProtocolFeatures: bigint;
+  /** Resolves with the reason when everything has been let go. */
+  readonly closed: Promise<string>;
+  private readonly logger: Logger;
+  private readonly socket: MessageSocket;
+  private backendChannel: MessageSocket | undefined = undefined;
+  private ending = false;
+  /** The message that is being worked on, if that takes time. */
+  private current: Promise<void> = Promise.resolve();
+  private resolveClosed!: (reason: string) => void;
+
+  /** Takes over `fd`. */
+  constructor(fd: number, options: ConnectionOptions) {
+    this.logger = options.logger;
+    this.offeredProtocolFeatures =
+      PROTOCOL_FEATURES | (options.offerConfig ? featureSet(ProtocolFeature.CONFIG) : 0n);
+    this.closed = new Promise((resolve) => {
+      this.resolveClosed = resolve;
+    });
+    this.backEnd = new BackEnd(options, {
+      deviceBroken: (reason) => this.logger.warn({ reason }, 'the driver broke a ring, the device stops'),
+      memoryLost: (reason) => this.end(reason),
+    });
+    this.socket = new MessageSocket(fd, this);
+  }
+
+  setProtocolFeatures(features: bigint): void {
+    const unknown = features & ~this.offeredProtocolFeatures;
+    if (unknown !== 0n) {
+      throw new ProtocolError(`protocol features 0x${unknown.toString(16)}, which were not offered`);
+    }
+    this.protocolFeatures = features;
+  }
+
+  /** Takes over `fd`: the channel for requests of ours. */
+  openBackendChannel(fd: number): void {
+    this.backendChannel?.close();
+    this.backendChannel = new MessageSocket(fd, {
+      // Replies: nothing of ours waits for one.
+      messageReceived: (_header, _payload, fds) => closeAll(fds),
+      socketClosed: () => {},
+    });
+  }
+
+  messageReceived(header: Header, payload: Uint8Array, fds: number[]): void {
+    this.socket.hold();
+    this.current = this.handle(header, payload, fds)
+      .catch((error: unknown) => this.failed(error, header))
+      .then(() => {
+        closeAll(fds);
+        this.socket.release();
+      });
+  }
+
+  socketClosed(cause: Error | undefined): void {
+    this.end(cause === undefined ? 'the front-end disconnected' : cause.message);
+  }
+
+  /** Ends the connection; `finish` answers the tasks that run before. */
+  end(reason: string, finish = false): void {
+    if (this.ending) return;
+    this.ending = true;
+    void this.close(reason, finish);
+  }
+
+  private async close(reason: string, finish: boolean): Promise<void> {
+    try {
+      await this.current;
+      await this.backEnd.close(finish);
+    } catch (error) {
+      this.logger.warn({ error }, 'a connection ended badly');
+    }
+    this.socket.close();
+    this.backendChannel?.close();
+    this.resolveClosed(reason);
+  }
+
+  private async handle({ request, flags }: Header, payload: Uint8Array, fds: number[]): Promise<void> {
+    const handler = requestHandlers.get(request);
+    if (handler === undefined) throw new ProtocolError(`request ${request} is unknown`);
+    if (!allowed(request, this.protocolFeatures)) {
+      throw new ProtocolError(`request ${request} needs a protocol feature that is not negotiated`);
+    }
+    const reply = await handler(this, payload, fds);
+    if (reply !== undefined) this.send(request, reply);
+    else if (this.wantsReply(flags)) this.send(request, { payload: u64Payload(SUCCESS) });
+  }
+
+  private failed(error: unknown, { request, flags }: Header): void {
+    const reason = error instanceof Error ? error.message : String(error);
+    if (!(error instanceof ProtocolError)) this.logger.warn({ error, request }, 'a request failed');
+    if (this.wantsReply(flags)) this.send(request, { payload: u64Payload(FAILURE) });
+    this.end(`request ${request}: ${reason}`);
+  }
+
+  private wantsReply(flags: number): boolean {
+    return (
+      (flags & MessageFlags.NEED_REPLY) !== 0 && hasFeature(this.protocolFeatures, ProtocolFeature.REPLY_ACK)
+    );
+  }
+
+  private send(request: number, { payload, fds = [] }: Reply): void {
+    this.socket.send(serialise(request, MessageFlags.REPLY, payload), fds);
+    for (const fd of fds) addon.close(fd);
+  }
+}

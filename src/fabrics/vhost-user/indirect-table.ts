@@ -1,0 +1,53 @@
+/**
+ * Indirect descriptors (virtio 1.2, 2.7.5.3): a table of descriptors in a buffer of the guest's. Where the table
+ * lies in one aligned piece it is read in place; else it is copied once.
+ */
+import { SegmentList } from '../../scsi/segment-list.ts';
+import type { AddressSpace } from './address-space.ts';
+import { type GuestViews, Staging } from './guest-views.ts';
+import { VirtqueueError } from './protocol-error.ts';
+import { Descriptor } from './split-virtqueue-spec.ts';
+
+export class IndirectTable {
+  /** The table's memory as 32-bit words, from `base` on. */
+  words: Uint32Array;
+  /** Index of the table's first word. */
+  base = 0;
+  /** Descriptors in the table. */
+  count = 0;
+  private readonly space: AddressSpace;
+  private readonly guest: GuestViews;
+  private readonly copy: Staging;
+  private readonly segments = new SegmentList(4);
+
+  /** `limit`: the longest table, in descriptors. */
+  constructor(space: AddressSpace, guest: GuestViews, limit: number) {
+    this.space = space;
+    this.guest = guest;
+    this.copy = new Staging(limit * Descriptor.BYTES);
+    this.words = this.copy.words;
+  }
+
+  /** Opens the table of `length` bytes at `address`. */
+  open(address: number, length: number): void {
+    if (length === 0 || length % Descriptor.BYTES !== 0 || length > this.copy.bytes.length) {
+      throw new VirtqueueError(
+        `indirect table of ${length} bytes, expected ${Descriptor.BYTES} to ${this.copy.bytes.length} in steps of ${Descriptor.BYTES}`,
+      );
+    }
+    const { segments } = this;
+    segments.clear();
+    if (!this.space.translate(address, length, segments)) {
+      throw new VirtqueueError(`indirect table at unmapped address 0x${address.toString(16)}`);
+    }
+    this.count = length / Descriptor.BYTES;
+    if (segments.count === 1 && segments.offsets[0] % 4 === 0) {
+      this.words = this.guest.words(segments.regions[0], segments.offsets[0]);
+      this.base = this.guest.wordIndex;
+    } else {
+      this.guest.copyOut(segments, this.copy);
+      this.words = this.copy.words;
+      this.base = 0;
+    }
+  }
+}

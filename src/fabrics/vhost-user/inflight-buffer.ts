@@ -1,0 +1,100 @@
+/**
+ * The in-flight buffer as a whole: made here for a front-end that asks (GET_INFLIGHT_FD), or brought back by it
+ * (SET_INFLIGHT_FD) to a process that may be another one than made it.
+ */
+import { fstatSync } from 'node:fs';
+import { addon } from '../../native/addon.ts';
+import { systemError } from '../../native/errno.ts';
+import type { Region, RegionMemory } from '../../native/memory.ts';
+import { INFLIGHT_ALIGNMENT } from './inflight-spec.ts';
+import { InflightSplit } from './inflight-split.ts';
+import type { InflightDescription } from './message.ts';
+import { ProtocolError } from './protocol-error.ts';
+import { MAX_QUEUE_SIZE } from './split-virtqueue-spec.ts';
+
+export class InflightBuffer {
+  readonly description: InflightDescription;
+  readonly region: Region;
+  private readonly memory: RegionMemory;
+  private readonly stride: number;
+
+  /** A new buffer, all zeroes, and its file, which the caller closes when it has been sent. */
+  static create(
+    memory: RegionMemory,
+    queues: number,
+    queueSize: number,
+    maxQueues: number,
+  ): { buffer: InflightBuffer; fd: number } {
+    checkCounts(queues, queueSize, maxQueues);
+    const mmapSize = queues * strideOf(queueSize);
+    // Sealed: the front-end cannot take the memory away from under us.
+    const fd = addon.memfd('lunport-inflight', mmapSize, true);
+    if (fd < 0) throw systemError(fd, 'allocate', `an in-flight buffer of ${mmapSize} bytes`);
+    try {
+      const buffer = new InflightBuffer(memory, { mmapSize, mmapOffset: 0, queues, queueSize }, fd);
+      return { buffer, fd };
+    } catch (error) {
+      addon.close(fd);
+      throw error;
+    }
+  }
+
+  /** A buffer from the front-end. The caller keeps `fd`. */
+  static adopt(
+    memory: RegionMemory,
+    description: InflightDescription,
+    fd: number,
+    maxQueues: number,
+  ): InflightBuffer {
+    const { mmapSize, mmapOffset, queues, queueSize } = description;
+    checkCounts(queues, queueSize, maxQueues);
+    const needed = queues * strideOf(queueSize);
+    if (mmapSize < needed) {
+      throw new ProtocolError(
+        `in-flight buffer of ${mmapSize} bytes, ${queues} rings of ${queueSize} need ${needed}`,
+      );
+    }
+    if (mmapOffset % 4096 !== 0)
+      throw new ProtocolError(`in-flight buffer at unaligned offset ${mmapOffset}`);
+    const { size } = fstatSync(fd);
+    if (size < mmapOffset + needed) {
+      throw new ProtocolError(`in-flight buffer ends at byte ${mmapOffset + needed} of a file of ${size}`);
+    }
+    return new InflightBuffer(memory, { ...description, mmapSize: needed }, fd);
+  }
+
+  private constructor(memory: RegionMemory, description: InflightDescription, fd: number) {
+    this.memory = memory;
+    this.description = description;
+    this.stride = strideOf(description.queueSize);
+    this.region = memory.map(fd, description.mmapOffset, description.mmapSize, {
+      name: 'the in-flight buffer',
+    });
+  }
+
+  /** The tracker of ring `index`; undefined for a ring that the buffer has no room for. */
+  split(index: number, size: number): InflightSplit | undefined {
+    const { queues, queueSize } = this.description;
+    if (index >= queues) return undefined;
+    if (size > queueSize)
+      throw new ProtocolError(`ring ${index} of ${size}, its in-flight buffer is for ${queueSize}`);
+    return new InflightSplit(this.region.windows[0].buffer, index * this.stride, size);
+  }
+
+  /** Unmaps it; nothing may use it any more. */
+  close(): void {
+    this.memory.unmap(this.region);
+  }
+}
+
+function strideOf(queueSize: number): number {
+  return Math.ceil(InflightSplit.byteLength(queueSize) / INFLIGHT_ALIGNMENT) * INFLIGHT_ALIGNMENT;
+}
+
+function checkCounts(queues: number, queueSize: number, maxQueues: number): void {
+  if (queues < 1 || queues > maxQueues || queueSize < 1 || queueSize > MAX_QUEUE_SIZE) {
+    throw new ProtocolError(
+      `in-flight buffer for ${queues} rings of ${queueSize}, expected 1 to ${maxQueues} of 1 to ${MAX_QUEUE_SIZE}`,
+    );
+  }
+}

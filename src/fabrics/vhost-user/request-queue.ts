@@ -1,0 +1,154 @@
+/**
+ * A request queue (virtio 1.2, 5.6.6.1): from chains to tasks, and from tasks' ends to responses. On the hot
+ * path: nothing is allocated per request once the pool has grown to the ring's use.
+ */
+import { execute } from '../../scsi/device-server.ts';
+import { SegmentList } from '../../scsi/segment-list.ts';
+import { Status, type TaskAttribute } from '../../scsi/status-spec.ts';
+import type { Task, TaskOwner } from '../../scsi/task.ts';
+import { Cut, cutReadable, cutWritable } from './buffers.ts';
+import type { DescriptorChain } from './descriptor-chain.ts';
+import { Staging } from './guest-views.ts';
+import { lunOf } from './lun-field.ts';
+import { MAX_CDB_SIZE, MAX_SENSE_SIZE, type ScsiDevice } from './scsi-device.ts';
+import { ScsiRequest } from './scsi-request.ts';
+import { PiRequestHeader, RequestHeader, ResponseHeader, VirtioScsiResponse } from './virtio-scsi-spec.ts';
+import type { Vring } from './vring.ts';
+import type { VringHandler } from './vring-handler.ts';
+
+// Indices of 32-bit words.
+const TAG_LOW = RequestHeader.ID / 4;
+const TAG_HIGH = TAG_LOW + 1;
+const SENSE_LENGTH = ResponseHeader.SENSE_LENGTH / 4;
+const RESIDUAL = ResponseHeader.RESIDUAL / 4;
+/** Status qualifier (u16), status and response share one. */
+const STATUS_WORD = ResponseHeader.STATUS_QUALIFIER / 4;
+const STATUS_SHIFT = (ResponseHeader.STATUS % 4) * 8;
+const RESPONSE_SHIFT = (ResponseHeader.RESPONSE % 4) * 8;
+
+/** SAM-5 8.6 has four attributes, in two bits of a byte. */
+const TASK_ATTRIBUTE_MASK = 0x03;
+const MAX_RESIDUAL = 0xffff_ffff;
+
+export class RequestQueue implements VringHandler, TaskOwner {
+  private readonly device: ScsiDevice;
+  private readonly pool: ScsiRequest[] = [];
+  private readonly headerSegments = new SegmentList(4);
+  private readonly header = new Staging(PiRequestHeader.CDB + MAX_CDB_SIZE);
+  private readonly response = new Staging(ResponseHeader.SENSE + MAX_SENSE_SIZE);
+  /** Whether `response` holds sense data of the last request. */
+  private senseStaged = false;
+
+  constructor(device: ScsiDevice) {
+    this.device = device;
+  }
+
+  accept(vring: Vring, chain: DescriptorChain): void {
+    const { device } = this;
+    const request = this.pool.pop() ?? new ScsiRequest(this);
+    request.reset();
+    request.vring = vring;
+    request.head = chain.head;
+    const { space } = device;
+    const responseLength = ResponseHeader.SENSE + device.senseSize;
+    const writable = cutWritable(chain, responseLength, space, request.response, request.dataIn);
+    if (writable === Cut.NO_HEADER) {
+      // Nowhere to answer. Firmware has been seen to point outside of all memory; the chain goes back untouched.
+      device.counters.unanswerable++;
+      this.giveBack(request, 0);
+      return;
+    }
+    const { cdbOffset, cdbSize } = device;
+    const { headerSegments } = this;
+    headerSegments.clear();
+    const readable = cutReadable(chain, cdbOffset + cdbSize, space, headerSegments, request.dataOut);
+    const bidirectional = request.dataIn.byteLength > 0 && request.dataOut.byteLength > 0;
+    if (writable !== Cut.WHOLE || readable !== Cut.WHOLE || bidirectional) {
+      this.refuse(request, VirtioScsiResponse.FAILURE);
+      return;
+    }
+    device.views.copyOut(headerSegments, this.header);
+    const { bytes, words } = this.header;
+    if (cdbOffset !== RequestHeader.CDB && hasProtectionInformation(bytes)) {
+      this.refuse(request, VirtioScsiResponse.FAILURE);
+      return;
+    }
+    const nexus = device.nexusAt(bytes, RequestHeader.LUN);
+    if (nexus === undefined) {
+      this.refuse(request, VirtioScsiResponse.BAD_TARGET);
+      return;
+    }
+    request.nexus = nexus;
+    request.lun = lunOf(bytes, RequestHeader.LUN);
+    request.tagLow = words[TAG_LOW];
+    request.tagHigh = words[TAG_HIGH];
+    request.attribute = (bytes[RequestHeader.TASK_ATTRIBUTE] & TASK_ATTRIBUTE_MASK) as TaskAttribute;
+    const { cdb } = request;
+    for (let i = 0; i < cdbSize; i++) cdb[i] = bytes[cdbOffset + i];
+    request.cdbLength = cdbSize;
+    device.counters.requests++;
+    execute(request, device.environment);
+  }
+
+  taskDone(task: Task): void {
+    const request = task as ScsiRequest;
+    const buffer = request.row?.direction === 'out' ? request.dataOut : request.dataIn;
+    if (!request.statusDue) this.respond(request, this.device.abortResponse(request));
+    else if (request.status === Status.GOOD && request.transferLength > buffer.byteLength) {
+      this.respond(request, VirtioScsiResponse.OVERRUN);
+    } else this.respond(request, VirtioScsiResponse.OK);
+  }
+
+  /** Answers a request that never became a task. */
+  private refuse(request: ScsiRequest, response: VirtioScsiResponse): void {
+    this.device.counters.refused++;
+    this.respond(request, response);
+  }
+
+  private respond(request: ScsiRequest, response: VirtioScsiResponse): void {
+    const { bytes, words } = this.response;
+    const { senseSize } = this.device;
+    const { dataIn, dataOut, transferred } = request;
+    const senseLength =
+      response === VirtioScsiResponse.OK && request.status === Status.CHECK_CONDITION
+        ? Math.min(request.senseLength, senseSize)
+        : 0;
+    words[SENSE_LENGTH] = senseLength;
+    words[RESIDUAL] = Math.min(dataIn.byteLength + dataOut.byteLength - transferred, MAX_RESIDUAL);
+    words[STATUS_WORD] = (request.status << STATUS_SHIFT) | (response << RESPONSE_SHIFT);
+    if (senseLength > 0 || this.senseStaged) this.stageSense(bytes, request.sense, senseLength);
+    // The length in the used ring counts from the first byte on, so all bytes before data-in have to be written.
+    let written: number = ResponseHeader.SENSE + senseLength;
+    if (dataIn.byteLength > 0 && transferred > 0) written = ResponseHeader.SENSE + senseSize + transferred;
+    if (!request.vring!.discards) {
+      this.device.views.copyIn(
+        request.response,
+        this.response,
+        Math.min(written, ResponseHeader.SENSE + senseSize),
+      );
+    }
+    this.giveBack(request, written);
+  }
+
+  private stageSense(bytes: Uint8Array, sense: Uint8Array, length: number): void {
+    bytes.fill(0, ResponseHeader.SENSE);
+    for (let i = 0; i < length; i++) bytes[ResponseHeader.SENSE + i] = sense[i];
+    this.senseStaged = length > 0;
+  }
+
+  private giveBack(request: ScsiRequest, written: number): void {
+    const { head } = request;
+    const vring = request.vring!;
+    if (request.poolable) this.pool.push(request);
+    vring.push(head, written);
+  }
+}
+
+/**
+ * With T10_PI negotiated, part of the data would be protection information in buffers of its own. QEMU lets the
+ * driver negotiate it without our consent; no logical unit of ours asks for such buffers.
+ */
+function hasProtectionInformation(header: Uint8Array): boolean {
+  for (let i = PiRequestHeader.PI_OUT; i < PiRequestHeader.CDB; i++) if (header[i] !== 0) return true;
+  return false;
+}

@@ -1,0 +1,228 @@
+/**
+ * What each message of the front-end does: a table keyed by message id ("Front-end message types"). A handler
+ * parses its payload, calls the back-end, and returns the reply's payload, if the message has one.
+ */
+import type { Connection } from './connection.ts';
+import { hasFeature } from './feature-set.ts';
+import {
+  configPayload,
+  inflightPayload,
+  parseConfig,
+  parseInflight,
+  parseMemoryTable,
+  parseSingleRegion,
+  parseU64,
+  parseVringAddress,
+  parseVringFd,
+  parseVringState,
+  u64Payload,
+  vringStatePayload,
+} from './message.ts';
+import { ProtocolError } from './protocol-error.ts';
+import { MAX_MEMORY_SLOTS, ProtocolFeature, Request } from './vhost-user-spec.ts';
+
+export interface Reply {
+  readonly payload: Uint8Array;
+  /** Sent along, and closed then. */
+  readonly fds?: readonly number[];
+}
+
+/** `fds` came with the message: a handler takes out those that it gives an owner, the others are closed. */
+export type RequestHandler = (
+  connection: Connection,
+  payload: Uint8Array,
+  fds: number[],
+) => Reply | undefined | Promise<Reply | undefined>;
+
+const u64 = (value: bigint): Reply => ({ payload: u64Payload(value) });
+
+/** A message without payload. */
+function empty(payload: Uint8Array): void {
+  if (payload.length !== 0) throw new ProtocolError(`${payload.length} bytes in a message without payload`);
+}
+
+/** The one descriptor that has to come along. It stays in `fds`. */
+function onlyFd(fds: readonly number[]): number {
+  if (fds.length !== 1) throw new ProtocolError(`${fds.length} file descriptors where one is expected`);
+  return fds[0];
+}
+
+/** As `onlyFd`, for descriptors that a ring takes over. */
+function vringFd(payload: Uint8Array, fds: number[]): { index: number; fd: number | undefined } {
+  const { index, withFd } = parseVringFd(payload);
+  if (!withFd) return { index, fd: undefined };
+  onlyFd(fds);
+  return { index, fd: fds.pop() };
+}
+
+export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<number, RequestHandler>([
+  [
+    Request.GET_FEATURES,
+    ({ backEnd }, payload) => {
+      empty(payload);
+      return u64(backEnd.offeredFeatures);
+    },
+  ],
+  [Request.SET_FEATURES, ({ backEnd }, payload) => void backEnd.setFeatures(parseU64(payload))],
+  [
+    Request.GET_PROTOCOL_FEATURES,
+    (connection, payload) => {
+      empty(payload);
+      return u64(connection.offeredProtocolFeatures);
+    },
+  ],
+  [
+    Request.SET_PROTOCOL_FEATURES,
+    (connection, payload) => void connection.setProtocolFeatures(parseU64(payload)),
+  ],
+  // Marks who owns the session; there is one owner per connection anyway.
+  [Request.SET_OWNER, (_connection, payload) => void empty(payload)],
+  // Deprecated; the protocol recommends to ignore it.
+  [Request.RESET_OWNER, () => undefined],
+  [
+    Request.GET_QUEUE_NUM,
+    ({ backEnd }, payload) => {
+      empty(payload);
+      return u64(BigInt(backEnd.device.maxRings));
+    },
+  ],
+  [
+    Request.SET_MEM_TABLE,
+    ({ backEnd }, payload, fds) =>
+      backEnd.setMemoryTable(parseMemoryTable(payload), fds).then(() => undefined),
+  ],
+  [Request.GET_MAX_MEM_SLOTS, () => u64(BigInt(MAX_MEMORY_SLOTS))],
+  [
+    Request.ADD_MEM_REG,
+    ({ backEnd }, payload, fds) => void backEnd.addRegion(parseSingleRegion(payload), onlyFd(fds)),
+  ],
+  [
+    Request.REM_MEM_REG,
+    // A descriptor may come along from front-ends that do it wrong; it is closed like all others.
+    ({ backEnd }, payload) => backEnd.removeRegion(parseSingleRegion(payload)).then(() => undefined),
+  ],
+  [
+    Request.SET_VRING_NUM,
+    ({ backEnd }, payload) => {
+      const { index, value } = parseVringState(payload);
+      backEnd.setVringSize(index, value);
+      return undefined;
+    },
+  ],
+  [
+    Request.SET_VRING_ADDR,
+    ({ backEnd }, payload) => void backEnd.setVringAddresses(parseVringAddress(payload)),
+  ],
+  [
+    Request.SET_VRING_BASE,
+    ({ backEnd }, payload) => {
+      const { index, value } = parseVringState(payload);
+      backEnd.setVringBase(index, value);
+      return undefined;
+    },
+  ],
+  [
+    Request.GET_VRING_BASE,
+    async ({ backEnd }, payload) => {
+      const { index } = parseVringState(payload);
+      return { payload: vringStatePayload(index, await backEnd.stopVring(index)) };
+    },
+  ],
+  [
+    Request.SET_VRING_KICK,
+    ({ backEnd }, payload, fds) => {
+      const { index, fd } = vringFd(payload, fds);
+      backEnd.setVringKick(index, fd);
+      return undefined;
+    },
+  ],
+  [
+    Request.SET_VRING_CALL,
+    ({ backEnd }, payload, fds) => {
+      const { index, fd } = vringFd(payload, fds);
+      backEnd.setVringCall(index, fd);
+      return undefined;
+    },
+  ],
+  [
+    Request.SET_VRING_ERR,
+    ({ backEnd }, payload, fds) => {
+      const { index, fd } = vringFd(payload, fds);
+      backEnd.setVringErr(index, fd);
+      return undefined;
+    },
+  ],
+  [
+    Request.SET_VRING_ENABLE,
+    ({ backEnd }, payload) => {
+      const { index, value } = parseVringState(payload);
+      if (value > 1) throw new ProtocolError(`ring ${index} enabled with ${value}, expected 0 or 1`);
+      backEnd.enableVring(index, value === 1);
+      return undefined;
+    },
+  ],
+  [
+    Request.RESET_DEVICE,
+    ({ backEnd }, payload) => {
+      empty(payload);
+      return backEnd.reset().then(() => undefined);
+    },
+  ],
+  [
+    Request.SET_BACKEND_REQ_FD,
+    (connection, _payload, fds) => {
+      onlyFd(fds);
+      connection.openBackendChannel(fds.pop()!);
+      return undefined;
+    },
+  ],
+  [
+    Request.GET_INFLIGHT_FD,
+    ({ backEnd }, payload) => {
+      const { queues, queueSize } = parseInflight(payload);
+      const { description, fd } = backEnd.createInflight(queues, queueSize);
+      return { payload: inflightPayload(description, payload.length), fds: [fd] };
+    },
+  ],
+  [
+    Request.SET_INFLIGHT_FD,
+    ({ backEnd }, payload, fds) => void backEnd.setInflight(parseInflight(payload), onlyFd(fds)),
+  ],
+  [
+    Request.GET_CONFIG,
+    ({ backEnd }, payload) => {
+      const { offset, size, flags } = parseConfig(payload);
+      const space = backEnd.device.readConfig();
+      // A payload of no bytes says that there is an error.
+      if (offset + size > space.length) return { payload: new Uint8Array(0) };
+      return { payload: configPayload(offset, flags, space.subarray(offset, offset + size)) };
+    },
+  ],
+  [
+    Request.SET_CONFIG,
+    ({ backEnd }, payload) => {
+      backEnd.device.writeConfig(parseConfig(payload));
+      return undefined;
+    },
+  ],
+]);
+
+/** Messages that need a protocol feature. */
+const REQUIRED: ReadonlyMap<number, number> = new Map<number, number>([
+  [Request.GET_QUEUE_NUM, ProtocolFeature.MQ],
+  [Request.SET_BACKEND_REQ_FD, ProtocolFeature.BACKEND_REQ],
+  [Request.GET_INFLIGHT_FD, ProtocolFeature.INFLIGHT_SHMFD],
+  [Request.SET_INFLIGHT_FD, ProtocolFeature.INFLIGHT_SHMFD],
+  [Request.RESET_DEVICE, ProtocolFeature.RESET_DEVICE],
+  [Request.GET_MAX_MEM_SLOTS, ProtocolFeature.CONFIGURE_MEM_SLOTS],
+  [Request.ADD_MEM_REG, ProtocolFeature.CONFIGURE_MEM_SLOTS],
+  [Request.REM_MEM_REG, ProtocolFeature.CONFIGURE_MEM_SLOTS],
+  [Request.GET_CONFIG, ProtocolFeature.CONFIG],
+  [Request.SET_CONFIG, ProtocolFeature.CONFIG],
+]);
+
+/** Whether a set of negotiated protocol features allows the message. */
+export function allowed(request: number, protocolFeatures: bigint): boolean {
+  const feature = REQUIRED.get(request);
+  return feature === undefined || hasFeature(protocolFeatures, feature);
+}

@@ -1,0 +1,265 @@
+/**
+ * The device's side of a split virtqueue (virtio 1.2, 2.7), on memory that the driver may change at any moment:
+ * every field is read once, and what was read is what is checked and used.
+ *
+ * Ordering. The driver fills a ring entry before it moves `avail.idx`, and the device fills a used entry before
+ * it moves `used.idx`; so these indices are read with acquire and written with release ordering, and a full
+ * fence stands between writing `used.idx` and reading `used_event` (else both sides may decide that the other
+ * one will look), as between writing `avail_event` and reading `avail.idx`. `Atomics` on arrays that are not
+ * shared is, to the language, plain access; V8 compiles it to the same sequentially consistent instructions as
+ * for shared ones (xchg on x86, stlr and ldar on arm64), in every version that lunport supports, and the tests
+ * with a driver in another process depend on it.
+ */
+import type { AddressSpace } from './address-space.ts';
+import type { DescriptorChain } from './descriptor-chain.ts';
+import type { GuestViews } from './guest-views.ts';
+import { IndirectTable } from './indirect-table.ts';
+import type { InflightSplit } from './inflight-split.ts';
+import { VirtqueueError } from './protocol-error.ts';
+import {
+  AVAILABLE_NO_INTERRUPT,
+  AvailableRing,
+  Descriptor,
+  DescriptorFlag,
+  USED_NO_NOTIFY,
+  UsedRing,
+} from './split-virtqueue-spec.ts';
+import type { Virtqueue } from './virtqueue.ts';
+
+/**
+ * Drivers put more descriptors into an indirect table than their ring has, which 2.7.5.3.1 forbids; QEMU takes
+ * up to this many (VIRTQUEUE_MAX_SIZE), so guests rely on it.
+ */
+const TOLERATED_CHAIN = 1024;
+/** Addresses from here on are not exact as Numbers; no memory can be there. */
+const ADDRESS_HIGH_END = 2 ** 21;
+const MAX_CHAIN_BYTES = 2 ** 32;
+
+// Indices of 16-bit words in the rings.
+const FLAGS = AvailableRing.FLAGS / 2;
+const INDEX = AvailableRing.INDEX / 2;
+const AVAILABLE_ENTRIES = AvailableRing.RING / 2;
+/** Index of 32-bit words. */
+const USED_ENTRIES = UsedRing.RING / 4;
+const DESCRIPTOR_WORDS = Descriptor.BYTES / 4;
+
+/** The ring's three parts as views of guest memory, and what was negotiated. */
+export interface SplitVirtqueueOptions {
+  /** A power of two. */
+  readonly size: number;
+  readonly descriptors: Uint32Array;
+  readonly available: Uint16Array;
+  /** The used ring twice: for indices and flags, and for entries. */
+  readonly used: Uint16Array;
+  readonly usedEntries: Uint32Array;
+  readonly space: AddressSpace;
+  readonly guest: GuestViews;
+  readonly eventIndex: boolean;
+  readonly indirect: boolean;
+  /** Index in the avail ring to go on from, as SET_VRING_BASE says. */
+  readonly base: number;
+  readonly inflight?: InflightSplit;
+}
+
+export class SplitVirtqueue implements Virtqueue {
+  readonly size: number;
+  readonly chainLimit: number;
+  inFlight = 0;
+  private readonly mask: number;
+  private readonly descriptors: Uint32Array;
+  private readonly available: Uint16Array;
+  private readonly used: Uint16Array;
+  private readonly usedEntries: Uint32Array;
+  private readonly eventIndex: boolean;
+  private readonly indirectAllowed: boolean;
+  private readonly indirect: IndirectTable;
+  private readonly inflight: InflightSplit | undefined;
+  /** Word indices of the event fields. */
+  private readonly usedEvent: number;
+  private readonly availableEvent: number;
+  /** Next avail entry to take, and the driver's index as last read; both modulo 2^16. */
+  private nextAvailable: number;
+  private driverIndex: number;
+  /** Next used entry to fill, and what the driver was shown. */
+  private nextUsed: number;
+  private published: number;
+  /** Before the first signal nobody knows what the driver has seen. */
+  private signalled = false;
+  /** Heads taken and not returned: the driver may offer each only once. */
+  private readonly taken: Uint8Array;
+  private chainBytes = 0;
+
+  constructor(options: SplitVirtqueueOptions) {
+    const { size } = options;
+    this.size = size;
+    this.mask = size - 1;
+    this.chainLimit = Math.max(size, TOLERATED_CHAIN);
+    this.descriptors = options.descriptors;
+    this.available = options.available;
+    this.used = options.used;
+    this.usedEntries = options.usedEntries;
+    this.eventIndex = options.eventIndex;
+    this.indirectAllowed = options.indirect;
+    this.indirect = new IndirectTable(options.space, options.guest, this.chainLimit);
+    this.inflight = options.inflight;
+    this.usedEvent = AVAILABLE_ENTRIES + size;
+    this.availableEvent = (UsedRing.RING + UsedRing.ENTRY_BYTES * size) / 2;
+    this.nextAvailable = options.base & 0xffff;
+    this.driverIndex = this.nextAvailable;
+    this.nextUsed = Atomics.load(this.used, INDEX);
+    this.published = this.nextUsed;
+    this.taken = new Uint8Array(size);
+  }
+
+  get base(): number {
+    return this.nextAvailable;
+  }
+
+  /**
+   * For a ring that starts: heads of chains that an earlier process had taken and not returned, oldest first.
+   * With in-flight tracking, what was taken decides where to go on; the front-end may know only what was used.
+   */
+  recover(): number[] {
+    if (this.inflight === undefined) return [];
+    const heads = this.inflight.recover(this.nextUsed);
+    this.nextAvailable = (this.nextUsed + heads.length) & 0xffff;
+    this.driverIndex = this.nextAvailable;
+    return heads;
+  }
+
+  pop(chain: DescriptorChain): boolean {
+    if (this.nextAvailable === this.driverIndex && !this.refresh()) return false;
+    const head = this.available[AVAILABLE_ENTRIES + (this.nextAvailable & this.mask)];
+    this.take(head, chain);
+    this.nextAvailable = (this.nextAvailable + 1) & 0xffff;
+    this.inflight?.take(head);
+    return true;
+  }
+
+  /** Takes a chain that an earlier process had taken and not finished; it is not in the avail ring any more. */
+  resubmit(head: number, chain: DescriptorChain): void {
+    this.take(head, chain);
+  }
+
+  drop(head: number): void {
+    this.taken[head] = 0;
+    this.inFlight--;
+  }
+
+  push(head: number, written: number): void {
+    this.drop(head);
+    const at = USED_ENTRIES + (this.nextUsed & this.mask) * 2;
+    this.usedEntries[at] = head;
+    this.usedEntries[at + 1] = written;
+    this.nextUsed = (this.nextUsed + 1) & 0xffff;
+    this.inflight?.complete(head);
+  }
+
+  publish(): boolean {
+    const before = this.published;
+    const now = this.nextUsed;
+    if (now === before) return false;
+    Atomics.store(this.used, INDEX, now);
+    this.published = now;
+    this.inflight?.commit(now);
+    if (!this.eventIndex) return (Atomics.load(this.available, FLAGS) & AVAILABLE_NO_INTERRUPT) === 0;
+    const event = Atomics.load(this.available, this.usedEvent);
+    if (!this.signalled) {
+      this.signalled = true;
+      return true;
+    }
+    // 2.7.7.2: whether the index that the driver waits for is among those just published.
+    return ((now - event - 1) & 0xffff) < ((now - before) & 0xffff);
+  }
+
+  pauseKicks(): void {
+    // With EVENT_IDX there is nothing to do: avail_event stays behind, and the driver does not kick again.
+    if (!this.eventIndex) this.used[FLAGS] = USED_NO_NOTIFY;
+  }
+
+  awaitKicks(): boolean {
+    if (this.eventIndex) Atomics.store(this.used, this.availableEvent, this.nextAvailable);
+    else Atomics.store(this.used, FLAGS, 0);
+    return Atomics.load(this.available, INDEX) !== this.nextAvailable;
+  }
+
+  /** Reads the driver's index; false when nothing is new. */
+  private refresh(): boolean {
+    const index = Atomics.load(this.available, INDEX);
+    const pending = (index - this.nextAvailable) & 0xffff;
+    if (pending === 0) return false;
+    if (pending > this.size) {
+      throw new VirtqueueError(
+        `avail index ${index} is ${pending} ahead of ${this.nextAvailable} in a ring of ${this.size}`,
+      );
+    }
+    this.driverIndex = index;
+    return true;
+  }
+
+  private take(head: number, chain: DescriptorChain): void {
+    if (head >= this.size) throw new VirtqueueError(`descriptor ${head} in a ring of ${this.size}`);
+    if (this.taken[head] !== 0) throw new VirtqueueError(`descriptor ${head} is in use already`);
+    chain.head = head;
+    chain.count = 0;
+    chain.readable = 0;
+    this.chainBytes = 0;
+    this.walk(this.descriptors, 0, this.size, head, chain, this.indirectAllowed);
+    this.taken[head] = 1;
+    this.inFlight++;
+  }
+
+  /** Follows a chain within one table of `count` descriptors that starts at word `base`. */
+  private walk(
+    words: Uint32Array,
+    base: number,
+    count: number,
+    first: number,
+    chain: DescriptorChain,
+    indirectAllowed: boolean,
+  ): void {
+    let index = first;
+    for (let steps = 0; steps < count; steps++) {
+      const at = base + index * DESCRIPTOR_WORDS;
+      const low = words[at];
+      const high = words[at + 1];
+      const length = words[at + 2];
+      const flagsAndNext = words[at + 3];
+      if (high >= ADDRESS_HIGH_END) throw new VirtqueueError('descriptor address of 2^53 or more');
+      const address = high * 2 ** 32 + low;
+      if ((flagsAndNext & DescriptorFlag.INDIRECT) !== 0) {
+        if (!indirectAllowed)
+          throw new VirtqueueError('indirect descriptor inside a table, or not negotiated');
+        if ((flagsAndNext & DescriptorFlag.NEXT) !== 0) {
+          throw new VirtqueueError('indirect descriptor that is not the last one');
+        }
+        const table = this.indirect;
+        table.open(address, length);
+        this.walk(table.words, table.base, table.count, 0, chain, false);
+        return;
+      }
+      this.append(chain, address, length, (flagsAndNext & DescriptorFlag.WRITE) !== 0);
+      if ((flagsAndNext & DescriptorFlag.NEXT) === 0) return;
+      index = flagsAndNext >>> 16;
+      if (index >= count) throw new VirtqueueError(`next descriptor ${index} in a table of ${count}`);
+    }
+    throw new VirtqueueError(`descriptor chain loops in a table of ${count}`);
+  }
+
+  private append(chain: DescriptorChain, address: number, length: number, writable: boolean): void {
+    if (!writable && chain.readable !== chain.count) {
+      throw new VirtqueueError('device-readable descriptor after a device-writable one');
+    }
+    // Of no use, but not forbidden either.
+    if (length === 0) return;
+    this.chainBytes += length;
+    if (this.chainBytes > MAX_CHAIN_BYTES) throw new VirtqueueError('descriptor chain of more than 4 GiB');
+    if (chain.count === this.chainLimit) {
+      throw new VirtqueueError(`descriptor chain of more than ${this.chainLimit}`);
+    }
+    const at = chain.count++;
+    chain.addresses[at] = address;
+    chain.lengths[at] = length;
+    if (!writable) chain.readable = chain.count;
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * What a virtio device type brings to a vhost-user back-end, which knows rings, memory and messages but not what
+ * a request means. One object per connection.
+ */
+import type { AddressSpace } from './address-space.ts';
+import type { GuestViews } from './guest-views.ts';
+import type { ConfigAccess } from './message.ts';
+import type { VringHandler } from './vring-handler.ts';
+
+/** What the back-end offers its device. */
+export interface DeviceHost {
+  readonly space: AddressSpace;
+  readonly views: GuestViews;
+  /** The rings that exist so far, request queues included: takes what the driver made available. */
+  processRings(fromIndex: number): void;
+}
+
+export interface VirtioDevice {
+  /** Device-specific feature bits that it offers. */
+  readonly features: bigint;
+  /** Rings at most. */
+  readonly maxRings: number;
+  /** What the driver acknowledged; may come several times. */
+  setFeatures(features: bigint): void;
+  /** Called once per ring. */
+  handler(index: number): VringHandler;
+  /** The configuration space. */
+  readConfig(): Uint8Array;
+  writeConfig(access: ConfigAccess): void;
+  /** The driver starts anew: the initial settings hold, and what the initiator had is lost. */
+  reset(): Promise<void>;
+  /** Hurries everything under way to its end; resolves when nothing touches guest memory any more. */
+  abort(): Promise<void>;
+  /** After `abort`: the connection is gone. */
+  close(): Promise<void>;
+}

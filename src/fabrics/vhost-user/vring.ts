@@ -1,0 +1,243 @@
+/**
+ * One ring from set-up to stop, whatever its layout and whatever its chains mean: its eventfds, its states
+ * ("Ring states" in the vhost-user protocol), and the loop from kick to signal.
+ */
+import { addon, type RawPoll } from '../../native/addon.ts';
+import type { Batch } from './batch.ts';
+import { DescriptorChain } from './descriptor-chain.ts';
+import type { RingAddresses } from './message.ts';
+import { ProtocolError, VirtqueueError } from './protocol-error.ts';
+import type { Virtqueue } from './virtqueue.ts';
+import type { VringHandler } from './vring-handler.ts';
+
+const NO_FD = -1;
+
+/** After so many rounds without a pause, the ring lets others run first. */
+const ROUNDS_PER_KICK = 4;
+
+export interface VringCounters {
+  kicks: number;
+  /** Chains given back. */
+  completed: number;
+  signals: number;
+}
+
+export class Vring {
+  readonly index: number;
+  readonly handler: VringHandler;
+  /** SET_VRING_NUM, descriptors. */
+  size = 0;
+  /** SET_VRING_BASE. */
+  base = 0;
+  addresses: RingAddresses | undefined = undefined;
+  enabled = false;
+  /** Set while the ring is started. */
+  queue: Virtqueue | undefined = undefined;
+  readonly counters: VringCounters = { kicks: 0, completed: 0, signals: 0 };
+  /** Whether pushed chains wait for `publish`. Kept by the batch. */
+  dirty = false;
+  private readonly batch: Batch;
+  private kickFd = NO_FD;
+  private callFd = NO_FD;
+  private errFd = NO_FD;
+  private poll: RawPoll | undefined = undefined;
+  /** No chains are taken: the ring is about to stop, its memory to change, or the driver broke its rules. */
+  private paused = false;
+  /** Completions are thrown away: nobody is left to hear of them. */
+  private discarding = false;
+  private running = false;
+  private readonly whenDrained: (() => void)[] = [];
+  private chain = new DescriptorChain(0);
+
+  constructor(index: number, handler: VringHandler, batch: Batch) {
+    this.index = index;
+    this.handler = handler;
+    this.batch = batch;
+  }
+
+  get started(): boolean {
+    return this.queue !== undefined;
+  }
+
+  /** Takes over `fd`, or none. */
+  setKick(fd: number | undefined): void {
+    this.unpoll();
+    this.kickFd = replace(this.kickFd, fd);
+  }
+
+  /** Takes over `fd`, or none. */
+  setCall(fd: number | undefined): void {
+    this.callFd = replace(this.callFd, fd);
+    if (fd !== undefined) addon.setNonblocking(fd);
+    // QEMU 7.2 lets the guest kick before it hands over the real call descriptor. What was signalled on the old
+    // one is lost, and a signal too many does no harm.
+    if (fd !== undefined) addon.signal(fd);
+  }
+
+  /** Takes over `fd`, or none. */
+  setErr(fd: number | undefined): void {
+    this.errFd = replace(this.errFd, fd);
+    if (fd !== undefined) addon.setNonblocking(fd);
+  }
+
+  /**
+   * Starts, or starts again after its memory changed; looks at the ring without waiting for a kick. `unfinished`
+   * are heads of chains that an earlier process had taken, oldest first.
+   */
+  start(queue: Virtqueue, unfinished: readonly number[] = []): void {
+    this.queue = queue;
+    this.paused = false;
+    this.discarding = false;
+    if (this.chain.capacity < queue.chainLimit) this.chain = new DescriptorChain(queue.chainLimit);
+    for (const head of unfinished) {
+      queue.resubmit(head, this.chain);
+      this.handler.accept(this, this.chain);
+    }
+    if (unfinished.length > 0) this.batch.run();
+    this.listen();
+  }
+
+  /** Awaits kicks of a started ring, and looks at what is there already. */
+  listen(): void {
+    if (this.kickFd !== NO_FD && this.poll === undefined) {
+      const poll = addon.pollEventfd(this.kickFd, () => {
+        this.counters.kicks++;
+        this.process();
+      });
+      if (typeof poll === 'number')
+        throw new ProtocolError(`the kick descriptor of ring ${this.index} is no eventfd`);
+      this.poll = poll;
+    }
+    this.process();
+  }
+
+  enable(enabled: boolean): void {
+    this.enabled = enabled;
+    this.process();
+  }
+
+  /** Takes no more chains; those taken go on. */
+  pause(): void {
+    this.paused = true;
+  }
+
+  /** Takes chains again after `pause`. */
+  resume(): void {
+    this.paused = false;
+    this.process();
+  }
+
+  /** Resolves when every chain taken was given back. */
+  drained(): Promise<void> {
+    if (this.queue === undefined || this.queue.inFlight === 0) return Promise.resolve();
+    return new Promise((resolve) => this.whenDrained.push(resolve));
+  }
+
+  /** After `drained`: the ring's memory is not touched again, and its descriptors are closed. */
+  stop(): number {
+    this.base = this.queue?.base ?? this.base;
+    this.queue = undefined;
+    this.setKick(undefined);
+    this.setCall(undefined);
+    return this.base;
+  }
+
+  /** From now on completions change no byte of the guest's, and signal nobody. */
+  discard(): void {
+    this.paused = true;
+    this.discarding = true;
+  }
+
+  get discards(): boolean {
+    return this.discarding;
+  }
+
+  /** Closes everything, as for a ring that never was. */
+  close(): void {
+    this.stop();
+    this.setErr(undefined);
+  }
+
+  /** Tells the front-end that this ring is broken (SET_VRING_ERR). */
+  signalError(): void {
+    if (this.errFd !== NO_FD) addon.signal(this.errFd);
+  }
+
+  /** The loop from available chains to a quiet ring. Never called from within itself. */
+  process(): void {
+    const { queue, handler, batch } = this;
+    if (queue === undefined || !this.enabled || this.paused || this.running) return;
+    this.running = true;
+    try {
+      for (let round = 1; ; round++) {
+        queue.pauseKicks();
+        const welcome = handler.available === undefined ? this.acceptAll(queue) : handler.available(this);
+        batch.run();
+        if (this.queue !== queue || this.paused || !welcome) return;
+        if (!queue.awaitKicks()) return;
+        if (round === ROUNDS_PER_KICK) {
+          batch.later(this);
+          return;
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof VirtqueueError)) throw error;
+      batch.broken(this, error);
+    } finally {
+      this.running = false;
+    }
+  }
+
+  /** Takes one chain, for handlers that take them when they need them; undefined when there is none. */
+  take(): DescriptorChain | undefined {
+    const { queue } = this;
+    if (queue === undefined || !this.enabled || this.paused) return undefined;
+    try {
+      return queue.pop(this.chain) ? this.chain : undefined;
+    } catch (error) {
+      if (!(error instanceof VirtqueueError)) throw error;
+      this.batch.broken(this, error);
+      return undefined;
+    }
+  }
+
+  /** Gives a chain back; the driver hears of it at the end of the batch. `written` in bytes. */
+  push(head: number, written: number): void {
+    const queue = this.queue!;
+    if (this.discarding) queue.drop(head);
+    else queue.push(head, written);
+    this.counters.completed++;
+    this.batch.mark(this);
+  }
+
+  /** Called at the end of a batch: shows the driver what was pushed, and signals it once if it wants that. */
+  publish(): void {
+    const { queue } = this;
+    if (queue === undefined) return;
+    if (!this.discarding && queue.publish() && this.callFd !== NO_FD) {
+      this.counters.signals++;
+      addon.signal(this.callFd);
+    }
+    if (queue.inFlight === 0 && this.whenDrained.length > 0) {
+      for (const resolve of this.whenDrained.splice(0)) resolve();
+    }
+  }
+
+  /** No more than a ringful at a time, so that no ring keeps the others waiting. */
+  private acceptAll(queue: Virtqueue): boolean {
+    for (let i = 0; i < queue.size && !this.paused && queue.pop(this.chain); i++) {
+      this.handler.accept(this, this.chain);
+    }
+    return true;
+  }
+
+  private unpoll(): void {
+    this.poll?.stop();
+    this.poll = undefined;
+  }
+}
+
+function replace(old: number, fd: number | undefined): number {
+  if (old !== NO_FD) addon.close(old);
+  return fd ?? NO_FD;
+}
