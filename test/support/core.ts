@@ -8,6 +8,7 @@ import type { Environment, Timer } from '../../src/scsi/environment.ts';
 import { LunMap } from '../../src/scsi/lun-map.ts';
 import { Nexus } from '../../src/scsi/nexus.ts';
 import type { TargetPort } from '../../src/scsi/port.ts';
+import type { ReservationOptions } from '../../src/scsi/reservations.ts';
 import type { StateStore } from '../../src/scsi/state-store.ts';
 import { WellKnownUnit } from '../../src/scsi/well-known-unit.ts';
 import { ArrayBackstore } from './array-backstore.ts';
@@ -68,7 +69,7 @@ export const TEST_IDENTITY = {
   naa: Uint8Array.of(0x60, 0x01, 0x40, 0x50, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12),
 };
 
-export interface CoreOptions {
+export interface CoreOptions extends ReservationOptions {
   /** Bytes; default 1 MiB. */
   readonly byteLength?: number;
   readonly attributes?: Partial<DeviceAttributes>;
@@ -105,6 +106,8 @@ export class Core {
       attributes: { ...DEFAULT_ATTRIBUTES, ...options.attributes },
       store: options.store,
       removable: options.removable,
+      powerOnId: options.powerOnId,
+      damagedReservations: options.damagedReservations,
     });
     this.lunMap.add(0, this.disk);
     this.powerOn = options.powerOn ?? false;

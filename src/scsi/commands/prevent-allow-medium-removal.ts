@@ -14,6 +14,7 @@ export const preventAllowMediumRemovalCommands: readonly CommandRow[] = [
     usage: [0x1e, 0, 0, 0, PREVENT, CONTROL],
     direction: 'none',
     reservation: 'write',
+    passesReservations: (cdb) => (cdb[4] & PREVENT) === 0,
     alua: 'active',
     unitAttention: 'report',
     needsReady: false,

@@ -99,7 +99,7 @@ export const reportSupportedOperationCodesCommands: readonly CommandRow[] = [
     cdbLength: 12,
     usage: [0xa3, SERVICE_ACTION, RCTD | REPORTING_OPTIONS, 0xff, ...any(2), ...any(4), 0, CONTROL],
     direction: 'in',
-    reservation: 'allowed',
+    reservation: 'read',
     alua: 'standby',
     unitAttention: 'report',
     needsReady: false,

@@ -35,7 +35,7 @@ export const reportSupportedTaskManagementFunctionsCommands: readonly CommandRow
     cdbLength: 12,
     usage: [0xa3, SERVICE_ACTION, REPD, ...reserved(3), ...any(4), 0, CONTROL],
     direction: 'in',
-    reservation: 'allowed',
+    reservation: 'read',
     alua: 'standby',
     unitAttention: 'report',
     needsReady: false,

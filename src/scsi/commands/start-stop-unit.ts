@@ -135,6 +135,7 @@ export const startStopUnitCommands: readonly CommandRow[] = [
     usage: [0x1b, IMMED, 0, MODIFIER, 0xf0 | NO_FLUSH | LOEJ | START, CONTROL],
     direction: 'none',
     reservation: 'write',
+    passesReservations: (cdb) => (cdb[4] & (0xf0 | START)) === START,
     alua: 'active',
     unitAttention: 'report',
     needsReady: false,

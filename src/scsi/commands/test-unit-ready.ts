@@ -9,7 +9,7 @@ export const testUnitReadyCommands: readonly CommandRow[] = [
     cdbLength: 6,
     usage: [0x00, 0, 0, 0, 0, CONTROL],
     direction: 'none',
-    reservation: 'allowed',
+    reservation: 'persistent',
     alua: 'active',
     unitAttention: 'report',
     needsReady: true,

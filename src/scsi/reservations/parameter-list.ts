@@ -12,7 +12,7 @@ import {
   OutAction,
 } from './persistent-reservation-spec.ts';
 import type { NexusName } from './persistent-state.ts';
-import { invalidParameter, type OutRequest, type Refusal } from './service-action.ts';
+import { invalidParameter, type OutRequest, type Refused } from './service-action.ts';
 import { parseTransportId, protocolsMatch } from './transport-id.ts';
 
 /** Whether registrations outlive a loss of power: they cannot, with APTPL, or always (LIO's force_pr_aptpl). */
@@ -31,7 +31,7 @@ export interface ListContext {
   readonly persistence: Persistence;
 }
 
-export type ParsedList = OutRequest | { readonly refusal: Refusal };
+export type ParsedList = OutRequest | Refused;
 
 const LENGTH_ERROR = { refusal: { code: Sense.PARAMETER_LIST_LENGTH_ERROR } } as const;
 
@@ -51,10 +51,10 @@ function parseBasic(list: Uint8Array, context: ListContext): ParsedList {
   const { action, targetPort } = context;
   const flags = list[BasicList.FLAGS];
   const reserved = flags & BasicFlag.RESERVED;
-  if (reserved !== 0) return invalid(BasicList.FLAGS, 31 - Math.clz32(reserved));
+  if (reserved !== 0) return invalidParameter(BasicList.FLAGS, 31 - Math.clz32(reserved));
   let specified: string[] | undefined;
   if ((flags & BasicFlag.SPEC_I_PT) !== 0) {
-    if (action !== OutAction.REGISTER) return invalid(BasicList.FLAGS, 3);
+    if (action !== OutAction.REGISTER) return invalidParameter(BasicList.FLAGS, 3);
     const length = specifiedLength(list);
     if (length !== list.length) return LENGTH_ERROR;
     const parsed = parseTransportIds(list, targetPort);
@@ -66,7 +66,7 @@ function parseBasic(list: Uint8Array, context: ListContext): ParsedList {
   // ALL_TG_PT and APTPL are ignored by actions that do not register (SPC-4 6.16.3).
   const registers = REGISTERING.has(action);
   const asked = registers && (flags & BasicFlag.APTPL) !== 0;
-  if (asked && context.persistence === 'never') return invalid(BasicList.FLAGS, 0);
+  if (asked && context.persistence === 'never') return invalidParameter(BasicList.FLAGS, 0);
   const allPorts = registers && (flags & BasicFlag.ALL_TG_PT) !== 0;
   const ports = allPorts ? [...context.targetPorts.keys()] : [context.nexus.relativePort];
   const aptpl = asked || context.persistence === 'always';
@@ -84,7 +84,7 @@ function parseTransportIds(list: Uint8Array, targetPort: TargetPort): string[] |
   let at: number = BasicList.TRANSPORT_IDS;
   while (at < list.length) {
     const parsed = parseTransportId(list, at, list.length);
-    if (parsed === undefined || !protocolsMatch(parsed, targetPort.protocol)) return invalid(at);
+    if (parsed === undefined || !protocolsMatch(parsed, targetPort.protocol)) return invalidParameter(at);
     ids.push(parsed.id);
     at += parsed.length;
   }
@@ -94,16 +94,16 @@ function parseTransportIds(list: Uint8Array, targetPort: TargetPort): string[] |
 function parseMove(list: Uint8Array, context: ListContext): ParsedList {
   const flags = list[MoveList.FLAGS];
   const reserved = flags & MoveFlag.RESERVED;
-  if (reserved !== 0) return invalid(MoveList.FLAGS, 31 - Math.clz32(reserved));
+  if (reserved !== 0) return invalidParameter(MoveList.FLAGS, 31 - Math.clz32(reserved));
   if (MoveList.TRANSPORT_ID + u32(list, MoveList.TRANSPORT_ID_LENGTH) !== list.length) return LENGTH_ERROR;
   const asked = (flags & MoveFlag.APTPL) !== 0;
-  if (asked && context.persistence === 'never') return invalid(MoveList.FLAGS, 0);
+  if (asked && context.persistence === 'never') return invalidParameter(MoveList.FLAGS, 0);
   const relativePort = u16(list, MoveList.RELATIVE_TARGET_PORT);
   const targetPort = context.targetPorts.get(relativePort);
-  if (targetPort === undefined) return invalid(MoveList.RELATIVE_TARGET_PORT);
+  if (targetPort === undefined) return invalidParameter(MoveList.RELATIVE_TARGET_PORT);
   const parsed = parseTransportId(list, MoveList.TRANSPORT_ID, list.length);
   if (parsed === undefined || !protocolsMatch(parsed, targetPort.protocol))
-    return invalid(MoveList.TRANSPORT_ID);
+    return invalidParameter(MoveList.TRANSPORT_ID);
   const move = {
     to: { transportId: parsed.id, relativePort },
     unregister: (flags & MoveFlag.UNREG) !== 0,
@@ -120,8 +120,4 @@ function common(list: Uint8Array, context: ListContext) {
     scope: context.scopeAndType >> 4,
     type: context.scopeAndType & 0x0f,
   };
-}
-
-function invalid(byte: number, bit?: number): { readonly refusal: Refusal } {
-  return invalidParameter(byte, bit);
 }

@@ -42,7 +42,11 @@ export interface Change {
 /** RESERVATION CONFLICT, or CHECK CONDITION with the given sense. */
 export type Refusal = 'conflict' | { readonly code: SenseCode; readonly field?: FieldPointer };
 
-export type Decision = Change | { readonly refusal: Refusal };
+export interface Refused {
+  readonly refusal: Refusal;
+}
+
+export type Decision = Change | Refused;
 
 export type ServiceAction = (state: PersistentState, request: OutRequest) => Decision;
 
@@ -56,12 +60,12 @@ export function change(
   return { state, attentions, preempted };
 }
 
-export function invalidCdbField(byte: number, bit?: number): Decision {
+export function invalidCdbField(byte: number, bit?: number): Refused {
   const field = bit === undefined ? { inCdb: true, byte } : { inCdb: true, byte, bit };
   return { refusal: { code: Sense.INVALID_FIELD_IN_CDB, field } };
 }
 
-export function invalidParameter(byte: number, bit?: number): Decision {
+export function invalidParameter(byte: number, bit?: number): Refused {
   const field = bit === undefined ? { inCdb: false, byte } : { inCdb: false, byte, bit };
   return { refusal: { code: Sense.INVALID_FIELD_IN_PARAMETER_LIST, field } };
 }
