@@ -7,7 +7,10 @@ import { AtomicJournal } from './atomic-journal.ts';
 import type { Backstore } from './backstore.ts';
 import { type BlockLimits, blockLimits } from './block-limits.ts';
 import type { DeviceAttributes } from './device-attributes.ts';
+import { DeviceBuffer } from './device-buffer.ts';
+import { DeviceClock } from './device-clock.ts';
 import type { Environment } from './environment.ts';
+import { IdentifyingInformation } from './identifying-information.ts';
 import type { Identity } from './identity.ts';
 import { LogicalUnit } from './logical-unit.ts';
 import type { Verdict } from './medium.ts';
@@ -19,6 +22,7 @@ import { PowerCondition } from './power-condition.ts';
 import { RangeLocks } from './range-locks.ts';
 import { RemovableMedium } from './removable-medium.ts';
 import { type ReservationOptions, Reservations } from './reservations.ts';
+import { SelfTest } from './self-test.ts';
 import { Sense, type SenseCode } from './sense-spec.ts';
 import type { StateStore } from './state-store.ts';
 import { Statistics } from './statistics.ts';
@@ -66,6 +70,10 @@ export abstract class BlockDevice extends LogicalUnit {
   readonly removableMedium: RemovableMedium | undefined;
   readonly modeParameters: ModeParameters;
   readonly statistics = new Statistics();
+  readonly selfTest: SelfTest;
+  readonly buffer = new DeviceBuffer();
+  readonly clock: DeviceClock;
+  readonly identifyingInformation: IdentifyingInformation;
 
   constructor(environment: Environment, backstore: Backstore, options: BlockDeviceOptions) {
     super(environment, options.identity);
@@ -86,6 +94,9 @@ export abstract class BlockDevice extends LogicalUnit {
     this.power = new PowerCondition(this);
     this.removableMedium = options.removable ? new RemovableMedium(this) : undefined;
     this.modeParameters = new ModeParameters(this);
+    this.selfTest = new SelfTest(this);
+    this.clock = new DeviceClock(environment);
+    this.identifyingInformation = new IdentifyingInformation(this.store);
   }
 
   /** Takes over a new size of the backstore and tells everybody (SBC-3 4.7). */
@@ -138,6 +149,8 @@ export abstract class BlockDevice extends LogicalUnit {
     this.removableMedium?.unlock();
     this.power.start();
     this.modeParameters.restore();
+    this.selfTest.stopBackground();
+    this.clock.reset();
     this.establishForAll(cause, by);
   }
 

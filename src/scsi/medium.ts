@@ -126,7 +126,11 @@ export class Medium implements OperationOwner {
       this.stepDone = resolve;
       operation.startOn(device.backstore);
     });
-    if (outcome !== Outcome.GOOD) return failureOf(operation, device.blockSize);
+    if (outcome !== Outcome.GOOD) {
+      device.statistics.failed(operation, this.task?.row);
+      return failureOf(operation, device.blockSize);
+    }
+    device.statistics.stepped(operation, this.task?.row);
     return this.task?.aborted ? Status.TASK_ABORTED : undefined;
   }
 

@@ -5,6 +5,7 @@
 import type { BlockDevice } from './block-device.ts';
 import type { CommandRow } from './command.ts';
 import { Sense, type SenseCode } from './sense-spec.ts';
+import { Counter } from './statistics.ts';
 
 const TEST_UNIT_READY = 0x00;
 const NOT_STARTED = { sense: Sense.INITIALIZING_COMMAND_REQUIRED };
@@ -28,7 +29,7 @@ export class PowerCondition {
   start(): void {
     if (this.stopped) {
       this.device.notReady = undefined;
-      this.device.statistics.startStopCycles++;
+      this.device.statistics.counts[Counter.START_STOP_CYCLES]++;
     }
     this.low = false;
     this.sense = Sense.NO_ADDITIONAL_SENSE;

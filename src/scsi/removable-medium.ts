@@ -2,6 +2,7 @@
 import type { BlockDevice } from './block-device.ts';
 import type { Nexus } from './nexus.ts';
 import { Sense } from './sense-spec.ts';
+import { Counter } from './statistics.ts';
 
 const ABSENT = { sense: Sense.MEDIUM_NOT_PRESENT };
 
@@ -30,6 +31,7 @@ export class RemovableMedium {
   load(by?: Nexus): void {
     if (this.present) return;
     this.device.notReady = undefined;
+    this.device.statistics.counts[Counter.LOAD_CYCLES]++;
     this.device.establishForAll(Sense.NOT_READY_TO_READY_CHANGE, by);
   }
 

@@ -1,6 +1,7 @@
 import test from 'ava';
 import { OperationKind, Outcome } from '../../src/scsi/backstore.ts';
 import { Sense } from '../../src/scsi/sense-spec.ts';
+import { Counter } from '../../src/scsi/statistics.ts';
 import { cdb10, outcome } from '../support/block-cdbs.ts';
 import { Core, type CoreOptions } from '../support/core.ts';
 import { ask, REQUEST_SENSE, TEST_UNIT_READY } from '../support/primary-cdbs.ts';
@@ -28,7 +29,7 @@ test('a stopped disk refuses medium access until it is started', async (t) => {
     'GOOD',
     'GOOD',
   ]);
-  t.is(core.disk.statistics.startStopCycles, 1);
+  t.is(core.disk.statistics.counts[Counter.START_STOP_CYCLES], 1);
 });
 
 const flushes: [string, number[], number][] = [

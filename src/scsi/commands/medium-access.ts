@@ -64,9 +64,11 @@ const transferOwner: OperationOwner = {
     const task = operation.context as Task;
     const device = blockDeviceOf(task);
     if (operation.outcome === Outcome.GOOD) {
+      device.statistics.transferred(operation);
       task.transferred = operation.length;
       task.good();
     } else {
+      device.statistics.failed(operation, task.row);
       if (operation.kind === OperationKind.READ) task.transferred = operation.transferred;
       conclude(task, failureOf(operation, device.blockSize));
     }
