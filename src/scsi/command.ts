@@ -99,6 +99,11 @@ export class CommandSet {
     return row !== undefined && (row.supported === undefined || row.supported(unit));
   }
 
+  /** Whether `unit` offers the opcode with some service action at least. */
+  supportsOpcode(unit: LogicalUnit, opcode: number): boolean {
+    return this.rows.some((row) => row.opcode === opcode && (row.supported?.(unit) ?? true));
+  }
+
   /** The row of a CDB; undefined when opcode or service action is unknown. */
   lookup(cdb: Uint8Array): CommandRow | undefined {
     const entry = this.byOpcode[cdb[0]];

@@ -84,9 +84,10 @@ function reportUnitAttention(task: Task): void {
 }
 
 function unknownCommand(task: Task): void {
-  const { commands } = task.logicalUnit;
+  const unit = task.logicalUnit;
+  const { commands } = unit;
   const opcode = task.cdb[0];
-  if (!commands.hasServiceActions(opcode))
+  if (!commands.hasServiceActions(opcode) || !commands.supportsOpcode(unit, opcode))
     task.fail(Sense.INVALID_COMMAND_OPERATION_CODE, { field: { inCdb: true, byte: 0 } });
   else if (opcode === 0x7f) task.failCdbField(8);
   else task.failCdbField(1, 4);
