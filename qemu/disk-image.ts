@@ -6,6 +6,7 @@
  *   2 MiB    gpt2  EFI system partition, FAT, 8 MiB: \EFI\BOOT\BOOTX64.EFI
  *   10 MiB   gpt3  ext4, found by its UUID
  */
+import { existsSync } from 'node:fs';
 import { mkdir, open, rm, truncate, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { embedGrub } from './bios-boot.ts';
@@ -157,5 +158,19 @@ export async function ensureDiskImage(progress: Progress = showProgress): Promis
 export async function copyDiskImage(destination: string, progress?: Progress): Promise<string> {
   const image = await ensureDiskImage(progress);
   await runProgram('cp', ['--reflink=auto', '--sparse=always', image, destination]);
+  return destination;
+}
+
+/**
+ * Takes a file out of a disk image's root file system: what a guest has really written. Nobody may have the
+ * image open.
+ */
+export async function extractFromDisk(image: string, path: string, destination: string): Promise<string> {
+  // A guest that was powered off has left nothing in the journal; debugfs would not replay it.
+  const rootFs = `${image}?offset=${ROOT.firstLba * SECTOR}`;
+  const words = await runProgram('debugfs', ['-R', `dump ${path} ${destination}`, rootFs]);
+  if (!existsSync(destination)) {
+    throw new GuestError('JOB_FAILED', `${path} is not in the disk image`, { detail: words });
+  }
   return destination;
 }

@@ -12,6 +12,10 @@ export type GuestErrorCode =
   | 'BOOT_TIMEOUT'
   /** A job, or a run as a whole, took too long. */
   | 'JOB_TIMEOUT'
+  /** `lunport serve` did not start, or did not end as it should. */
+  | 'BACK_END_FAILED'
+  /** The job ran, but did not do what it was for. */
+  | 'JOB_FAILED'
   /** QEMU answered a QMP command with an error. */
   | 'QMP_FAILED'
   /** The caller's AbortSignal, or kill(). */

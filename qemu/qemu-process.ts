@@ -12,6 +12,9 @@ const CONSOLE_KEPT = 256 * 1024;
 const TAIL_LINES = 25;
 
 /** GRUB and SeaBIOS move the cursor and set colours. */
+/** With panic=-1 the kernel resets the machine at once, which ends QEMU with exit code 0. */
+const PANIC = /Kernel panic - not syncing: (.*)/;
+
 // oxlint-disable-next-line no-control-regex -- the escape character is what is looked for
 const TERMINAL_CONTROL = /\u001b(\[[0-9;?=]*[A-Za-z]|c)/g;
 
@@ -72,19 +75,29 @@ export class QemuProcess {
     if (this.#why !== null) return this.#why;
     const { code, signal } = this.exit ?? { code: null, signal: null };
     if (code === 0) {
-      return this.error('QEMU_ENDED', 'the guest powered off or reset itself (a kernel panic resets it)');
+      const panic = PANIC.exec(this.#console);
+      if (panic === null) return this.error('QEMU_ENDED', 'the guest powered off or reset itself');
+      // What leads to a panic is above it, the stack below.
+      const from = Math.max(0, panic.index - 1000);
+      const lines = this.#console.slice(from).split('\n').slice(0, TAIL_LINES);
+      return this.error(
+        'QEMU_ENDED',
+        `the guest's kernel panicked: ${panic[1].trim()}`,
+        '',
+        lines.join('\n'),
+      );
     }
     const how = signal === null ? `ended with exit code ${code}` : `was killed by ${signal}`;
     return this.error('QEMU_ENDED', `QEMU ${how}`, `the command was: ${this.command.join(' ')}`);
   }
 
   /** An error with QEMU's and the guest's last words. */
-  error(code: GuestErrorCode, summary: string, hint?: string): GuestError {
-    const console = this.#console
+  error(code: GuestErrorCode, summary: string, hint = '', console = this.#console): GuestError {
+    const lines = console
       .replace(TERMINAL_CONTROL, '')
       .split(/[\r\n]+/)
       .filter((line) => line.trim() !== '');
-    const detail = [...this.#errors.trim().split('\n').slice(-TAIL_LINES), ...console.slice(-TAIL_LINES)];
+    const detail = [...this.#errors.trim().split('\n').slice(-TAIL_LINES), ...lines.slice(-TAIL_LINES)];
     return new GuestError(code, summary, { detail: detail.filter(Boolean).join('\n'), hint });
   }
 }
