@@ -6,23 +6,25 @@
  *   system error. `errno.ts` turns that number into an error a person can read.
  * - Memory is named by (region id, offset, length), never by address; the addon checks each against its own
  *   table, so no value that a guest chose can become a pointer.
- * - Offsets and lengths are Numbers, exact below 2^53; anything else is refused with -EINVAL.
+ * - Offsets and lengths are Numbers, exact below 2^53; anything else is refused with -EINVAL. A descriptor
+ *   that is no descriptor number (NaN, say) is refused with -EBADF.
+ * - An argument of the wrong type throws a TypeError: a defect of ours.
  *
  * No other folder loads the addon; import the typed wrappers beside this file instead.
  */
-
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import load from 'node-gyp-build';
+import { LunportError } from './errno.ts';
 
-/** A poll handle on the environment's own libuv loop. */
+/** A poll handle on the environment's own libuv loop. It keeps the process alive unless unref'd. */
 export interface RawPoll {
-  /** Stops the callbacks; the descriptor stays open. Safe to call twice. */
+  /** Stops the callbacks; the descriptor stays open and may be closed now. Safe to call twice. */
   stop(): void;
   /** Lets the process exit although this handle is active. */
   unref(): void;
-  /** Changes the awaited events (1 readable, 2 writable, 3 both). */
+  /** Changes the awaited events (0 none, 1 readable, 2 writable, 3 both). */
   events(mask: number): void;
 }
 
@@ -33,56 +35,86 @@ export interface RawPoll {
  * offset (bytes), length (bytes), first row in `vectors`, number of rows.
  * `vectors`, Float64Array, 3 numbers each: region id, offset (bytes), length (bytes).
  * `completions`, Int32Array, 2 numbers each: slot, result (bytes moved, or a negative errno).
+ *
+ * A row with a bad number completes with -EINVAL, one with a bad descriptor number with -EBADF, one whose
+ * vectors are not inside a usable region with -EFAULT; none of them has touched anything. The vectors must add
+ * up to `length`, and at most 2^31-1 bytes move in one operation. Kinds and flags: engine-spec.ts.
  */
 export interface RawEngine {
   readonly mode: 'io_uring' | 'threads';
+  /** As many rows as the engine is deep. */
   readonly submissions: ArrayBuffer;
   readonly vectors: ArrayBuffer;
+  /** As many rows as the engine is deep: `submit` and `reap` never have more to say. */
   readonly completions: ArrayBuffer;
-  /** Starts the first `count` rows of `submissions`; returns how many rows of `completions` it filled. */
+  /**
+   * Starts the first `count` rows of `submissions`; returns how many rows of `completions` it filled. Throws,
+   * and has started nothing, when a row names no slot or one in use.
+   */
   submit(count: number): number;
-  /** Collects finished operations; returns how many rows of `completions` it filled (0: none left). */
+  /** Collects finished operations, all there are; returns how many rows of `completions` it filled. */
   reap(): number;
-  /** Asks for an early end of the operation in `slot`; it still completes exactly once (-ECANCELED or its result). */
+  /**
+   * Asks for an early end of the operation in `slot`; it still completes exactly once, by a later `submit` or
+   * `reap` (-ECANCELED or its result). Does nothing to a slot that is not running.
+   */
   cancel(slot: number): void;
-  /** Frees ring, threads and poll handle. Throws when operations are still running. */
+  /** Frees ring, threads and poll handle. Throws when operations are still running. Safe to call twice. */
   close(): void;
 }
 
 export interface Addon {
+  /** 'sanitized' when built with AddressSanitizer, else 'release'. */
+  readonly build: 'release' | 'sanitized';
+
   close(fd: number): number;
   eventfd(): number;
-  /** Adds 1 to an eventfd; EAGAIN (counter full) counts as success. */
+  /** Adds 1 to an eventfd; EAGAIN (counter full) counts as success. See `setNonblocking`. */
   signal(fd: number): number;
-  /** Empties an eventfd; returns 0 when it was already empty. */
+  /** Empties an eventfd, and never blocks: 1 when it held something, 0 when it was empty. */
   drain(fd: number): number;
-  /** An anonymous file of `length` bytes; `hugepages` asks for transparent huge pages when mapped. */
-  memfd(name: string, length: number): number;
-  blockDevice(
-    fd: number,
-  ):
+  /**
+   * Sets O_NONBLOCK. A must for every descriptor that a peer sent and we write to: writing to its full eventfd
+   * would block the whole loop.
+   */
+  setNonblocking(fd: number): number;
+  /** An anonymous file of `length` bytes; a sealed one can be neither shortened nor lengthened by anybody. */
+  memfd(name: string, length: number, sealed?: boolean): number;
+  blockDevice(fd: number):
     | {
         size: number;
         logicalBlockSize: number;
         physicalBlockSize: number;
         rotational: boolean;
+        readOnly: boolean;
+        /** Bytes; 0 when it cannot discard. */
         discardGranularity: number;
       }
     | number;
-  /** Alignment in bytes that O_DIRECT needs: `memory` for buffers, `offset` for file offsets and lengths (statx STATX_DIOALIGN). */
+  /**
+   * Alignment in bytes that O_DIRECT needs: `memory` for buffers, `offset` for file offsets and lengths (statx
+   * STATX_DIOALIGN, Linux 6.1). -EOPNOTSUPP when the file cannot do it.
+   */
   directAlignment(fd: number): { memory: number; offset: number } | number;
   /** Open file description locks (F_OFD_SETLK, F_OFD_GETLK); type: 0 read, 1 write, 2 unlock. */
   lockRange(fd: number, type: number, start: number, length: number): number;
   /** Whether another open file description's lock would stop this one: 1 yes, 0 no. */
   testLock(fd: number, type: number, start: number, length: number): number;
+  /** Makes a hole at once, blocking: for probing what a file can do. The io engine does it in the background. */
+  punchHole(fd: number, offset: number, length: number): number;
   /** First offset ≥ `from` holding data (whence 0, SEEK_DATA) or a hole (whence 1, SEEK_HOLE); -ENXIO past the end. */
   seekExtent(fd: number, from: number, whence: number): number;
 
+  /** The socket's file has mode 0600 from its first moment. */
   unixListen(path: string, backlog: number): number;
   unixConnect(path: string): number;
   unixAccept(fd: number): number;
   peerCredentials(fd: number): { pid: number; uid: number; gid: number } | number;
-  /** Receives into bytes[at, at+length); received descriptors go to `fds`, their count to fdCount[0]. Descriptors beyond `fds.length` are closed and -EMSGSIZE is returned. 0: end of stream. */
+  /**
+   * Receives into bytes[at, at+length); received descriptors go to `fds`, their count to fdCount[0]. 0: end of
+   * stream. With more descriptors than `fds` has room for all are closed and the result is -EMSGSIZE; -EMFILE,
+   * and all closed, when this process may not have so many.
+   */
   receive(
     fd: number,
     bytes: Uint8Array,
@@ -91,16 +123,32 @@ export interface Addon {
     fds: Int32Array,
     fdCount: Int32Array,
   ): number;
-  /** Sends bytes[at, at+length) with the first `fdCount` descriptors of `fds` attached. */
+  /** Sends bytes[at, at+length) with the first `fdCount` descriptors of `fds` attached (at most 253). */
   send(fd: number, bytes: Uint8Array, at: number, length: number, fds: Int32Array, fdCount: number): number;
 
-  poll(fd: number, events: number, callback: (events: number) => void): RawPoll;
-  /** A poll that empties the eventfd itself before it calls back: one JavaScript call per wake-up, no system call of ours. */
-  pollEventfd(fd: number, callback: () => void): RawPoll;
+  /**
+   * -EPERM for what cannot be polled (a regular file), -EEXIST when this descriptor is polled already. The
+   * callback gets the events (1 readable, 2 writable), or a negative errno when the poll has stopped for good:
+   * the descriptor is in an error state, such as a connection that was reset.
+   */
+  poll(fd: number, events: number, callback: (events: number) => void): RawPoll | number;
+  /**
+   * A poll that empties the eventfd itself before it calls back: one JavaScript call per wake-up, no system
+   * call of ours. -EINVAL when `fd` is no eventfd. The callback gets 1, or a negative errno as with `poll`.
+   */
+  pollEventfd(fd: number, callback: (events: number) => void): RawPoll | number;
 
-  /** Maps `length` bytes of `fd` from `fileOffset` shared and writable; returns a region id (small integer ≥ 0). -EINVAL when fstat says that the file is shorter. Keeps its own mapping; the caller may close the fd. */
+  /**
+   * Maps `length` bytes of a regular file from `fileOffset`, shared and writable; returns a region id (small
+   * integer ≥ 0). -EINVAL when fstat says that the file is shorter, -ENODEV when it is no regular file. Keeps
+   * its own mapping; the caller may close the fd. fd -1 maps private anonymous memory. `hugepages` asks for
+   * transparent huge pages: most systems grant them to anonymous memory only.
+   */
   mapRegion(fd: number, fileOffset: number, length: number, hugepages: boolean): number;
-  /** The region as windows of at most 2 GiB that start every 1 GiB: any range up to 1 GiB lies whole inside one of them. */
+  /**
+   * The region as windows of at most 2 GiB that start every 1 GiB: any range up to 1 GiB lies whole inside the
+   * one at index min(floor(offset / 1 GiB), count - 1).
+   */
   regionWindows(region: number): ArrayBuffer[];
   /** Detaches the windows and unmaps; -EBUSY while an operation of any engine still uses the region. */
   unmapRegion(region: number): number;
@@ -114,9 +162,54 @@ export interface Addon {
     maxVectors: number;
     mode: 'auto' | 'io_uring' | 'threads';
     threads: number;
+    /** Something finished in the background: call `reap`. */
     onReady: () => void;
   }): RawEngine | number;
-  /** Why io_uring cannot be used: 0 usable, else errno. */
+  /** Why io_uring cannot be used: 0 usable, else a negative errno. */
   probeIoUring(): number;
-  notifySupervisor(message: string): number;
+  /** The numbers of native/src/engine_spec.h. */
+  readonly engineSpec: {
+    kinds: Record<string, number>;
+    flags: Record<string, number>;
+    columns: Record<string, number>;
+  };
+
+  /** Sends one datagram to systemd's socket (an absolute path, or '@' and an abstract name). */
+  notifySupervisor(socket: string, message: string): number;
 }
+
+/** Where package.json and native/ are: above src/ or dist/src/, whichever this file runs from. */
+function packageRoot(): string {
+  let folder = import.meta.dirname;
+  while (!existsSync(join(folder, 'native', 'binding.gyp'))) {
+    const parent = dirname(folder);
+    if (parent === folder) return import.meta.dirname;
+    folder = parent;
+  }
+  return folder;
+}
+
+function loadAddon(): Addon {
+  const root = join(packageRoot(), 'native');
+  // For a build of one's own, such as the sanitized one.
+  const override = process.env['LUNPORT_ADDON'];
+  try {
+    return (override ? createRequire(import.meta.url)(override) : load(root)) as Addon;
+  } catch (cause) {
+    throw new LunportError({
+      code: 'addon-not-loaded',
+      object: override ?? root,
+      message: `Cannot load lunport's native addon for ${process.platform}-${process.arch}, Node.js ${process.version}`,
+      hint: [
+        'Possible solutions:',
+        '- lunport runs on Linux with Node.js 20.19 or newer; prebuilt addons exist for x64 and arm64 with glibc.',
+        '- Build it here: `npx node-gyp rebuild -C native` in the package folder (needs python3, make, g++).',
+        '- In a source checkout: `make build`.',
+        '- After a change of the Node.js version or of the C library: build it again.',
+      ].join('\n'),
+      cause,
+    });
+  }
+}
+
+export const addon: Addon = loadAddon();

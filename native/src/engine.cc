@@ -1,0 +1,195 @@
+#include "engine.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+
+#include "loop_poll.h"
+#include "numbers.h"
+#include "ram_io.h"
+#include "thread_pool.h"
+#include "uring.h"
+#include "vector_rows.h"
+
+namespace lunport {
+
+namespace {
+
+// A completion's result is an int32.
+constexpr uint64_t kMaxTransfer = std::numeric_limits<int32_t>::max();
+
+bool is_ram(Kind kind) { return kind == Kind::RAM_READ || kind == Kind::RAM_WRITE || kind == Kind::RAM_ZERO; }
+
+bool has_vectors(Kind kind) {
+  return kind == Kind::READ_FILE || kind == Kind::WRITE_FILE || kind == Kind::RAM_READ || kind == Kind::RAM_WRITE;
+}
+
+}  // namespace
+
+Engine::Engine(Environment& environment, const Options& options, Tables tables)
+    : environment_(environment),
+      options_(options),
+      tables_(tables),
+      operations_(new Operation[options.depth]),
+      finished_(options.depth) {
+  for (uint32_t slot = 0; slot < options.depth; slot++) operations_[slot].slot = slot;
+}
+
+std::unique_ptr<Engine> Engine::open(Environment& environment, const Options& options, Tables tables, Ready ready,
+                                     void* context, int& error) {
+  std::unique_ptr<Engine> self(new Engine(environment, options, tables));
+  error = self->open_io(options);
+  if (error != 0) return nullptr;
+  self->poll_ = LoopPoll::open(environment, self->io_->ready_fd(), UV_READABLE, ready, context, error);
+  if (error != 0) return nullptr;
+  self->poll_->unref();
+  environment.engines.push_back(self.get());
+  return self;
+}
+
+int Engine::open_io(const Options& options) {
+  int error = -ENOSYS;
+  if (options.mode != Mode::THREADS) io_ = Uring::open(operations_.get(), options.depth, error);
+  if (io_ == nullptr && options.mode != Mode::IO_URING) {
+    io_ = ThreadPool::open(options.threads, options.depth, error);
+  }
+  return error;
+}
+
+Engine::~Engine() { shut_down(); }
+
+int Engine::submit(uint32_t count) {
+  if (!claim(count)) return kBadSlot;
+  finished_.clear();
+  const double* row = tables_.submissions;
+  for (uint32_t i = 0; i < count; i++, row += kSubmissionColumns) {
+    run(row, operations_[static_cast<uint32_t>(row[1])]);
+  }
+  if (running_ > 0) io_->flush(finished_);
+  return report();
+}
+
+bool Engine::claim(uint32_t count) {
+  const double* const rows = tables_.submissions;
+  for (uint32_t i = 0; i < count; i++) {
+    uint32_t slot;
+    if (to_index(rows[i * kSubmissionColumns + 1], options_.depth, slot) && !operations_[slot].busy) {
+      operations_[slot].busy = true;
+      continue;
+    }
+    while (i-- > 0) operations_[static_cast<uint32_t>(rows[i * kSubmissionColumns + 1])].busy = false;
+    return false;
+  }
+  return true;
+}
+
+// Fills the operation from its row. Returns 0 or the negative errno that it completes with.
+int Engine::prepare(const double* row, Operation& operation) {
+  uint32_t kind;
+  uint32_t flags;
+  uint32_t fd = 0;
+  operation.vectors.clear();
+  operation.regions.clear();
+  if (!to_index(row[0], kLastKind + 1, kind) || !to_index(row[3], flag::ALL + 1, flags) ||
+      !to_unsigned(row[4], operation.offset) || !to_unsigned(row[5], operation.remaining)) {
+    return -EINVAL;
+  }
+  operation.kind = static_cast<Kind>(kind);
+  if (!is_ram(operation.kind) && !to_index(row[2], std::numeric_limits<int32_t>::max(), fd)) return -EBADF;
+  operation.fd = static_cast<int>(fd);
+  operation.flags = static_cast<uint8_t>(flags);
+  operation.refusals = 0;
+  operation.moved = 0;
+  operation.first = 0;
+  operation.cancelled.store(false, std::memory_order_relaxed);
+  if (!has_vectors(operation.kind)) return 0;
+  uint32_t first;
+  uint32_t count;
+  if (operation.remaining > kMaxTransfer || !to_index(row[6], options_.max_vectors + 1, first) ||
+      !to_index(row[7], options_.max_vectors + 1 - first, count)) {
+    return -EINVAL;
+  }
+  return gather(environment_.regions, tables_.vectors + size_t{first} * kVectorColumns, count, operation.remaining,
+                operation);
+}
+
+void Engine::run(const double* row, Operation& operation) {
+  operation.result = prepare(row, operation);
+  if (operation.result == 0) {
+    if (operation.kind == Kind::CANCELLED) {
+      operation.result = -ECANCELED;
+    } else if (is_ram(operation.kind)) {
+      Region* const disk = environment_.regions.find(row[2]);
+      operation.result = disk == nullptr ? -EFAULT : ram_transfer(*disk, operation);
+    } else if (operation.remaining > 0 || operation.kind == Kind::FSYNC) {
+      const bool may_try = (operation.flags & (flag::INLINE | flag::DIRECT)) == flag::INLINE;
+      if (!may_try || !policy_.try_now(operation)) return hand_over(operation);
+    }
+  }
+  operation.regions.clear();
+  finished_.add(operation);
+}
+
+void Engine::hand_over(Operation& operation) {
+  for (Region* region : operation.regions) region->users++;
+  running_++;
+  operation.handed_over = true;
+  io_->start(operation, finished_);
+}
+
+int Engine::reap() {
+  finished_.clear();
+  if (running_ > 0) io_->reap(finished_);
+  return report();
+}
+
+int Engine::report() {
+  int count = 0;
+  int32_t* row = tables_.completions;
+  for (Operation* operation : finished_) {
+    if (operation->handed_over) {
+      for (Region* region : operation->regions) region->users--;
+      operation->handed_over = false;
+      running_--;
+    }
+    operation->busy = false;
+    row[0] = static_cast<int32_t>(operation->slot);
+    row[1] = operation->result;
+    row += kCompletionColumns;
+    count++;
+  }
+  hold_loop();
+  return count;
+}
+
+// The process must not end while operations run, and need not live on because there is an engine.
+void Engine::hold_loop() {
+  const bool hold = running_ > 0;
+  if (hold == holds_loop_ || poll_ == nullptr) return;
+  holds_loop_ = hold;
+  if (hold) {
+    poll_->ref();
+  } else {
+    poll_->unref();
+  }
+}
+
+void Engine::cancel(uint32_t slot) {
+  if (slot < options_.depth && operations_[slot].handed_over) io_->cancel(operations_[slot]);
+}
+
+void Engine::shut_down() {
+  if (io_ == nullptr) return;
+  for (uint32_t slot = 0; slot < options_.depth; slot++) cancel(slot);
+  while (running_ > 0) {
+    finished_.clear();
+    io_->wait(finished_);
+    report();
+  }
+  if (poll_ != nullptr) poll_->close();
+  poll_ = nullptr;
+  io_.reset();
+  std::erase(environment_.engines, this);
+}
+
+}  // namespace lunport

@@ -1,0 +1,42 @@
+// Everything the addon holds for one environment (the main thread or a worker thread), as instance data.
+#pragma once
+
+#include <napi.h>
+#include <uv.h>
+
+#include <vector>
+
+#include "region_table.h"
+
+namespace lunport {
+
+class Engine;
+class LoopPoll;
+
+class Environment {
+ public:
+  static Environment& of(Napi::Env env) { return *env.GetInstanceData<Environment>(); }
+  static void create(Napi::Env env);
+
+  explicit Environment(Napi::Env env);
+
+  RegionTable regions;
+  uv_loop_t* loop = nullptr;
+  std::vector<Engine*> engines;
+  std::vector<LoopPoll*> polls;  // open or closing
+  Napi::FunctionReference poll_class;
+  Napi::FunctionReference engine_class;
+
+  // To be called by a poll whose libuv handle has closed.
+  void poll_closed(LoopPoll* poll);
+
+ private:
+  // The environment ends: engines wait for their operations, polls close, regions are unmapped, in this order.
+  static void shut_down(napi_async_cleanup_hook_handle handle, void* self);
+  void finish_if_closed();
+
+  napi_async_cleanup_hook_handle cleanup_ = nullptr;
+  bool ending_ = false;
+};
+
+}  // namespace lunport

@@ -1,0 +1,35 @@
+// When a buffered file's read or write is done at once, on the event loop's thread, instead of handed over.
+//
+// Data in the page cache is a copy away, and a hand-over costs more than the copy. Reads can ask the kernel
+// to refuse rather than block (RWF_NOWAIT). Writes cannot, on most file systems; so each is timed, and one
+// that blocked (a journal commit, dirty throttling) sends that file's writes the long way for a while.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+namespace lunport {
+
+struct Operation;
+
+class InlinePolicy {
+ public:
+  // Tries the operation as far as it goes without blocking. True: it has ended (Operation::result).
+  bool try_now(Operation& operation);
+  // The descriptor number will mean another file.
+  void forget(int fd);
+
+ private:
+  struct File {
+    bool refuses_nowait = false;  // this file system does not know RWF_NOWAIT
+    uint64_t slow_until = 0;      // CLOCK_MONOTONIC, ns
+  };
+
+  File* file(int fd);
+  bool try_read(Operation& operation, File& file);
+  bool try_timed(Operation& operation, File& file);
+
+  std::vector<File> files_;
+};
+
+}  // namespace lunport

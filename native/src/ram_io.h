@@ -1,0 +1,13 @@
+// Reads, writes and zeroing of a disk that is a memory region.
+#pragma once
+
+#include "operation.h"
+#include "region_table.h"
+
+namespace lunport {
+
+// Does all of a RAM_ operation, whose vectors are gathered already. Returns bytes moved (0 for RAM_ZERO) or a
+// negative errno; when the range lies outside the disk nothing was touched.
+int32_t ram_transfer(Region& disk, const Operation& operation);
+
+}  // namespace lunport

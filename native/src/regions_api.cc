@@ -1,0 +1,80 @@
+// Regions as JavaScript sees them: ids, and windows of external memory.
+#include <algorithm>
+#include <cerrno>
+
+#include "arguments.h"
+#include "environment.h"
+#include "exports.h"
+
+namespace lunport {
+
+namespace {
+
+// Node.js 20 aborts on an external ArrayBuffer over 4 GiB. Windows overlap by half, so that any range up to
+// kWindowStep lies whole in one of them.
+constexpr uint64_t kWindowStep = uint64_t{1} << 30;
+constexpr uint64_t kWindowLength = 2 * kWindowStep;
+
+Region* region_argument(const Napi::CallbackInfo& info) {
+  return Environment::of(info.Env()).regions.find(info[0].As<Napi::Number>().DoubleValue());
+}
+
+Napi::Value map_region(const Napi::CallbackInfo& info) {
+  // -1, for anonymous memory, is the one number here that is no descriptor.
+  const bool anonymous = info[0].IsNumber() && info[0].As<Napi::Number>().DoubleValue() == kAnonymous;
+  const int fd = anonymous ? kAnonymous : descriptor_argument(info, 0);
+  uint64_t offset;
+  uint64_t length;
+  if (!anonymous && fd < 0) return number(info.Env(), -EBADF);
+  if (!unsigned_argument(info, 1, offset) || !unsigned_argument(info, 2, length)) {
+    return number(info.Env(), -EINVAL);
+  }
+  return number(info.Env(), Environment::of(info.Env()).regions.map(fd, offset, length, info[3].ToBoolean()));
+}
+
+void make_windows(Napi::Env env, Region& region) {
+  const uint64_t length = region.mapping.length();
+  uint64_t start = 0;
+  do {
+    const uint64_t size = std::min(kWindowLength, length - start);
+    region.windows.push_back(Napi::Persistent(Napi::ArrayBuffer::New(env, region.mapping.data() + start, size)));
+    start += kWindowStep;
+  } while (start + kWindowStep < length);
+}
+
+Napi::Value region_windows(const Napi::CallbackInfo& info) {
+  Region* const region = region_argument(info);
+  Napi::Array windows = Napi::Array::New(info.Env());
+  if (region == nullptr) return windows;
+  if (region->windows.empty()) make_windows(info.Env(), *region);
+  uint32_t index = 0;
+  for (const auto& window : region->windows) windows.Set(index++, window.Value());
+  return windows;
+}
+
+Napi::Value unmap_region(const Napi::CallbackInfo& info) {
+  Region* const region = region_argument(info);
+  if (region == nullptr) return number(info.Env(), -EINVAL);
+  if (region->users > 0) return number(info.Env(), -EBUSY);
+  // A view into unmapped memory would be a segmentation fault: first nobody may have one.
+  for (auto& window : region->windows) window.Value().Detach();
+  return number(info.Env(), Environment::of(info.Env()).regions.unmap(info[0].As<Napi::Number>().Uint32Value()));
+}
+
+Napi::Value region_broken(const Napi::CallbackInfo& info) {
+  const Region* const region = region_argument(info);
+  return Napi::Boolean::New(info.Env(), region != nullptr && region->mapping.broken());
+}
+
+}  // namespace
+
+void export_regions(Napi::Object exports) {
+  add<map_region>(exports, "mapRegion");
+  add<region_windows>(exports, "regionWindows");
+  add<unmap_region>(exports, "unmapRegion");
+  add<region_broken>(exports, "regionBroken");
+  std::atomic<uint32_t>& counter = fault_guard::fault_counter();
+  exports.Set("faultCounter", Napi::ArrayBuffer::New(exports.Env(), &counter, sizeof counter));
+}
+
+}  // namespace lunport

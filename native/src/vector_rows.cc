@@ -1,0 +1,35 @@
+#include "vector_rows.h"
+
+#include <cerrno>
+
+#include "numbers.h"
+
+namespace lunport {
+
+int gather(RegionTable& regions, const double* rows, uint32_t count, uint64_t length, Operation& operation) {
+  operation.vectors.clear();
+  operation.regions.clear();
+  uint64_t total = 0;
+  double last_id = -1;
+  Region* region = nullptr;
+  for (const double* row = rows; row != rows + size_t{count} * kVectorColumns; row += kVectorColumns) {
+    uint64_t offset;
+    uint64_t bytes;
+    if (!to_unsigned(row[1], offset) || !to_unsigned(row[2], bytes)) return -EINVAL;
+    if (row[0] != last_id) {
+      region = regions.find(row[0]);
+      if (region == nullptr || region->mapping.broken()) return -EFAULT;
+      operation.regions.push_back(region);
+      last_id = row[0];
+    }
+    uint8_t* const data = RegionTable::resolve(*region, offset, bytes);
+    if (data == nullptr) return -EFAULT;
+    if (bytes == 0) continue;
+    operation.vectors.push_back({data, bytes});
+    total += bytes;
+    if (total > length) return -EINVAL;
+  }
+  return total == length ? 0 : -EINVAL;
+}
+
+}  // namespace lunport

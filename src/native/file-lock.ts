@@ -1,0 +1,85 @@
+/**
+ * Image locks as QEMU takes them (its block/file-posix.c), so that neither opens what the other holds.
+ *
+ * They are open file description locks on bytes far into the file, always shared ones: for each permission held
+ * byte 100 + bit, for each permission that others may *not* hold byte 200 + bit. A conflict shows when an
+ * exclusive lock on the opposite byte could not be had. Both sides lock first and look then, so that two who
+ * open at the same time cannot both succeed.
+ */
+import { addon } from './addon.ts';
+import { checked, Errno, LunportError } from './errno.ts';
+import { lockHolder } from './lock-holder.ts';
+
+const HELD_BASE = 100;
+const UNSHARED_BASE = 200;
+
+/** Bits of QEMU's BLK_PERM_… */
+const Permission = { CONSISTENT_READ: 0, WRITE: 1, WRITE_UNCHANGED: 2, RESIZE: 3 } as const;
+const PERMISSION_BITS = 4;
+
+/** F_OFD_SETLK on file systems and kernels without such locks. */
+const LOCKS_UNSUPPORTED: ReadonlySet<number> = new Set([
+  Errno.EINVAL,
+  Errno.ENOLCK,
+  Errno.ENOSYS,
+  Errno.EOPNOTSUPP,
+]);
+
+const READ_LOCK = 0;
+const WRITE_LOCK = 1;
+const UNLOCK = 2;
+
+export interface LockOptions {
+  /** We write; else we only read. */
+  readonly write: boolean;
+  /** Others may write too. */
+  readonly share: boolean;
+}
+
+/**
+ * Locks the image open at `fd` until `fd` is closed. Throws a LunportError with code 'image-in-use'. Where the
+ * file system has no such locks, QEMU goes on without; so do we.
+ */
+export function lockImage(fd: number, path: string, options: LockOptions): void {
+  const held = new Set<number>([Permission.CONSISTENT_READ]);
+  if (options.write) held.add(Permission.WRITE).add(Permission.RESIZE);
+  const unshared = new Set<number>(options.share ? [] : [Permission.WRITE, Permission.RESIZE]);
+  const bytes = [
+    ...[...held].map((bit) => HELD_BASE + bit),
+    ...[...unshared].map((bit) => UNSHARED_BASE + bit),
+  ];
+  for (const byte of bytes) {
+    const result = addon.lockRange(fd, READ_LOCK, byte, 1);
+    if (result === 0) continue;
+    unlockImage(fd);
+    if (LOCKS_UNSUPPORTED.has(result)) return;
+    checked(result, 'lock', path);
+  }
+  const rivals = [
+    ...[...held].map((bit) => UNSHARED_BASE + bit),
+    ...[...unshared].map((bit) => HELD_BASE + bit),
+  ];
+  for (const byte of rivals) {
+    if (checked(addon.testLock(fd, WRITE_LOCK, byte, 1), 'look at the locks of', path) === 0) continue;
+    unlockImage(fd);
+    throw inUse(fd, path, options.write);
+  }
+}
+
+/** Gives up all image locks of this open file. */
+export function unlockImage(fd: number): void {
+  addon.lockRange(fd, UNLOCK, HELD_BASE, PERMISSION_BITS);
+  addon.lockRange(fd, UNLOCK, UNSHARED_BASE, PERMISSION_BITS);
+}
+
+function inUse(fd: number, path: string, write: boolean): LunportError {
+  const holder = lockHolder(fd) ?? 'another process';
+  return new LunportError({
+    code: 'image-in-use',
+    object: path,
+    message: `Cannot ${write ? 'write to' : 'read'} ${path}: ${holder} uses it`,
+    hint:
+      'Stop the other user of the image. To serve it all the same, say share=on: only for guests that ' +
+      'coordinate their writes, such as a cluster, since any other file system would be destroyed.',
+  });
+}

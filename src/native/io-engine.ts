@@ -1,0 +1,393 @@
+/**
+ * Reads and writes of files and memory for one shard: operations are queued, `run` starts all of them with one
+ * native call, and each owner hears of its end exactly once. Nothing is allocated per operation.
+ *
+ * A list of segments given here must stay as it is until its operation has completed.
+ */
+import { addon, type RawEngine } from './addon.ts';
+import { IoColumns, IoKind } from './engine-spec.ts';
+import { systemError } from './errno.ts';
+import type { Segments } from './segments.ts';
+import { WaitingOperations } from './waiting-operations.ts';
+
+export interface IoOwner {
+  /** Bytes moved, 0 where none are counted, or a negative errno (`Errno`). May queue further operations. */
+  ioCompleted(result: number): void;
+}
+
+export interface BatchEndListener {
+  /** All completions there are have been dispatched: time to publish rings and to signal guests. */
+  batchEnded(): void;
+}
+
+export type IoMode = 'auto' | 'io_uring' | 'threads';
+
+export interface IoEngineOptions {
+  /** Operations at a time; further ones wait. */
+  readonly depth?: number;
+  /** Segments that one batch can hold, and so the most that one operation can have. */
+  readonly maxVectors?: number;
+  /** 'auto' is io_uring where it is allowed, unless the environment's LUNPORT_IO names a mode. */
+  readonly mode?: IoMode;
+  /** Threads where there is no io_uring. */
+  readonly threads?: number;
+  /** Hears of what an owner or a listener threw: a defect of ours. Without it, it becomes an uncaught exception. */
+  readonly defect?: (error: unknown) => void;
+}
+
+const DEFAULT_DEPTH = 1024;
+const DEFAULT_MAX_VECTORS = 16384;
+const DEFAULT_THREADS = 4;
+
+/** After so many batches without a pause, everything else in the loop has its turn. */
+const ROUNDS_PER_TURN = 64;
+
+function chosenMode(asked: IoMode): IoMode {
+  const forced = process.env['LUNPORT_IO'];
+  if (asked !== 'auto' || !forced) return asked;
+  if (forced === 'auto' || forced === 'io_uring' || forced === 'threads') return forced;
+  throw new RangeError(`Expected LUNPORT_IO to be auto, io_uring or threads, but received ${forced}`);
+}
+
+export class IoEngine {
+  private readonly raw: RawEngine;
+  private readonly depth: number;
+  private readonly maxVectors: number;
+  private readonly submissions: Float64Array;
+  private readonly vectors: Float64Array;
+  private readonly completions: Int32Array;
+  private rowCount = 0;
+  private vectorCount = 0;
+  /** By slot. */
+  private readonly owners: (IoOwner | undefined)[];
+  private readonly freeSlots: Int32Array;
+  private freeCount: number;
+  private readonly waiting = new WaitingOperations();
+  private readonly listeners: BatchEndListener[] = [];
+  private readonly idleCallbacks: (() => void)[] = [];
+  private readonly defect: (error: unknown) => void;
+  private running = false;
+  private nextTurn: NodeJS.Immediate | undefined = undefined;
+
+  constructor(options: IoEngineOptions = {}) {
+    const { depth = DEFAULT_DEPTH, maxVectors = DEFAULT_MAX_VECTORS, threads = DEFAULT_THREADS } = options;
+    const raw = addon.createEngine({
+      depth,
+      maxVectors,
+      mode: chosenMode(options.mode ?? 'auto'),
+      threads,
+      onReady: () => this.loop(this.raw.reap()),
+    });
+    if (typeof raw === 'number') throw systemError(raw, 'start', 'the io engine');
+    this.raw = raw;
+    this.depth = depth;
+    this.maxVectors = maxVectors;
+    this.submissions = new Float64Array(raw.submissions);
+    this.vectors = new Float64Array(raw.vectors);
+    this.completions = new Int32Array(raw.completions);
+    this.owners = new Array(depth).fill(undefined);
+    this.freeSlots = Int32Array.from({ length: depth }, (_, i) => depth - 1 - i);
+    this.freeCount = depth;
+    this.defect = options.defect ?? rethrowLater;
+  }
+
+  get mode(): 'io_uring' | 'threads' {
+    return this.raw.mode;
+  }
+
+  /** Operations queued or running. */
+  get inFlight(): number {
+    return this.depth - this.freeCount + this.waiting.count;
+  }
+
+  /**
+   * Reads `length` bytes from `offset` of a file into the segments, from byte `segmentsOffset` of the list on.
+   * Fewer bytes than asked for mean that the file ended. `flags`: IoFlag.
+   */
+  read(
+    fd: number,
+    offset: number,
+    length: number,
+    segments: Segments,
+    segmentsOffset: number,
+    flags: number,
+    owner: IoOwner,
+  ): void {
+    this.queue(IoKind.READ_FILE, fd, flags, offset, length, segments, segmentsOffset, owner);
+  }
+
+  /** The other way round; completes with `length` or an error. With IoFlag.FUA the data is durable then. */
+  write(
+    fd: number,
+    offset: number,
+    length: number,
+    segments: Segments,
+    segmentsOffset: number,
+    flags: number,
+    owner: IoOwner,
+  ): void {
+    this.queue(IoKind.WRITE_FILE, fd, flags, offset, length, segments, segmentsOffset, owner);
+  }
+
+  /** Copies from a region into the segments. -EFAULT when any of the memory is gone (`RegionMemory.isBroken`). */
+  ramRead(
+    regionId: number,
+    offset: number,
+    length: number,
+    segments: Segments,
+    segmentsOffset: number,
+    owner: IoOwner,
+  ): void {
+    this.queue(IoKind.RAM_READ, regionId, 0, offset, length, segments, segmentsOffset, owner);
+  }
+
+  ramWrite(
+    regionId: number,
+    offset: number,
+    length: number,
+    segments: Segments,
+    segmentsOffset: number,
+    owner: IoOwner,
+  ): void {
+    this.queue(IoKind.RAM_WRITE, regionId, 0, offset, length, segments, segmentsOffset, owner);
+  }
+
+  /** Zeroes a range of a region. Whole pages of ranges from 64 KiB on are given back to the system. */
+  ramZero(regionId: number, offset: number, length: number, owner: IoOwner): void {
+    this.queue(IoKind.RAM_ZERO, regionId, 0, offset, length, undefined, 0, owner);
+  }
+
+  /** All data written to the file before becomes durable (fdatasync). */
+  fsync(fd: number, owner: IoOwner): void {
+    this.queue(IoKind.FSYNC, fd, 0, 0, 0, undefined, 0, owner);
+  }
+
+  /** The range reads as zeroes, and its space is given back. -EOPNOTSUPP where the file system cannot. */
+  punchHole(fd: number, offset: number, length: number, owner: IoOwner): void {
+    this.queue(IoKind.PUNCH_HOLE, fd, 0, offset, length, undefined, 0, owner);
+  }
+
+  /** The range reads as zeroes, and stays allocated. -EOPNOTSUPP where the file system cannot. */
+  zeroRange(fd: number, offset: number, length: number, owner: IoOwner): void {
+    this.queue(IoKind.ZERO_RANGE, fd, 0, offset, length, undefined, 0, owner);
+  }
+
+  /** Reserves space for the range; neither its content nor the file's size changes. */
+  preallocate(fd: number, offset: number, length: number, owner: IoOwner): void {
+    this.queue(IoKind.PREALLOCATE, fd, 0, offset, length, undefined, 0, owner);
+  }
+
+  /** Begins to read the range into the page cache. */
+  prefetch(fd: number, offset: number, length: number, owner: IoOwner): void {
+    this.queue(IoKind.PREFETCH, fd, 0, offset, length, undefined, 0, owner);
+  }
+
+  /**
+   * Starts what is queued and dispatches what completes at once, until nothing is left to start; then the
+   * batch-end listeners are called. Within an owner or a listener it does nothing: the outer call goes on.
+   */
+  run(): void {
+    if (!this.running) this.loop(0);
+  }
+
+  /**
+   * Asks for an early end of all operations of `owner`; each still completes exactly once, with -ECANCELED or
+   * its result, by the next `run` or later.
+   */
+  cancel(owner: IoOwner): void {
+    for (let row = 0; row < this.rowCount; row++) {
+      const at = row * IoColumns.SUBMISSION;
+      if (this.owners[this.submissions[at + 1]] === owner) this.submissions[at] = IoKind.CANCELLED;
+    }
+    this.waiting.cancel(owner);
+    for (let slot = 0; slot < this.depth; slot++) {
+      if (this.owners[slot] === owner) this.raw.cancel(slot);
+    }
+  }
+
+  addBatchEndListener(listener: BatchEndListener): void {
+    this.listeners.push(listener);
+  }
+
+  removeBatchEndListener(listener: BatchEndListener): void {
+    const index = this.listeners.indexOf(listener);
+    if (index >= 0) this.listeners.splice(index, 1);
+  }
+
+  /** Resolves when no operation is queued or running. */
+  drain(): Promise<void> {
+    this.run();
+    if (this.inFlight === 0) return Promise.resolve();
+    return new Promise((resolve) => this.idleCallbacks.push(resolve));
+  }
+
+  /** Frees ring and threads. Throws while operations run: `drain` first. */
+  close(): void {
+    clearImmediate(this.nextTurn);
+    this.raw.close();
+  }
+
+  private queue(
+    kind: IoKind,
+    file: number,
+    flags: number,
+    offset: number,
+    length: number,
+    segments: Segments | undefined,
+    segmentsOffset: number,
+    owner: IoOwner,
+  ): void {
+    const waits = this.waiting.count > 0;
+    if (waits || !this.stage(kind, file, flags, offset, length, segments, segmentsOffset, owner)) {
+      this.waiting.add(kind, file, flags, offset, length, segments, segmentsOffset, owner);
+    }
+  }
+
+  /** Makes a row of the submission table; false when a slot or room for its vectors is missing. */
+  private stage(
+    kind: IoKind,
+    file: number,
+    flags: number,
+    offset: number,
+    length: number,
+    segments: Segments | undefined,
+    segmentsOffset: number,
+    owner: IoOwner,
+  ): boolean {
+    if (this.freeCount === 0) return false;
+    const first = this.vectorCount;
+    if (segments !== undefined && !this.stageVectors(segments, segmentsOffset, length) && first > 0)
+      return false;
+    const slot = this.freeSlots[--this.freeCount];
+    this.owners[slot] = owner;
+    const { submissions } = this;
+    const at = this.rowCount++ * IoColumns.SUBMISSION;
+    submissions[at] = kind;
+    submissions[at + 1] = slot;
+    submissions[at + 2] = file;
+    submissions[at + 3] = flags;
+    submissions[at + 4] = offset;
+    submissions[at + 5] = length;
+    submissions[at + 6] = first;
+    submissions[at + 7] = this.vectorCount - first;
+    return true;
+  }
+
+  /**
+   * False when the table has too little room for the range, and nothing is taken; an operation for which even
+   * the empty table is too small completes with -EINVAL, as does one whose segments are shorter than its length.
+   */
+  private stageVectors(segments: Segments, skip: number, length: number): boolean {
+    const { regions, offsets, lengths, count } = segments;
+    const { vectors, maxVectors } = this;
+    let row = this.vectorCount;
+    for (let i = 0; i < count && length > 0; i++) {
+      const available = lengths[i];
+      if (skip >= available) {
+        skip -= available;
+        continue;
+      }
+      if (row === maxVectors) return false;
+      const part = Math.min(available - skip, length);
+      const at = row++ * IoColumns.VECTOR;
+      vectors[at] = regions[i];
+      vectors[at + 1] = offsets[i] + skip;
+      vectors[at + 2] = part;
+      skip = 0;
+      length -= part;
+    }
+    this.vectorCount = row;
+    return true;
+  }
+
+  /** Dispatches `count` completions and all that follows from them. */
+  private loop(count: number): void {
+    this.running = true;
+    try {
+      for (let round = 0; ; round++) {
+        this.dispatch(count);
+        this.stageWaiting();
+        if (this.rowCount > 0 && round < ROUNDS_PER_TURN) {
+          count = this.submit();
+          continue;
+        }
+        this.endBatch();
+        if (this.rowCount === 0) break;
+        if (round >= ROUNDS_PER_TURN) {
+          this.nextTurn ??= setImmediate(this.takeTurn);
+          break;
+        }
+        count = 0;
+      }
+    } finally {
+      this.running = false;
+    }
+    if (this.inFlight === 0 && this.idleCallbacks.length > 0) {
+      for (const callback of this.idleCallbacks.splice(0)) callback();
+    }
+  }
+
+  private readonly takeTurn = (): void => {
+    this.nextTurn = undefined;
+    this.run();
+  };
+
+  private submit(): number {
+    const count = this.rowCount;
+    this.rowCount = 0;
+    this.vectorCount = 0;
+    return this.raw.submit(count);
+  }
+
+  private dispatch(count: number): void {
+    const { completions, owners } = this;
+    for (let i = 0; i < count; i++) {
+      const slot = completions[i * IoColumns.COMPLETION];
+      const owner = owners[slot]!;
+      owners[slot] = undefined;
+      this.freeSlots[this.freeCount++] = slot;
+      try {
+        owner.ioCompleted(completions[i * IoColumns.COMPLETION + 1]);
+      } catch (error) {
+        this.defect(error);
+      }
+    }
+  }
+
+  private stageWaiting(): void {
+    const { waiting } = this;
+    while (waiting.count > 0) {
+      const at = waiting.first;
+      const owner = waiting.owners[at]!;
+      const staged = this.stage(
+        waiting.kinds[at],
+        waiting.files[at],
+        waiting.flags[at],
+        waiting.offsets[at],
+        waiting.lengths[at],
+        waiting.segments[at],
+        waiting.segmentsOffsets[at],
+        owner,
+      );
+      if (!staged) return;
+      waiting.removeFirst();
+    }
+  }
+
+  private endBatch(): void {
+    for (const listener of this.listeners) {
+      try {
+        listener.batchEnded();
+      } catch (error) {
+        this.defect(error);
+      }
+    }
+  }
+}
+
+/** Where no caller can catch it, nor lose the rest of the batch by it. */
+function rethrowLater(error: unknown): void {
+  queueMicrotask(() => {
+    throw error;
+  });
+}

@@ -1,0 +1,186 @@
+/**
+ * Mapped memory: the regions that peers share with us, as typed arrays.
+ *
+ * After `unmap` every view of a region is detached: reads give `undefined`, writes do nothing. Drop them first.
+ */
+import { addon } from './addon.ts';
+import { checked, Errno } from './errno.ts';
+import { type Scratch, ScratchPool } from './scratch.ts';
+
+/** Windows start every GiB and are twice as long: see `Addon.regionWindows`. */
+const WINDOW_STEP = 2 ** 30;
+
+const ANONYMOUS = -1;
+
+/** From here on a bulk copy is quicker than a loop, in spite of the view it allocates. */
+const LOOP_LIMIT = 96;
+
+export class Region {
+  readonly id: number;
+  /** Bytes. */
+  readonly length: number;
+  /** Of at most 2 GiB each, starting every GiB: any range up to 1 GiB lies whole inside one of them. */
+  readonly windows: readonly Uint8Array[];
+
+  constructor(id: number, length: number) {
+    this.id = id;
+    this.length = length;
+    this.windows = addon.regionWindows(id).map((window) => new Uint8Array(window));
+  }
+}
+
+export interface MapOptions {
+  /** Asks for transparent huge pages; most systems grant them to anonymous memory only. */
+  readonly hugepages?: boolean;
+  /** What to call it in an error. */
+  readonly name?: string;
+}
+
+/** Copies `length` bytes; without allocation when they are few. */
+export function copyBytes(
+  from: Uint8Array,
+  fromAt: number,
+  to: Uint8Array,
+  toAt: number,
+  length: number,
+): void {
+  if (length < LOOP_LIMIT) {
+    for (let i = 0; i < length; i++) to[toAt + i] = from[fromAt + i];
+  } else {
+    to.set(from.subarray(fromAt, fromAt + length), toAt);
+  }
+}
+
+export class RegionMemory {
+  readonly #faults = new Uint32Array(addon.faultCounter);
+  /** By id. */
+  readonly #regions: (Region | undefined)[] = [];
+  readonly #pool = new ScratchPool(this);
+
+  /** Maps `length` bytes of a regular file from `offset`, shared and writable. The descriptor may be closed then. */
+  map(fd: number, offset: number, length: number, options: MapOptions = {}): Region {
+    const name = options.name ?? `${length} bytes of shared memory`;
+    return this.#add(addon.mapRegion(fd, offset, length, options.hugepages === true), 'map', name, length);
+  }
+
+  /** Private memory of our own that starts as zeroes and is used up only where it is touched. */
+  mapAnonymous(length: number, options: MapOptions = {}): Region {
+    const name = options.name ?? `${length} bytes of memory`;
+    return this.#add(
+      addon.mapRegion(ANONYMOUS, 0, length, options.hugepages === true),
+      'reserve',
+      name,
+      length,
+    );
+  }
+
+  /** Returns false, and nothing has changed, while an operation of the io engine still uses the region. */
+  unmap(region: Region): boolean {
+    const result = addon.unmapRegion(region.id);
+    if (result === Errno.EBUSY) return false;
+    checked(result, 'unmap', `memory region ${region.id}`);
+    this.#regions[region.id] = undefined;
+    return true;
+  }
+
+  /** Counts the faults (SIGBUS) of this process; when it has moved, ask `broken` of the regions in use. */
+  get faults(): number {
+    return this.#faults[0];
+  }
+
+  /** Whether the file under the region was truncated: it holds zeroes now and must be given up. */
+  broken(region: Region): boolean {
+    return addon.regionBroken(region.id);
+  }
+
+  /** Copies `length` bytes at `offset` of a region to `into[at…]`. Throws a RangeError outside the region. */
+  read(regionId: number, offset: number, into: Uint8Array, at: number, length: number): void {
+    const { windows } = this.#region(regionId, offset, length);
+    while (length > 0) {
+      const index = windowIndex(windows.length, offset);
+      const start = offset - index * WINDOW_STEP;
+      const part = Math.min(length, windows[index].length - start);
+      copyBytes(windows[index], start, into, at, part);
+      offset += part;
+      at += part;
+      length -= part;
+    }
+  }
+
+  /** Copies `length` bytes of `from[at…]` to `offset` of a region. Throws a RangeError outside the region. */
+  write(regionId: number, offset: number, from: Uint8Array, at: number, length: number): void {
+    const { windows } = this.#region(regionId, offset, length);
+    while (length > 0) {
+      const index = windowIndex(windows.length, offset);
+      const start = offset - index * WINDOW_STEP;
+      const part = Math.min(length, windows[index].length - start);
+      copyBytes(from, at, windows[index], start, part);
+      offset += part;
+      at += part;
+      length -= part;
+    }
+  }
+
+  /** A view of `length` bytes (at most 1 GiB, like all views). Throws a RangeError outside the region. */
+  bytes(region: Region, offset: number, length: number): Uint8Array {
+    return new Uint8Array(windowOf(region, offset, length), offsetInWindow(region, offset), length);
+  }
+
+  dataView(region: Region, offset: number, length: number): DataView {
+    return new DataView(windowOf(region, offset, length), offsetInWindow(region, offset), length);
+  }
+
+  /** A view of `count` 16-bit numbers in the machine's byte order; `offset` must be a multiple of 2. */
+  u16(region: Region, offset: number, count: number): Uint16Array {
+    return new Uint16Array(windowOf(region, offset, count * 2), offsetInWindow(region, offset), count);
+  }
+
+  /** A view of `count` 32-bit numbers in the machine's byte order; `offset` must be a multiple of 4. */
+  u32(region: Region, offset: number, count: number): Uint32Array {
+    return new Uint32Array(windowOf(region, offset, count * 4), offsetInWindow(region, offset), count);
+  }
+
+  /** A buffer of our own that the io engine can reach, page-aligned and zeroed. Give it back with `release`. */
+  allocate(length: number): Scratch {
+    return this.#pool.allocate(length);
+  }
+
+  release(scratch: Scratch): void {
+    this.#pool.release(scratch);
+  }
+
+  #add(id: number, action: string, name: string, length: number): Region {
+    const region = new Region(checked(id, action, name), length);
+    this.#regions[id] = region;
+    return region;
+  }
+
+  #region(id: number, offset: number, length: number): Region {
+    const region = this.#regions[id];
+    if (region === undefined) throw new RangeError(`Expected a memory region, but received ${id}`);
+    checkRange(region, offset, length);
+    return region;
+  }
+}
+
+function checkRange(region: Region, offset: number, length: number): void {
+  if (offset >= 0 && length >= 0 && offset + length <= region.length) return;
+  throw new RangeError(
+    `Expected a range in memory region ${region.id} of ${region.length} bytes, ` +
+      `but received ${length} bytes at ${offset}`,
+  );
+}
+
+function windowIndex(count: number, offset: number): number {
+  return offset < WINDOW_STEP ? 0 : Math.min(Math.floor(offset / WINDOW_STEP), count - 1);
+}
+
+/** The window that holds the whole range. */
+function windowOf(region: Region, offset: number, length: number): ArrayBuffer {
+  checkRange(region, offset, length);
+  return region.windows[windowIndex(region.windows.length, offset)].buffer as ArrayBuffer;
+}
+
+function offsetInWindow(region: Region, offset: number): number {
+  return offset - windowIndex(region.windows.length, offset) * WINDOW_STEP;
+}
