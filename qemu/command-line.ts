@@ -59,6 +59,9 @@ export function qemuArguments(options: MachineOptions, parts: CommandLineParts):
   const memory = options.memoryMiB ?? 512;
   const disks = options.disks ?? [];
   const kvm = parts.accelerator === 'kvm';
+  // QEMU takes the first place itself for a kernel of its own, and refuses two of the same.
+  const withoutBoot = <T extends QemuDisk | VhostUserScsi>(device: T): T =>
+    parts.boot === null ? device : { ...device, bootIndex: undefined };
   return [
     ...['-nodefaults', '-no-user-config', '-display', 'none'],
     ...['-machine', `${options.machine ?? 'q35'},memory-backend=memory`],
@@ -81,8 +84,8 @@ export function qemuArguments(options: MachineOptions, parts: CommandLineParts):
     ...['-device', 'virtio-serial-pci', '-chardev', option('socket', { id: 'job', path: parts.jobSocket })],
     ...['-device', 'virtserialport,chardev=job,name=lunport.job'],
     ...(disks.length === 0 ? [] : ['-device', 'virtio-scsi-pci,id=qemuscsi']),
-    ...disks.flatMap(qemuDisk),
-    ...(options.vhostUserScsi ?? []).flatMap(vhostUserScsi),
+    ...disks.map(withoutBoot).flatMap(qemuDisk),
+    ...(options.vhostUserScsi ?? []).map(withoutBoot).flatMap(vhostUserScsi),
     ...(options.extraArgs ?? []),
   ];
 }

@@ -10,7 +10,7 @@ export interface VhostUserScsi {
   readonly socket: string;
   /** Request queues; QEMU's default is one per virtual CPU. */
   readonly queues?: number;
-  /** Firmware boots the lowest first. */
+  /** Firmware boots the lowest first. Of no effect in the initrd vehicle, which has its kernel already. */
   readonly bootIndex?: number;
   /** '' has both virtio interfaces, and is QEMU's default. */
   readonly interface?: '' | 'transitional' | 'non-transitional';
