@@ -16,6 +16,14 @@ const Outcome = { COMPLETED: 0x0, ABORTED_BY_COMMAND: 0x1, ABORTED: 0x2, FAILED:
 
 const MILLISECONDS_PER_HOUR = 3_600_000;
 
+/** Bytes per second that any backing reads at. */
+const SLOW_READ = 50e6;
+
+/** How long an extended self-test may take, seconds. */
+export function extendedSelfTestSeconds(device: BlockDevice): number {
+  return Math.ceil((device.blockCount * device.blockSize) / SLOW_READ);
+}
+
 export interface SelfTestResult {
   /** SELF-TEST CODE of SEND DIAGNOSTIC; 0 is the default self-test. */
   readonly code: number;

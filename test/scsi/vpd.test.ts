@@ -1,6 +1,6 @@
 import test from 'ava';
 import { Initiator } from '../../src/fabrics/loopback/initiator.ts';
-import { u16, u32, u64 } from '../../src/scsi/bytes.ts';
+import { toHex, u16, u32, u64 } from '../../src/scsi/bytes.ts';
 import { Nexus } from '../../src/scsi/nexus.ts';
 import { Core, type CoreOptions, TEST_IDENTITY } from '../support/core.ts';
 import { ask, inquiry } from '../support/primary-cdbs.ts';
@@ -143,3 +143,42 @@ for (const [title, options, { rotation, lbp, type }] of dresses) {
     t.is(provisioning[6], type);
   });
 }
+
+test('page 86 tells the abilities that no command tells', async (t) => {
+  const data = await page(new Core(), 0x86);
+  t.is(data.length, 64);
+  t.is(data[5], 0x07, 'HEADSUP, ORDSUP, SIMPSUP');
+  t.is(data[6], 0x01, 'V_SUP');
+  t.is(data[7], 0x01, 'LUICLR');
+  t.is(data[8], 0x08, 'RTD_SUP');
+  t.is(data[13], 252);
+  t.is((await page(new Core({ capabilities: { volatileCache: false } }), 0x86))[6], 0);
+});
+
+test('page 87 says that mode pages are shared', async (t) => {
+  t.deepEqual([...(await page(new Core(), 0x87)).subarray(4)], [0x3f, 0xff, 0, 0]);
+});
+
+test('page 88 lists the ports with their names, and MULTIP says that there are several', async (t) => {
+  const core = new Core();
+  const multip = async () => (await ask(core.initiator, inquiry())).dataIn[6] & 0x10;
+  t.is(await multip(), 0);
+  core.connect('naa.5000000000000002', 3);
+  t.is(await multip(), 0x10);
+  const data = await page(core, 0x88);
+  const ports: [number, string][] = [];
+  for (let at = 4; at < data.length; at += 12 + u16(data, at + 10)) {
+    const name = data.subarray(at + 12 + 4, at + 12 + u16(data, at + 10));
+    ports.push([u16(data, at + 2), toHex(name)]);
+  }
+  t.deepEqual(ports, [
+    [1, '5001405000000001'],
+    [3, '5001405000000003'],
+  ]);
+});
+
+test('page 8A names the power conditions of START STOP UNIT', async (t) => {
+  const data = await page(new Core(), 0x8a);
+  t.is(data.length, 18);
+  t.deepEqual([...data.subarray(4, 6)], [0x03, 0x07]);
+});

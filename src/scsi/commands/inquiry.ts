@@ -20,6 +20,7 @@ const TPGS_IMPLICIT = 0x10;
 const TPGS_EXPLICIT = 0x20;
 const THREE_PC = 0x08;
 const PROTECT = 0x01;
+const MULTIP = 0x10;
 const CMDQUE = 0x02;
 
 /** Version descriptors, "no version claimed" (SPC-4 table 147). */
@@ -60,6 +61,7 @@ function standardData(task: Task, profile: InquiryProfile): Uint8Array {
     (commands.supports(unit, MAINTENANCE_OUT, TARGET_PORT_GROUPS) ? TPGS_EXPLICIT : 0) |
     (commands.supports(unit, THIRD_PARTY_COPY_OUT) ? THREE_PC : 0) |
     (profile.protection?.(unit) ? PROTECT : 0);
+  data[6] = unit.targetPorts.size > 1 ? MULTIP : 0;
   data[7] = CMDQUE;
   putAscii(data, 8, 8, identity.vendor);
   putAscii(data, 16, 16, identity.product);

@@ -58,7 +58,7 @@ export const readBufferCommands: readonly CommandRow[] = [
     usage: [0x3c, MODE, 0xff, ...any(3), ...any(3), CONTROL],
     direction: 'in',
     reservation: 'read',
-    alua: 'any',
+    alua: 'unavailable',
     unitAttention: 'report',
     needsReady: false,
     writes: false,

@@ -44,7 +44,7 @@ export const writeBufferCommands: readonly CommandRow[] = [
     usage: [0x3b, MODE, 0xff, ...any(3), ...any(3), CONTROL],
     direction: 'out',
     reservation: 'write',
-    alua: 'any',
+    alua: 'unavailable',
     unitAttention: 'report',
     needsReady: false,
     writes: false,

@@ -1,6 +1,7 @@
 /** Control mode page (SPC-4 7.5.8) and its Control Extension subpage (7.5.9). */
 import { putU16 } from '../bytes.ts';
 import { Qerr, Tst, UaIntlck } from '../control-mode.ts';
+import { extendedSelfTestSeconds } from '../self-test.ts';
 import { MAX_SENSE_LENGTH } from '../task.ts';
 import { emptyPage, type ModePage } from './mode-page.ts';
 
@@ -26,7 +27,8 @@ export const controlPage: ModePage = {
   code: 0x0a,
   subpage: 0,
   name: 'Control',
-  defaults: ({ attributes }) => {
+  defaults: (device) => {
+    const { attributes } = device;
     const page = emptyPage(0x0a, 0, 0x0a);
     // LIO's emulate_ua_intlck_ctrl counts 0, 1, 2; the field's values are 0, 2, 3.
     const interlock = [UaIntlck.CLEAR_ON_REPORT, UaIntlck.KEEP, UaIntlck.ESTABLISH_ON_BUSY];
@@ -35,6 +37,8 @@ export const controlPage: ModePage = {
     page[4] = (interlock[attributes.emulate_ua_intlck_ctrl] ?? 0) << UA_INTLCK_SHIFT;
     page[5] = attributes.emulate_tas !== 0 ? TAS : 0;
     putU16(page, 8, UNLIMITED);
+    // Longer tests are in minutes in VPD page 86h, which FFFFh points to.
+    putU16(page, 10, Math.min(extendedSelfTestSeconds(device), 0xffff));
     return page;
   },
   changeable: () => [
