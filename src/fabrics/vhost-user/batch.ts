@@ -32,6 +32,11 @@ export class Batch implements BatchEndListener {
     this.engine.removeBatchEndListener(this);
   }
 
+  /** Tasks follow, and after them `run`. */
+  begin(): void {
+    this.engine.beginBatch();
+  }
+
   /** Starts what the tasks of this round queued, and publishes what is complete already. */
   run(): void {
     this.engine.run();
@@ -44,7 +49,7 @@ export class Batch implements BatchEndListener {
     vring.dirty = true;
     this.dirty[this.dirtyCount++] = vring;
     // Tasks may also end outside of any batch: a user's backstore resolves its promises when it likes.
-    if (this.flushQueued) return;
+    if (this.flushQueued || this.engine.inBatch) return;
     this.flushQueued = true;
     queueMicrotask(this.flush);
   }

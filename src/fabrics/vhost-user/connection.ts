@@ -4,6 +4,7 @@
  */
 
 import { addon } from '../../native/addon.ts';
+import { LunportError } from '../../native/errno.ts';
 import { BackEnd, type BackEndOptions } from './back-end.ts';
 import { featureSet, hasFeature } from './feature-set.ts';
 import type { Logger } from './logger.ts';
@@ -55,7 +56,7 @@ export class Connection implements MessageSocketOwner {
       this.resolveClosed = resolve;
     });
     this.backEnd = new BackEnd(options, {
-      deviceBroken: (reason) => this.logger.warn({ reason }, 'the driver broke a ring, the device stops'),
+      deviceBroken: (reason) => this.logger.warn(`the device stops until it is reset: ${reason}`),
       memoryLost: (reason) => this.end(reason),
     });
     this.socket = new MessageSocket(fd, this);
@@ -105,7 +106,7 @@ export class Connection implements MessageSocketOwner {
       await this.current;
       await this.backEnd.close(finish);
     } catch (error) {
-      this.logger.warn({ error }, 'a connection ended badly');
+      this.logger.warn(`the connection ended badly: ${describe(error)}`);
     }
     this.socket.close();
     this.backendChannel?.close();
@@ -124,10 +125,8 @@ export class Connection implements MessageSocketOwner {
   }
 
   private failed(error: unknown, { request, flags }: Header): void {
-    const reason = error instanceof Error ? error.message : String(error);
-    if (!(error instanceof ProtocolError)) this.logger.warn({ error, request }, 'a request failed');
     if (this.wantsReply(flags)) this.send(request, { payload: u64Payload(FAILURE) });
-    this.end(`request ${request}: ${reason}`);
+    this.end(`request ${request}: ${describe(error)}`);
   }
 
   private wantsReply(flags: number): boolean {
@@ -140,4 +139,10 @@ export class Connection implements MessageSocketOwner {
     this.socket.send(serialise(request, MessageFlags.REPLY, payload), fds);
     for (const fd of fds) addon.close(fd);
   }
+}
+
+/** A ProtocolError says enough; anything else may be a defect of ours, and then its place matters. */
+function describe(error: unknown): string {
+  if (error instanceof ProtocolError || error instanceof LunportError) return error.message;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }

@@ -1,5 +1,5 @@
-/** Where the fabric says what happened: pino's shape, which a test can fill with a list. */
+/** Where the fabric says what happened, in sentences for an operator. */
 export interface Logger {
-  info(fields: object, message: string): void;
-  warn(fields: object, message: string): void;
+  info(message: string): void;
+  warn(message: string): void;
 }

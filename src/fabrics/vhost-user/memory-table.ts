@@ -78,7 +78,7 @@ export class MemoryTable implements AddressSpace {
       throw new ProtocolError(`${descriptions.length} memory regions with ${fds.length} file descriptors`);
     }
     this.clear();
-    descriptions.forEach((description, index) => this.add(description, fds[index]));
+    for (const [index, description] of descriptions.entries()) this.add(description, fds[index]);
   }
 
   /** Unmaps everything; nothing may use it any more. */

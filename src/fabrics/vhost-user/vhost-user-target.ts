@@ -3,14 +3,15 @@
  * number of times in a row. The nexus stays over all of them, so reservations and unit attentions do.
  */
 import { addon } from '../../native/addon.ts';
+import { LunportError } from '../../native/errno.ts';
 import type { IoEngine } from '../../native/io-engine.ts';
 import type { RegionMemory } from '../../native/memory.ts';
+import { UnixListener, type UnixListenerOwner } from '../../native/unix-socket.ts';
 import type { Environment } from '../../scsi/environment.ts';
 import type { LunMap } from '../../scsi/lun-map.ts';
 import { Nexus } from '../../scsi/nexus.ts';
 import type { InitiatorPort, TargetPort } from '../../scsi/port.ts';
 import { Connection } from './connection.ts';
-import { Listener } from './listener.ts';
 import type { Logger } from './logger.ts';
 import { type ScsiCounters, ScsiDevice } from './scsi-device.ts';
 import type { DeviceHost, VirtioDevice } from './virtio-device.ts';
@@ -72,17 +73,16 @@ interface Session {
   readonly pid: number | undefined;
 }
 
-export class VhostUserTarget {
+export class VhostUserTarget implements UnixListenerOwner, Logger {
   readonly nexus: Nexus;
   private readonly options: VhostUserTargetOptions;
-  private listener: Listener | undefined = undefined;
+  private listener: UnixListener | undefined = undefined;
   private session: Session | undefined = undefined;
   /** A front-end that connected while another one was there. */
   private waiting: number | undefined = undefined;
   private succession: NodeJS.Timeout | undefined = undefined;
   private connects = 0;
   private lastDisconnect: string | undefined = undefined;
-  private closing = false;
 
   constructor(options: VhostUserTargetOptions) {
     this.options = options;
@@ -91,17 +91,16 @@ export class VhostUserTarget {
 
   /** Throws LunportError when the socket cannot be had. */
   async listen(): Promise<void> {
-    const { socketPath, logger } = this.options;
-    this.listener = new Listener(
-      socketPath,
-      (fd) => this.accepted(fd),
-      (error) => logger.warn({ error, socketPath }, 'a front-end could not be accepted'),
-    );
+    const { socketPath } = this.options;
+    try {
+      this.listener = new UnixListener(socketPath, this);
+    } catch (error) {
+      throw withHolder(error, socketPath);
+    }
   }
 
   /** Answers what runs, lets the front-end go, removes the socket. */
   async close(): Promise<void> {
-    this.closing = true;
     this.listener?.close();
     this.refuseWaiting();
     const { session } = this;
@@ -123,23 +122,23 @@ export class VhostUserTarget {
     };
   }
 
-  private accepted(fd: number): void {
+  connected(fd: number): void {
     if (this.session === undefined) {
       this.serve(fd);
-      return;
+    } else if (this.waiting !== undefined) {
+      this.warn('a further front-end was refused, one waits already');
+      addon.close(fd);
+    } else {
+      this.waiting = fd;
+      this.succession = setTimeout(() => {
+        this.warn(`a second front-end was refused, process ${this.session?.pid} uses the target`);
+        this.refuseWaiting();
+      }, SUCCESSION_GRACE);
     }
-    // One more does not wait along: the socket's own queue holds it.
-    this.waiting = fd;
-    this.listener?.pause();
-    this.succession = setTimeout(() => {
-      const { pid } = this.session ?? {};
-      this.options.logger.warn(
-        { socketPath: this.options.socketPath, pid },
-        'a second front-end was refused',
-      );
-      this.refuseWaiting();
-      this.listener?.resume();
-    }, SUCCESSION_GRACE);
+  }
+
+  acceptFailed(error: Error): void {
+    this.warn(error.message);
   }
 
   private refuseWaiting(): void {
@@ -149,13 +148,14 @@ export class VhostUserTarget {
   }
 
   private serve(fd: number): void {
-    const { socketPath, logger, targetNumber = 0, environment } = this.options;
+    const { targetNumber = 0, environment } = this.options;
     const peer = addon.peerCredentials(fd);
     const pid = typeof peer === 'number' ? undefined : peer.pid;
     let device: ScsiDevice | undefined;
     try {
       const connection = new Connection(fd, {
         ...this.options,
+        logger: this,
         createDevice: (host: DeviceHost): VirtioDevice => {
           device = new ScsiDevice(host, { nexus: this.nexus, environment, targetNumber });
           return device;
@@ -163,25 +163,47 @@ export class VhostUserTarget {
       });
       this.session = { connection, device: device!, pid };
       this.connects++;
-      logger.info({ socketPath, pid }, 'a front-end connected');
+      this.info(`process ${pid} connected`);
       void connection.closed.then((reason) => this.ended(reason, pid));
     } catch (error) {
-      logger.warn({ error, socketPath, pid }, 'a front-end was refused');
+      this.warn(`process ${pid} was refused: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 
   private ended(reason: string, pid: number | undefined): void {
-    const { socketPath, logger } = this.options;
-    logger.info({ socketPath, pid, reason }, 'a front-end left');
+    this.info(`process ${pid} is gone: ${reason}`);
     this.lastDisconnect = reason;
     this.session = undefined;
     const next = this.waiting;
     this.waiting = undefined;
     clearTimeout(this.succession);
-    if (this.closing) return;
     if (next !== undefined) this.serve(next);
-    this.listener?.resume();
   }
+
+  info(message: string): void {
+    this.options.logger.info(`${this.options.socketPath}: ${message}`);
+  }
+
+  warn(message: string): void {
+    this.options.logger.warn(`${this.options.socketPath}: ${message}`);
+  }
+}
+
+/** Says which process listens on the socket already, where that is the trouble. */
+function withHolder(error: unknown, path: string): unknown {
+  if (!(error instanceof LunportError) || error.code !== 'EADDRINUSE') return error;
+  const probe = addon.unixConnect(path);
+  if (probe < 0) return error;
+  const peer = addon.peerCredentials(probe);
+  addon.close(probe);
+  if (typeof peer === 'number') return error;
+  return new LunportError({
+    code: error.code,
+    object: path,
+    message: `Cannot listen on ${path}: process ${peer.pid} does already`,
+    hint: error.hint,
+    cause: error,
+  });
 }
 
 function frontEndState({ connection, device, pid }: Session): FrontEndState {

@@ -89,6 +89,7 @@ export class Vring {
     this.paused = false;
     this.discarding = false;
     if (this.chain.capacity < queue.chainLimit) this.chain = new DescriptorChain(queue.chainLimit);
+    if (unfinished.length > 0) this.batch.begin();
     for (const head of unfinished) {
       queue.resubmit(head, this.chain);
       this.handler.accept(this, this.chain);
@@ -170,6 +171,7 @@ export class Vring {
     this.running = true;
     try {
       for (let round = 1; ; round++) {
+        batch.begin();
         queue.pauseKicks();
         const welcome = handler.available === undefined ? this.acceptAll(queue) : handler.available(this);
         batch.run();
