@@ -13,7 +13,7 @@ import {
   realpathSync,
 } from 'node:fs';
 import { addon } from '../native/addon.ts';
-import { LunportError, systemError } from '../native/errno.ts';
+import { describeErrno, LunportError, systemError } from '../native/errno.ts';
 import { lockImage } from '../native/file-lock.ts';
 import { type CacheMode, isDirect } from './cache-mode.ts';
 
@@ -91,7 +91,7 @@ function createFile(options: FileOptions, flags: number): number {
     throw new LunportError({
       code: 'size-missing',
       object: path,
-      message: 'a new file needs a size',
+      message: `Cannot create ${path}: a new disk needs a size`,
       hint: `write ${path},create,size=10G`,
     });
   }
@@ -121,14 +121,22 @@ function openError(error: NodeJS.ErrnoException, options: FileOptions): LunportE
     EINVAL: `its filesystem may not support O_DIRECT: use cache=writeback instead of cache=${options.cache}`,
     EISDIR: 'name a file or a block device, not a directory',
   };
-  return systemError(-(error.errno ?? 0), options.path, 'cannot open the disk', hints[error.code ?? '']);
+  const [code, text] = describeErrno(error.errno ?? 0);
+  const general = systemError(error.errno ?? 0, 'open', options.path, error);
+  return new LunportError({
+    code,
+    object: options.path,
+    message: `Cannot open the disk ${options.path}: ${text}`,
+    hint: hints[code] ?? general.hint,
+    cause: error,
+  });
 }
 
 function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile {
   const path = realpathSync(options.path);
   const stat = fstatSync(fd);
   const refuse = (code: string, message: string, hint: string): never => {
-    throw new LunportError({ code, object: options.path, message, hint });
+    throw new LunportError({ code, object: options.path, message: `${options.path} ${message}`, hint });
   };
   if (stat.isDirectory()) refuse('EISDIR', 'is a directory', 'name a file or a block device');
   if (!stat.isFile() && !stat.isBlockDevice()) {
@@ -192,7 +200,7 @@ function refuseForeignFormat(options: FileOptions): void {
       throw new LunportError({
         code: 'foreign-format',
         object: options.path,
-        message: `is a ${name} image, and lunport serves raw disks`,
+        message: `${options.path} is a ${name} image, and lunport serves raw disks`,
         hint: `convert it: qemu-img convert -O raw ${options.path} disk.raw`,
       });
     }
@@ -212,8 +220,7 @@ interface Geometry {
 
 function blockGeometry(fd: number, path: string): Geometry {
   const device = addon.blockDevice(fd);
-  if (typeof device === 'number')
-    throw systemError(-device, path, 'cannot read the size of the block device');
+  if (typeof device === 'number') throw systemError(device, 'read the size of', path);
   return {
     size: device.size,
     allocationUnit: Math.max(device.discardGranularity, device.logicalBlockSize),
@@ -236,7 +243,6 @@ function canPunchHoles(fd: number, size: number, readOnly: boolean): boolean {
 
 function directAlignment(fd: number, path: string): { memory: number; offset: number } {
   const alignment = addon.directAlignment(fd);
-  if (typeof alignment === 'number')
-    throw systemError(-alignment, path, 'cannot tell how O_DIRECT must be aligned');
+  if (typeof alignment === 'number') throw systemError(alignment, 'find the alignment of O_DIRECT for', path);
   return alignment;
 }

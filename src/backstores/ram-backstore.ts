@@ -1,9 +1,7 @@
 /**
- * `ram:SIZE`: blocks in an anonymous memory file, gone when the process ends. Copies go through the io engine,
+ * `ram:SIZE`: blocks in anonymous memory, gone when the process ends. Copies go through the io engine,
  * so a batch of READs costs one native call. Unmapped ranges give their memory back.
  */
-import { addon } from '../native/addon.ts';
-import { systemError } from '../native/errno.ts';
 import type { IoEngine, IoOwner } from '../native/io-engine.ts';
 import type { Region, RegionMemory } from '../native/memory.ts';
 import {
@@ -58,13 +56,7 @@ export class RamBackstore implements OpenBackstore {
       physicalBlockSize: 4096,
       rotational: false,
     };
-    const fd = addon.memfd(`lunport ${name}`.slice(0, 200), byteLength);
-    if (fd < 0) throw systemError(-fd, name, `cannot reserve ${byteLength} bytes of memory`);
-    try {
-      this.region = memory.map(fd, 0, byteLength, true);
-    } finally {
-      addon.close(fd);
-    }
+    this.region = memory.mapAnonymous(byteLength, { hugepages: true, name });
   }
 
   start(operation: BackstoreOperation): void {

@@ -67,6 +67,8 @@ export class IoEngine {
   private readonly idleCallbacks: (() => void)[] = [];
   private readonly defect: (error: unknown) => void;
   private running = false;
+  private batching = false;
+  private runScheduled = false;
   private nextTurn: NodeJS.Immediate | undefined = undefined;
 
   constructor(options: IoEngineOptions = {}) {
@@ -182,12 +184,27 @@ export class IoEngine {
     this.queue(IoKind.PREFETCH, fd, 0, offset, length, undefined, 0, owner);
   }
 
+  /** Whether a `run` is under way or sure to come: what ends now will be followed by the batch-end listeners. */
+  get inBatch(): boolean {
+    return this.running || this.batching;
+  }
+
+  /**
+   * Announces that the caller queues operations now and calls `run` after the last one. What is queued outside
+   * of a batch, by a timer or a promise, is started by itself before the event loop goes on.
+   */
+  beginBatch(): void {
+    this.batching = true;
+  }
+
   /**
    * Starts what is queued and dispatches what completes at once, until nothing is left to start; then the
    * batch-end listeners are called. Within an owner or a listener it does nothing: the outer call goes on.
    */
   run(): void {
-    if (!this.running) this.loop(0);
+    if (this.running) return;
+    this.batching = false;
+    this.loop(0);
   }
 
   /**
@@ -237,6 +254,10 @@ export class IoEngine {
     segmentsOffset: number,
     owner: IoOwner,
   ): void {
+    if (!this.inBatch && !this.runScheduled) {
+      this.runScheduled = true;
+      queueMicrotask(this.scheduledRun);
+    }
     const waits = this.waiting.count > 0;
     if (waits || !this.stage(kind, file, flags, offset, length, segments, segmentsOffset, owner)) {
       this.waiting.add(kind, file, flags, offset, length, segments, segmentsOffset, owner);
@@ -326,6 +347,11 @@ export class IoEngine {
       for (const callback of this.idleCallbacks.splice(0)) callback();
     }
   }
+
+  private readonly scheduledRun = (): void => {
+    this.runScheduled = false;
+    if (!this.batching) this.run();
+  };
 
   private readonly takeTurn = (): void => {
     this.nextTurn = undefined;

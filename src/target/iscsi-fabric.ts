@@ -1,4 +1,5 @@
 /** The iSCSI portal of a server: every target under a name of its own, with the access that was asked for. */
+
 import { Portal } from '../fabrics/iscsi/portal.ts';
 import type { AccessControl } from '../fabrics/iscsi/target-node.ts';
 import { systemError } from '../native/errno.ts';
@@ -58,7 +59,7 @@ export class IscsiFabric {
       return new IscsiFabric(portal, await portal.listen({ host, port }), names);
     } catch (error) {
       const { errno = 0 } = error as NodeJS.ErrnoException;
-      throw systemError(-errno, `${host}:${port}`, 'cannot listen for iSCSI');
+      throw systemError(errno, 'listen for iSCSI on', `${host}:${port}`, error);
     }
   }
 
@@ -73,7 +74,7 @@ function refuseOpenDoor({ host, credentials, initiators, demo }: IscsiOptions): 
   throw new LunportError({
     code: 'open-door',
     object: host,
-    message: 'iSCSI would let everybody on this network write to the disks',
+    message: `iSCSI on ${host} would let everybody on that network write to the disks`,
     hint: 'name the initiators with --initiator, set --chap, or say --demo-mode if that is what you want',
   });
 }

@@ -1,12 +1,11 @@
 /** One SCSI target device: its LUN map, its disks, and its vhost-user port. */
-
-import type { Logger } from 'pino';
 import { VhostUserTarget } from '../fabrics/vhost-user/vhost-user-target.ts';
 import type { Environment } from '../scsi/environment.ts';
 import { LunMap } from '../scsi/lun-map.ts';
 import { WellKnownUnit } from '../scsi/well-known-unit.ts';
 import { deriveSerial, deriveWwn, diskIdentity, sasTransportId } from './disk-identity.ts';
 import type { ServedDisk } from './served-disk.ts';
+import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
 
 /** RELATIVE TARGET PORT IDENTIFIER of the vhost-user port; other fabrics' ports of the target follow. */
@@ -14,17 +13,11 @@ const VHOST_USER_PORT = 1;
 /** PROTOCOL IDENTIFIER (SPC-4 table 440): virtio has none of its own, and guests take its names for SAS. */
 const SAS = 6;
 
-/** RELATIVE TARGET PORT IDENTIFIER of the vhost-user port; the iSCSI port of the same target is 2. */
-const VHOST_USER_PORT = 1;
-/** PROTOCOL IDENTIFIER: ports named by NAA, as LIO's vhost fabric has it. */
-const SAS = 6;
-
 export class ServedTarget {
   readonly socketPath: string;
   /** The WWN of the target port, `naa.…`; the same after every restart. */
   readonly name: string;
   readonly lunMap: LunMap;
-  vhostUser: VhostUserTarget | undefined = undefined;
   /** By LUN. */
   readonly disks: ServedDisk[] = [];
   vhostUser: VhostUserTarget | undefined = undefined;
@@ -42,7 +35,7 @@ export class ServedTarget {
   }
 
   /** Throws LunportError when the socket cannot be had. */
-  async listen(shard: Shard, log: Logger): Promise<void> {
+  async listen(shard: Shard, log: Log): Promise<void> {
     const { socketPath, lunMap, name } = this;
     // Whoever connects to this socket is one initiator, today and after a restart.
     const initiator = deriveWwn(`${socketPath} initiator`);
