@@ -62,7 +62,8 @@ export const DEFAULT_ATTRIBUTES: DeviceAttributes = {
   is_nonrot: 1,
   optimal_sectors: 16384,
   queue_depth: 128,
-  max_unmap_lba_count: 0x40_0000,
+  // libiscsi's Inquiry.BlockLimits calls more than this "insanely big".
+  max_unmap_lba_count: 0x10_0000,
   max_unmap_block_desc_count: 256,
   unmap_granularity: 1,
   unmap_granularity_alignment: 0,

@@ -7,6 +7,10 @@ import { Counter } from '../statistics.ts';
 import { binaryList, type LogPage } from './log-page.ts';
 
 const STATISTICS_AND_PERFORMANCE = 0x0001;
+const IDLE_TIME = 0x0002;
+const TIME_INTERVAL = 0x0003;
+/** What one interval would be: 1 times ten to the power of -3 seconds. */
+const MILLISECOND = Uint8Array.of(0, 0, 0, 3, 0, 0, 0, 1);
 
 export const generalStatisticsAndPerformancePage: LogPage = {
   code: 0x19,
@@ -23,7 +27,11 @@ export const generalStatisticsAndPerformancePage: LogPage = {
       0,
       0,
     ];
-    return [binaryList(STATISTICS_AND_PERFORMANCE, concatenate(fields.map(field64)))];
+    return [
+      binaryList(STATISTICS_AND_PERFORMANCE, concatenate(fields.map(field64))),
+      binaryList(IDLE_TIME, field64(0)),
+      binaryList(TIME_INTERVAL, MILLISECOND),
+    ];
   },
   clearable: true,
 };
