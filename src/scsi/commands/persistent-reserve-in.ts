@@ -1,9 +1,8 @@
 /** PERSISTENT RESERVE IN (SPC-4 6.15). */
 import type { BlockDevice } from '../block-device.ts';
 import { blockDeviceOf } from '../block-device-of.ts';
-import { putU16, putU32, u16 } from '../bytes.ts';
+import { fromHex, putU16, putU32, u16 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
-import { putHex } from '../reservations/hex.ts';
 import {
   Capability,
   FullStatus,
@@ -36,7 +35,10 @@ function withHeader(state: PersistentState, length: number): Uint8Array {
 function readKeys(_device: BlockDevice, state: PersistentState): Uint8Array {
   const data = withHeader(state, state.registrations.size * KEY_LENGTH);
   let at = IN_HEADER_LENGTH;
-  for (const { key } of state.registrations.values()) at += putHex(data, at, key);
+  for (const { key } of state.registrations.values()) {
+    data.set(fromHex(key), at);
+    at += KEY_LENGTH;
+  }
   return data;
 }
 
@@ -45,7 +47,7 @@ function readReservation(_device: BlockDevice, state: PersistentState): Uint8Arr
   if (reservation === undefined) return withHeader(state, 0);
   const data = withHeader(state, RESERVATION_LENGTH);
   const holder = reservation.holder === undefined ? undefined : registrations.get(reservation.holder);
-  putHex(data, IN_HEADER_LENGTH, holder?.key ?? NO_KEY);
+  data.set(fromHex(holder?.key ?? NO_KEY), IN_HEADER_LENGTH);
   data[IN_HEADER_LENGTH + RESERVATION_SCOPE_AND_TYPE] = (LU_SCOPE << 4) | reservation.type;
   return data;
 }
@@ -67,15 +69,17 @@ function readFullStatus(_device: BlockDevice, state: PersistentState): Uint8Arra
   for (const { transportId } of registrations.values()) length += FullStatus.LENGTH + transportId.length / 2;
   const data = withHeader(state, length);
   let at = IN_HEADER_LENGTH;
-  for (const [id, { key, transportId, relativePort }] of registrations) {
-    putHex(data, at, key);
-    if (reservation !== undefined && isHolder(state, id)) {
+  for (const [nexus, { key, transportId, relativePort }] of registrations) {
+    const id = fromHex(transportId);
+    data.set(fromHex(key), at);
+    if (reservation !== undefined && isHolder(state, nexus)) {
       data[at + FullStatus.R_HOLDER_BYTE] = FullStatus.R_HOLDER;
       data[at + FullStatus.SCOPE_AND_TYPE] = (LU_SCOPE << 4) | reservation.type;
     }
     putU16(data, at + FullStatus.RELATIVE_TARGET_PORT, relativePort);
-    putU32(data, at + FullStatus.TRANSPORT_ID_LENGTH, transportId.length / 2);
-    at += FullStatus.LENGTH + putHex(data, at + FullStatus.TRANSPORT_ID, transportId);
+    putU32(data, at + FullStatus.TRANSPORT_ID_LENGTH, id.length);
+    data.set(id, at + FullStatus.TRANSPORT_ID);
+    at += FullStatus.LENGTH + id.length;
   }
   return data;
 }

@@ -1,8 +1,7 @@
 /** The parameter list of PERSISTENT RESERVE OUT (SPC-4 6.16.3, 6.16.4), decoded and checked. */
-import { u16, u32 } from '../bytes.ts';
+import { toHex, u16, u32 } from '../bytes.ts';
 import type { TargetPort } from '../port.ts';
 import { Sense } from '../sense-spec.ts';
-import { toHex } from './hex.ts';
 import {
   BasicFlag,
   BasicList,
@@ -115,9 +114,13 @@ function parseMove(list: Uint8Array, context: ListContext): ParsedList {
 function common(list: Uint8Array, context: ListContext) {
   return {
     nexus: context.nexus,
-    key: toHex(list, BasicList.RESERVATION_KEY, KEY_LENGTH),
-    actionKey: toHex(list, BasicList.SERVICE_ACTION_RESERVATION_KEY, KEY_LENGTH),
+    key: keyAt(list, BasicList.RESERVATION_KEY),
+    actionKey: keyAt(list, BasicList.SERVICE_ACTION_RESERVATION_KEY),
     scope: context.scopeAndType >> 4,
     type: context.scopeAndType & 0x0f,
   };
+}
+
+function keyAt(list: Uint8Array, at: number): string {
+  return toHex(list.subarray(at, at + KEY_LENGTH));
 }

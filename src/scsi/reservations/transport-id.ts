@@ -2,8 +2,7 @@
  * TransportIDs (SPC-4 7.6.4): how one initiator names another in PERSISTENT RESERVE OUT. They are kept in one
  * canonical form, with reserved bytes zero and iSCSI names in lower case, so that equal ports compare equal.
  */
-import { u16 } from '../bytes.ts';
-import { toHex } from './hex.ts';
+import { toHex, u16 } from '../bytes.ts';
 
 const PROTOCOL = 0x0f;
 const FORMAT = 0xc0;
@@ -54,7 +53,7 @@ export function parseTransportId(bytes: Uint8Array, at: number, end: number): Pa
   const canonical = new Uint8Array(FIXED_LENGTH);
   canonical[0] = protocol;
   canonical.set(bytes.subarray(at + name[0], at + name[1]), name[0]);
-  return { id: toHex(canonical, 0, FIXED_LENGTH), protocol, length: FIXED_LENGTH };
+  return { id: toHex(canonical), protocol, length: FIXED_LENGTH };
 }
 
 function parseIscsi(bytes: Uint8Array, at: number, end: number): ParsedTransportId | undefined {
@@ -72,7 +71,7 @@ function parseIscsi(bytes: Uint8Array, at: number, end: number): ParsedTransport
   canonical[2] = padded >> 8;
   canonical[3] = padded;
   for (let i = 0; i < nameLength; i++) canonical[ISCSI_HEADER + i] = lowerCase(text[i]);
-  return { id: toHex(canonical, 0, canonical.length), protocol: ISCSI, length };
+  return { id: toHex(canonical), protocol: ISCSI, length };
 }
 
 function lowerCase(character: number): number {
@@ -81,7 +80,7 @@ function lowerCase(character: number): number {
 
 /** Canonical form of the TransportID that a fabric gives its initiator port; as it is where it is malformed. */
 export function canonicalTransportId(bytes: Uint8Array): string {
-  return parseTransportId(bytes, 0, bytes.length)?.id ?? toHex(bytes, 0, bytes.length);
+  return parseTransportId(bytes, 0, bytes.length)?.id ?? toHex(bytes);
 }
 
 /** Whether an initiator of this protocol can reach a target port of that one. */
