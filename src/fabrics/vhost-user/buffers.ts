@@ -46,20 +46,15 @@ function cut(
   header: SegmentList,
   data: SegmentList,
 ): Cut {
-  const { addresses, lengths } = chain;
+  const { lengths } = chain;
   let missing = headerLength;
   let result: Cut = Cut.WHOLE;
   for (let i = first; i < end; i++) {
-    let address = addresses[i];
-    let length = lengths[i];
-    if (missing > 0) {
-      const part = Math.min(missing, length);
-      if (!space.translate(address, part, header)) return Cut.NO_HEADER;
-      missing -= part;
-      address += part;
-      length -= part;
-    }
-    if (length > 0 && !space.translate(address, length, data)) result = Cut.NO_DATA;
+    const length = lengths[i];
+    const part = Math.min(missing, length);
+    if (part > 0 && !space.translate(chain, i, 0, part, header)) return Cut.NO_HEADER;
+    missing -= part;
+    if (length > part && !space.translate(chain, i, part, length - part, data)) result = Cut.NO_DATA;
   }
   return missing > 0 ? Cut.NO_HEADER : result;
 }

@@ -1,3 +1,8 @@
+import { VirtqueueError } from './protocol-error.ts';
+
+/** From here on, addresses are not exact as Numbers; no memory can be there. */
+const ADDRESS_HIGH_END = 2 ** 21;
+
 /** One request as the driver described it: its buffers, each descriptor read once. Reused for every request. */
 export class DescriptorChain {
   /** What the used ring gets back: the chain's first descriptor (split), its buffer id (packed). */
@@ -18,4 +23,11 @@ export class DescriptorChain {
   get capacity(): number {
     return this.addresses.length;
   }
+}
+
+/** The address in the descriptor at word `at`, in either ring format its first field. */
+export function descriptorAddress(words: Uint32Array, at: number): number {
+  const high = words[at + 1];
+  if (high >= ADDRESS_HIGH_END) throw new VirtqueueError('descriptor address of 2^53 or more');
+  return high * 2 ** 32 + words[at];
 }

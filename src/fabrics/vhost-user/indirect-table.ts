@@ -4,6 +4,7 @@
  */
 import { SegmentList } from '../../scsi/segment-list.ts';
 import type { AddressSpace } from './address-space.ts';
+import { DescriptorChain, descriptorAddress } from './descriptor-chain.ts';
 import { type GuestViews, Staging } from './guest-views.ts';
 import { VirtqueueError } from './protocol-error.ts';
 import { Descriptor } from './split-virtqueue-spec.ts';
@@ -19,6 +20,8 @@ export class IndirectTable {
   private readonly guest: GuestViews;
   private readonly copy: Staging;
   private readonly segments = new SegmentList(4);
+  /** The table as a buffer. */
+  private readonly buffer = new DescriptorChain(1);
 
   /** `limit`: the longest table, in descriptors. */
   constructor(space: AddressSpace, guest: GuestViews, limit: number) {
@@ -28,8 +31,11 @@ export class IndirectTable {
     this.words = this.copy.words;
   }
 
-  /** Opens the table of `length` bytes at `address`. */
-  open(address: number, length: number): void {
+  /** Opens the table that the descriptor at word `at` of `words` points to. */
+  open(words: Uint32Array, at: number): void {
+    const { addresses } = this.buffer;
+    addresses[0] = descriptorAddress(words, at);
+    const length = words[at + Descriptor.LENGTH / 4];
     if (length === 0 || length % Descriptor.BYTES !== 0 || length > this.copy.bytes.length) {
       throw new VirtqueueError(
         `indirect table of ${length} bytes, expected ${Descriptor.BYTES} to ${this.copy.bytes.length} in steps of ${Descriptor.BYTES}`,
@@ -37,8 +43,8 @@ export class IndirectTable {
     }
     const { segments } = this;
     segments.clear();
-    if (!this.space.translate(address, length, segments)) {
-      throw new VirtqueueError(`indirect table at unmapped address 0x${address.toString(16)}`);
+    if (!this.space.translate(this.buffer, 0, 0, length, segments)) {
+      throw new VirtqueueError(`indirect table at unmapped address 0x${addresses[0].toString(16)}`);
     }
     this.count = length / Descriptor.BYTES;
     if (segments.count === 1 && segments.offsets[0] % 4 === 0) {

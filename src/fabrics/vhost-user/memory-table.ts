@@ -7,6 +7,7 @@ import { fstatSync } from 'node:fs';
 import type { Region, RegionMemory } from '../../native/memory.ts';
 import type { SegmentList } from '../../scsi/segment-list.ts';
 import type { AddressSpace } from './address-space.ts';
+import type { DescriptorChain } from './descriptor-chain.ts';
 import { GuestViews } from './guest-views.ts';
 import type { RegionDescription } from './message.ts';
 import { ProtocolError } from './protocol-error.ts';
@@ -42,6 +43,8 @@ export class MemoryTable implements AddressSpace {
   private ids = new Int32Array(0);
   /** Where the last address was found: most requests stay within one region. */
   private last = 0;
+  /** The argument of `find`: see address-space.ts on numbers that are passed. */
+  private readonly wanted = new Float64Array(1);
 
   constructor(memory: RegionMemory) {
     this.memory = memory;
@@ -89,11 +92,18 @@ export class MemoryTable implements AddressSpace {
     for (const each of old) this.unmap(each);
   }
 
-  translate(address: number, length: number, into: SegmentList): boolean {
+  translate(chain: DescriptorChain, index: number, skip: number, length: number, into: SegmentList): boolean {
+    const { starts, ends } = this;
+    let address = chain.addresses[index] + skip;
     while (length > 0) {
-      const at = this.find(address);
-      if (at < 0) return false;
-      const part = Math.min(length, this.ends[at] - address);
+      let at = this.last;
+      if (!(address >= starts[at] && address < ends[at])) {
+        this.wanted[0] = address;
+        at = this.find();
+        if (at < 0) return false;
+        this.last = at;
+      }
+      const part = Math.min(length, ends[at] - address);
       into.add(this.ids[at], address + this.deltas[at], part);
       address += part;
       length -= part;
@@ -117,21 +127,17 @@ export class MemoryTable implements AddressSpace {
     return offset - this.deltas[at];
   }
 
-  /** Index of the region that holds `address`, or -1. */
-  private find(address: number): number {
+  /** Index of the region that holds the address in `wanted`, or -1. */
+  private find(): number {
     const { starts, ends } = this;
-    const { last } = this;
-    if (address >= starts[last] && address < ends[last]) return last;
+    const address = this.wanted[0];
     let low = 0;
     let high = starts.length - 1;
     while (low <= high) {
       const middle = (low + high) >>> 1;
       if (address < starts[middle]) high = middle - 1;
       else if (address >= ends[middle]) low = middle + 1;
-      else {
-        this.last = middle;
-        return middle;
-      }
+      else return middle;
     }
     return -1;
   }

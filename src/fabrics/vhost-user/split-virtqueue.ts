@@ -11,7 +11,7 @@
  * with a driver in another process depend on it.
  */
 import type { AddressSpace } from './address-space.ts';
-import type { DescriptorChain } from './descriptor-chain.ts';
+import { type DescriptorChain, descriptorAddress } from './descriptor-chain.ts';
 import type { GuestViews } from './guest-views.ts';
 import { IndirectTable } from './indirect-table.ts';
 import type { InflightSplit } from './inflight-split.ts';
@@ -31,8 +31,6 @@ import type { Virtqueue } from './virtqueue.ts';
  * up to this many (VIRTQUEUE_MAX_SIZE), so guests rely on it.
  */
 const TOLERATED_CHAIN = 1024;
-/** Addresses from here on are not exact as Numbers; no memory can be there. */
-const ADDRESS_HIGH_END = 2 ** 21;
 const MAX_CHAIN_BYTES = 2 ** 32;
 
 // Indices of 16-bit words in the rings.
@@ -42,6 +40,8 @@ const AVAILABLE_ENTRIES = AvailableRing.RING / 2;
 /** Index of 32-bit words. */
 const USED_ENTRIES = UsedRing.RING / 4;
 const DESCRIPTOR_WORDS = Descriptor.BYTES / 4;
+const LENGTH = Descriptor.LENGTH / 4;
+const FLAGS_AND_NEXT = Descriptor.FLAGS / 4;
 
 /** The ring's three parts as views of guest memory, and what was negotiated. */
 export interface SplitVirtqueueOptions {
@@ -221,12 +221,7 @@ export class SplitVirtqueue implements Virtqueue {
     let index = first;
     for (let steps = 0; steps < count; steps++) {
       const at = base + index * DESCRIPTOR_WORDS;
-      const low = words[at];
-      const high = words[at + 1];
-      const length = words[at + 2];
-      const flagsAndNext = words[at + 3];
-      if (high >= ADDRESS_HIGH_END) throw new VirtqueueError('descriptor address of 2^53 or more');
-      const address = high * 2 ** 32 + low;
+      const flagsAndNext = words[at + FLAGS_AND_NEXT];
       if ((flagsAndNext & DescriptorFlag.INDIRECT) !== 0) {
         if (!indirectAllowed)
           throw new VirtqueueError('indirect descriptor inside a table, or not negotiated');
@@ -234,11 +229,11 @@ export class SplitVirtqueue implements Virtqueue {
           throw new VirtqueueError('indirect descriptor that is not the last one');
         }
         const table = this.indirect;
-        table.open(address, length);
+        table.open(words, at);
         this.walk(table.words, table.base, table.count, 0, chain, false);
         return;
       }
-      this.append(chain, address, length, (flagsAndNext & DescriptorFlag.WRITE) !== 0);
+      this.append(chain, words, at, (flagsAndNext & DescriptorFlag.WRITE) !== 0);
       if ((flagsAndNext & DescriptorFlag.NEXT) === 0) return;
       index = flagsAndNext >>> 16;
       if (index >= count) throw new VirtqueueError(`next descriptor ${index} in a table of ${count}`);
@@ -246,7 +241,8 @@ export class SplitVirtqueue implements Virtqueue {
     throw new VirtqueueError(`descriptor chain loops in a table of ${count}`);
   }
 
-  private append(chain: DescriptorChain, address: number, length: number, writable: boolean): void {
+  private append(chain: DescriptorChain, words: Uint32Array, from: number, writable: boolean): void {
+    const length = words[from + LENGTH];
     if (!writable && chain.readable !== chain.count) {
       throw new VirtqueueError('device-readable descriptor after a device-writable one');
     }
@@ -258,7 +254,7 @@ export class SplitVirtqueue implements Virtqueue {
       throw new VirtqueueError(`descriptor chain of more than ${this.chainLimit}`);
     }
     const at = chain.count++;
-    chain.addresses[at] = address;
+    chain.addresses[at] = descriptorAddress(words, from);
     chain.lengths[at] = length;
     if (!writable) chain.readable = chain.count;
   }

@@ -57,7 +57,8 @@ export class HeapRing implements AddressSpace {
     this.chain = new DescriptorChain(this.queue.chainLimit);
   }
 
-  translate(address: number, length: number, into: SegmentList): boolean {
+  translate(chain: DescriptorChain, index: number, skip: number, length: number, into: SegmentList): boolean {
+    const address = chain.addresses[index] + skip;
     if (address + length > MEMORY_END) return false;
     into.add(REGION, address, length);
     return true;
