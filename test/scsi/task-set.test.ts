@@ -7,7 +7,6 @@ import { Core } from '../support/core.ts';
 
 const { SIMPLE, ORDERED, HEAD_OF_QUEUE } = TaskAttribute;
 const TEST_UNIT_READY = { cdb: [0, 0, 0, 0, 0, 0] };
-const REPORT_LUNS = { cdb: [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0], dataInLength: 16 };
 
 /** One block each, so that the operations of different tasks can be told apart by their offset. */
 const read = (lba: number, attribute: TaskAttribute = SIMPLE) => ({
@@ -112,12 +111,20 @@ test('restricted reordering keeps the reads and writes of one initiator in order
   t.deepEqual(running(), [5, 4]);
 });
 
-test('REPORT LUNS does not wait for an ORDERED task', async (t) => {
-  const { initiator, start } = setUp();
-  start(initiator, read(1), read(2, ORDERED));
-  t.is((await initiator.send(REPORT_LUNS)).status, Status.GOOD);
-  t.is((await initiator.send({ ...REPORT_LUNS, attribute: ORDERED })).status, Status.GOOD);
-});
+const URGENT = [
+  { name: 'REPORT LUNS', request: { cdb: [0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0], dataInLength: 16 } },
+  { name: 'INQUIRY', request: { cdb: [0x12, 0, 0, 0, 36, 0], dataInLength: 36 } },
+  { name: 'REQUEST SENSE', request: { cdb: [0x03, 0, 0, 0, 18, 0], dataInLength: 18 } },
+];
+for (const { name, request } of URGENT) {
+  test(`${name} does not wait for an ORDERED task, whatever its own attribute`, async (t) => {
+    const { initiator, start } = setUp();
+    start(initiator, read(1), read(2, ORDERED));
+    for (const attribute of [SIMPLE, ORDERED]) {
+      t.is((await initiator.send({ ...request, attribute })).status, Status.GOOD);
+    }
+  });
+}
 
 test('a unit attention that arises while a task waits is reported by that task', async (t) => {
   const { initiator, start, end } = setUp();

@@ -109,6 +109,7 @@ export function inquiryCommands(profile: InquiryProfile): readonly CommandRow[] 
       reservation: 'allowed',
       alua: 'any',
       unitAttention: 'keep',
+      headOfQueue: true,
       needsReady: false,
       writes: false,
       timeout: 10,

@@ -48,6 +48,7 @@ export function requestSenseCommands(source: SenseSource): readonly CommandRow[]
       reservation: 'allowed',
       alua: 'any',
       unitAttention: 'keep',
+      headOfQueue: true,
       needsReady: false,
       writes: false,
       timeout: 10,
