@@ -52,8 +52,8 @@ async function boot(): Promise<number> {
   if (job === undefined) throw new Error('expected one script file, or -c SCRIPT');
   const queues = values.queues === undefined ? undefined : Number(values.queues);
   const { exitCode } = await runGuest({
-    vehicle: oneOf('vehicle', values.vehicle, ['initrd', 'disk']),
-    firmware: oneOf('firmware', values.firmware, ['seabios', 'ovmf']),
+    vehicle: oneOf('vehicle', values.vehicle, ['initrd', 'disk'] as const),
+    firmware: oneOf('firmware', values.firmware, ['seabios', 'ovmf'] as const),
     qemu: values.qemu,
     initrd: { tools: values.tool, modules: values.module },
     vhostUserScsi: values.socket.map((socket, index) => ({ socket, queues, bootIndex: index })),

@@ -23,8 +23,10 @@ if grep -q " $1/" /proc/self/mounts; then without_mounts='unshare --mount'; fi
 # shellcheck disable=SC2016
 $without_mounts sh -euc '
   while read -r device point rest; do
-    case $point in "$1"/*) umount -l "$point" ;; esac
+    # What is mounted below another one goes away with it.
+    case $point in "$1"/*) umount -l "$point" 2>/dev/null || true ;; esac
   done </proc/self/mounts
+  if grep " $1/" /proc/self/mounts; then exit 1; fi
   megabytes=$(du -sm "$1" | cut -f 1)
   mke2fs -q -F -t ext4 -L lunport-root -U "$LUNPORT_ROOT_UUID" -m 0 -i 16384 -J size=8 \
     -E lazy_itable_init=0,lazy_journal_init=0 -d "$1" "$1.ext4" "$((megabytes * 5 / 4 + 32))M"
