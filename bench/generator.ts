@@ -3,20 +3,11 @@
  * the load over the vhost-user socket and prints a MeasurementResult as JSON. The target may be anything that
  * speaks vhost-user-scsi or vhost-user-blk.
  */
-import { VirtioFeature } from '../src/fabrics/vhost-user/virtio-spec.ts';
-import { DriverQueue } from '../test/support/vhost-user/driver-queue.ts';
-import { FrontEnd, hasFeature } from '../test/support/vhost-user/front-end.ts';
-import { GuestMemory } from '../test/support/vhost-user/guest-memory.ts';
 import { cpuSeconds } from './cpu-time.ts';
 import { Load } from './load.ts';
-import { LoadQueue } from './load-queue.ts';
+import { openLoadDevice } from './load-device.ts';
 import type { MeasurementRequest, MeasurementResult } from './measurement.ts';
 import { RequestSequence } from './pattern.ts';
-import { BLK_FORMAT, SCSI_FORMAT } from './request-format.ts';
-
-const MEBIBYTE = 1 << 20;
-/** For rings, headers and responses. */
-const MEMORY_BESIDES_DATA = 16 * MEBIBYTE;
 
 /** Counters around the measured time. */
 class CpuObserver {
@@ -46,34 +37,13 @@ function ownCpuSeconds(): number {
 }
 
 async function measure(request: MeasurementRequest): Promise<MeasurementResult> {
-  const { pattern, depth } = request;
-  const format = request.device === 'blk' ? BLK_FORMAT : SCSI_FORMAT;
-  const dataBytes = pattern.requestBytes * depth * request.queues;
-  const memory = new GuestMemory([
-    { guestAddress: 0, length: MEMORY_BESIDES_DATA + Math.ceil(dataBytes / MEBIBYTE) * MEBIBYTE },
-  ]);
-  const frontEnd = FrontEnd.connect(request.socket);
-  await frontEnd.negotiate();
-  await frontEnd.shareMemory(memory);
-  const eventIdx = hasFeature(frontEnd.features, VirtioFeature.RING_EVENT_IDX);
-  const indirect = request.indirect && hasFeature(frontEnd.features, VirtioFeature.RING_INDIRECT_DESC);
-  // The control and event queues, as a guest has them; nothing is ever put there.
-  const others = Array.from({ length: format.firstQueue }, () => new DriverQueue(memory, { eventIdx }));
-  const queues = Array.from(
-    { length: request.queues },
-    () => new LoadQueue(memory, { slots: depth, pattern, format, eventIdx, indirect }),
-  );
-  const rings = [...others, ...queues];
-  for (const [index, ring] of rings.entries()) await frontEnd.setUpRing(index, ring, memory);
-  for (const index of rings.keys()) await frontEnd.enableRing(index);
-
+  const { pattern } = request;
+  const device = await openLoadDevice(request);
   const cpu = new CpuObserver(request.targetPid);
-  const load = new Load(queues);
-  const sequence = new RequestSequence(pattern, request.diskBytes);
-  const result = load.run(sequence, request.warmUpSeconds, request.seconds, cpu);
-
-  for (const index of rings.keys()) await frontEnd.getVringBase(index);
-  frontEnd.close();
+  const load = new Load(device.queues, new RequestSequence(pattern, request.diskBytes));
+  load.complete(request.requestsBefore);
+  const result = load.run(request.warmUpSeconds, request.seconds, cpu);
+  if (result.lost === 0) await device.close();
   const { histogram } = load;
   const { requests, seconds } = result;
   return {
@@ -92,5 +62,5 @@ async function measure(request: MeasurementRequest): Promise<MeasurementResult> 
 }
 
 console.log(JSON.stringify(await measure(JSON.parse(process.argv[2]) as MeasurementRequest)));
-// Rings and memory live until here on purpose: a target that answers late must find them.
+// With requests lost the connection is still open.
 process.exit(0);

@@ -125,11 +125,12 @@ export class LoadQueue implements Ring {
     }
   }
 
-  /** Puts all slots into the ring. */
+  /** Puts all slots into the ring; none is in flight. */
   start(sequence: RequestSequence, now: number): void {
     this.sequence = sequence;
+    const before = this.availableIndex;
     for (let slot = 0; slot < this.submitted.length; slot++) this.submit(slot, now);
-    this.publish(0);
+    this.publish(before);
   }
 
   /**

@@ -32,16 +32,29 @@ export interface LoadObserver {
 export class Load {
   readonly histogram = new Histogram();
   private readonly queues: readonly LoadQueue[];
+  private readonly sequence: RequestSequence;
 
-  constructor(queues: readonly LoadQueue[]) {
+  constructor(queues: readonly LoadQueue[], sequence: RequestSequence) {
     this.queues = queues;
+    this.sequence = sequence;
+  }
+
+  /** Makes at least `requests` requests and waits for them. */
+  complete(requests: number): void {
+    const { queues, histogram } = this;
+    if (requests === 0) return;
+    for (const queue of queues) queue.start(this.sequence, 0);
+    while (sum(queues, 'completed') < requests) {
+      for (const queue of queues) queue.pass(0, histogram, true, false);
+    }
+    this.drain();
   }
 
   /** Warms up, looking at every response, then measures without looking, then waits for what is in flight. */
-  run(sequence: RequestSequence, warmUpSeconds: number, seconds: number, observer: LoadObserver): LoadResult {
+  run(warmUpSeconds: number, seconds: number, observer: LoadObserver): LoadResult {
     const { queues, histogram } = this;
     const begin = performance.now();
-    for (const queue of queues) queue.start(sequence, begin);
+    for (const queue of queues) queue.start(this.sequence, begin);
     this.spin(begin + warmUpSeconds * 1000, true);
     histogram.clear();
     const kicksBefore = sum(queues, 'kicks');

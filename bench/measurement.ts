@@ -1,19 +1,12 @@
 /** One cell of the table: what the generator is asked, and what it answers, both as JSON. */
-import type { Pattern } from './pattern.ts';
+import type { LoadDeviceOptions } from './load-device.ts';
 
-export interface MeasurementRequest {
-  readonly socket: string;
-  readonly device: 'scsi' | 'blk';
-  readonly pattern: Pattern;
-  /** Request queues. */
-  readonly queues: number;
-  /** Requests in flight in each queue. */
-  readonly depth: number;
-  /** Requests use indirect descriptor tables. */
-  readonly indirect: boolean;
+export interface MeasurementRequest extends LoadDeviceOptions {
   readonly diskBytes: number;
   readonly warmUpSeconds: number;
   readonly seconds: number;
+  /** First make so many requests of the pattern, to fill the disk. */
+  readonly requestsBefore: number;
   /** The process whose CPU time is counted as the target's. */
   readonly targetPid: number;
 }
