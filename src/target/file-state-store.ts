@@ -30,7 +30,8 @@ export class FileStateStore implements StateStore {
     return saved;
   }
 
-  private path(name: string): string {
+  /** Where the state of this name is. */
+  path(name: string): string {
     return join(this.directory, `${name}.json`);
   }
 }

@@ -6,11 +6,14 @@ import { NullBackstore } from '../backstores/null-backstore.ts';
 import type { OpenBackstore } from '../backstores/open-backstore.ts';
 import { openFile } from '../backstores/open-file.ts';
 import { RamBackstore } from '../backstores/ram-backstore.ts';
+import { DamagedStateError } from '../scsi/damaged-state-error.ts';
 import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../scsi/device-attributes.ts';
 import { Disk } from '../scsi/disk.ts';
 import { deriveSerial, diskIdentity } from './disk-identity.ts';
 import type { DiskSpec } from './disk-spec.ts';
+import { LunportError } from './errors.ts';
 import { FileStateStore } from './file-state-store.ts';
+import { powerOnId } from './power-on-id.ts';
 import type { Shard } from './shard.ts';
 
 export interface ServedDisk {
@@ -34,13 +37,30 @@ export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
   const serial = spec.serial ?? deriveSerial(spec.kind === 'file' ? resolve(spec.name) : options.place);
   // What is in memory only is gone with the process, and so are the reservations on it.
   const durable = spec.kind === 'file' && options.stateDirectory !== undefined;
-  const unit = new Disk(shard.environment, backstore, {
-    identity: diskIdentity(serial, `lunport ${spec.kind}`),
-    attributes: attributesOf(spec, backstore),
-    removable: spec.removable,
-    store: durable ? new FileStateStore(options.stateDirectory!, serial) : undefined,
+  const store = durable ? new FileStateStore(options.stateDirectory!, serial) : undefined;
+  try {
+    const unit = new Disk(shard.environment, backstore, {
+      identity: diskIdentity(serial, `lunport ${spec.kind}`),
+      attributes: attributesOf(spec, backstore),
+      removable: spec.removable,
+      store,
+      powerOnId: powerOnId(),
+    });
+    return { spec, backstore, unit };
+  } catch (error) {
+    void backstore.close();
+    throw error instanceof DamagedStateError ? damagedState(spec, store!, error) : error;
+  }
+}
+
+function damagedState(spec: DiskSpec, store: FileStateStore, cause: DamagedStateError): LunportError {
+  return new LunportError({
+    code: cause.code,
+    object: spec.name,
+    message: `${spec.name}: ${cause.message}`,
+    hint: `Put ${store.path(cause.entry)} back from a copy; or, when no other host uses the disk, move it away.`,
+    cause,
   });
-  return { spec, backstore, unit };
 }
 
 function openBackstore(spec: DiskSpec, shard: Shard): OpenBackstore {

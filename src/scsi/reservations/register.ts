@@ -65,7 +65,8 @@ function setKey(registrations: Map<NexusId, Registration>, name: NexusName, key:
 
 /** The holder of a registrants only reservation has gone, and the reservation with it: the others are told. */
 function releasedByUnregistering(before: PersistentState, after: PersistentState, id: NexusId) {
-  const released = before.reservation !== undefined && after.reservation === undefined;
-  if (!released || !admitsRegistrants(before.reservation!.type)) return [];
+  const { reservation } = before;
+  if (reservation === undefined || after.reservation !== undefined || !admitsRegistrants(reservation.type))
+    return [];
   return tell(after.registrations.keys(), id, Sense.RESERVATIONS_RELEASED);
 }

@@ -50,19 +50,15 @@ class Model {
   run(step: Step): string {
     const { who, key, actionKey, type } = step;
     const registered = this.keys[who] !== 0;
-    switch (step.action) {
-      case 'restart':
-        this.pending = EVERYBODY.map(() => new Set());
-        return 'good';
-      case 'read':
-      case 'write':
-        return this.mayAccess(who, step.action) ? 'good' : 'conflict';
-      case 'register':
-        if (this.keys[who] !== key) return 'conflict';
-        return this.register(step);
-      case 'registerAndIgnore':
-        return this.register(step);
+    if (step.action === 'restart') {
+      this.pending = EVERYBODY.map(() => new Set());
+      return 'good';
     }
+    if (step.action === 'read' || step.action === 'write') {
+      return this.mayAccess(who, step.action) ? 'good' : 'conflict';
+    }
+    if (step.action === 'registerAndIgnore') return this.register(step);
+    if (step.action === 'register') return this.keys[who] === key ? this.register(step) : 'conflict';
     if (!registered || this.keys[who] !== key) return 'conflict';
     switch (step.action) {
       case 'reserve':

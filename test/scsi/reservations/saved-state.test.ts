@@ -231,7 +231,7 @@ test('the owner may start with lost reservations: nobody gets in until REPLACE L
 
 const hexText = (length: number) =>
   fc
-    .array(fc.constantFrom(...'0123456789abcdef'), { minLength: length, maxLength: length })
+    .array(fc.constantFrom(...'0123456789abcdef'.split('')), { minLength: length, maxLength: length })
     .map((d) => d.join(''));
 const registrationArbitrary = fc.record({
   transportId: hexText(48),
