@@ -37,7 +37,7 @@ export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
   const serial = spec.serial ?? deriveSerial(spec.kind === 'file' ? resolve(spec.name) : options.place);
   // What is in memory only is gone with the process, and so are the reservations on it.
   const durable = spec.kind === 'file' && options.stateDirectory !== undefined;
-  const store = durable ? new FileStateStore(options.stateDirectory!, serial) : undefined;
+  const store = durable ? new FileStateStore(options.stateDirectory, serial) : undefined;
   try {
     const unit = new Disk(shard.environment, backstore, {
       identity: diskIdentity(serial, `lunport ${spec.kind}`),
