@@ -32,12 +32,18 @@ export function recipeKey(...parts: readonly BinaryLike[]): string {
  * Answers the path of `name` in the cache; builds it first if it is not there. Any number of processes may
  * ask at once: one builds, the others wait. What has its name is complete: it is built under another one.
  */
-export async function cached(name: string, build: (path: string) => Promise<void>): Promise<string> {
+export async function cached(
+  name: string,
+  build: (path: string) => Promise<void>,
+  progress: (line: string) => void = () => {},
+): Promise<string> {
   const folder = cacheFolder();
   const path = join(folder, name);
   if (await touch(path)) return path;
   await mkdir(folder, { recursive: true });
+  const waiting = setTimeout(() => progress(`waiting for another process that builds ${name}`), 1000);
   await withLock(join(folder, `.lock-${name}`), async () => {
+    clearTimeout(waiting);
     if (await touch(path)) return;
     const unfinished = join(folder, BUILDING + name);
     // Whoever left this one behind is dead, or would still hold the lock.
@@ -49,7 +55,7 @@ export async function cached(name: string, build: (path: string) => Promise<void
       await rm(unfinished, { recursive: true, force: true });
     }
     await prune(folder);
-  });
+  }).finally(() => clearTimeout(waiting));
   return path;
 }
 

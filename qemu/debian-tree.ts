@@ -113,7 +113,7 @@ async function build(folder: string, progress: Progress): Promise<void> {
 /** The folder in the cache, built if it is not there. Takes a minute and about 900 MB the first time. */
 export async function ensureDebianTree(progress: Progress): Promise<string> {
   const key = recipeKey(SUITE, PACKAGES.join(), LEFT_OUT.join(), ...Object.values(hooks()));
-  return await cached(`debian-${key}`, (folder) => build(folder, progress));
+  return await cached(`debian-${key}`, (folder) => build(folder, progress), progress);
 }
 
 export interface Kernel {

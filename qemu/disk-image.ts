@@ -147,10 +147,11 @@ export async function ensureDiskImage(progress: Progress = showProgress): Promis
     basename(debian),
     ...installed().flatMap(({ path, mode, text }) => [path, mode, text]),
   );
-  const folder = await cached(`disk-${key}`, async (unfinished) => {
+  const make = async (unfinished: string) => {
     progress('making the bootable disk');
     await build(unfinished, debian);
-  });
+  };
+  const folder = await cached(`disk-${key}`, make, progress);
   return join(folder, 'disk.img');
 }
 

@@ -22,6 +22,11 @@ export interface GuestOptions extends MachineOptions {
   readonly onConsole?: (text: string) => void;
   /** What is being built, the first time. Default: lines on standard error. */
   readonly progress?: Progress;
+  /**
+   * Makes this the destination of a migration: QEMU waits at this address (`unix:PATH`, or `defer`) instead
+   * of booting. Start it with the source's options; once migrated, `exec` goes on where the source left off.
+   */
+  readonly incoming?: string;
   /** Kills the guest. */
   readonly signal?: AbortSignal;
 }
@@ -100,7 +105,8 @@ export class Guest {
       const qmpSocket = await listen(join(folder.path, 'qmp'));
       const parts = { accelerator, firmware, boot, jobSocket: jobSocket.path, qmpSocket: qmpSocket.path };
       const started = performance.now();
-      process = new QemuProcess([...qemu, ...qemuArguments(options, parts)], options.onConsole);
+      const incoming = options.incoming === undefined ? [] : ['-incoming', options.incoming];
+      process = new QemuProcess([...qemu, ...qemuArguments(options, parts), ...incoming], options.onConsole);
       killWhenAborted(process, options.signal);
       const failed = process.exited.then(() => {
         jobSocket.close();
@@ -118,7 +124,7 @@ export class Guest {
         options.bootTimeoutMs ?? BOOT_TIMEOUT_MS,
       );
       await qmp.negotiate();
-      await guest.#booted(started);
+      if (options.incoming === undefined) await guest.#booted(started);
       return guest;
     } catch (error) {
       process?.kill();

@@ -81,3 +81,19 @@ test.serial('a panic, a kill and a job without end are told apart', async (t) =>
   await t.throwsAsync(late.exec('sleep 1000', { timeoutMs: 200 }), { code: 'JOB_TIMEOUT' });
   await late.close();
 });
+
+test.serial('a guest goes on where it was after a migration', async (t) => {
+  const source = await Guest.start({ vehicle: 'initrd' });
+  const uri = `unix:${join(folder, 'migration.sock')}`;
+  const destination = await Guest.start({ vehicle: 'initrd', incoming: uri });
+  try {
+    await source.exec('echo kept >/tmp/memory');
+    await source.qmp('migrate', { uri });
+    await destination.qmpEvent('RESUME');
+    await source.close();
+    t.is((await destination.exec('cat /tmp/memory')).output, 'kept\n');
+  } finally {
+    await source.close();
+    await destination.close();
+  }
+});
