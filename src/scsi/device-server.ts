@@ -38,7 +38,7 @@ export function begin(task: Task): void {
  * Ends a task whose handler threw: a defect of ours, which must cost one command and not the process. An
  * operation that is running still uses the task's memory, so then its completion ends the task.
  */
-export function failInternally(task: Task, error: unknown): void {
+function failInternally(task: Task, error: unknown): void {
   const environment = task.environment!;
   const unfinished = task.active && task.operation.runningOn === undefined;
   if (unfinished) task.fail(Sense.INTERNAL_TARGET_FAILURE);

@@ -83,7 +83,7 @@ export function manage(request: TaskManagementRequest, done: TaskManagementDone)
 }
 
 /** LOGICAL UNIT RESET (SAM-5 6.3.3, 7.7) by the initiator of `by`, or by the target itself. */
-export function resetUnit(unit: LogicalUnit, by: Nexus | undefined, done: () => void): void {
+function resetUnit(unit: LogicalUnit, by: Nexus | undefined, done: () => void): void {
   const { taskSet } = unit;
   taskSet.abort(
     taskSet.filter(() => true),

@@ -4,16 +4,8 @@ import type { CommandRequest } from '../../../src/fabrics/loopback/initiator.ts'
 import { putU16, putU32, putU64 } from '../../../src/scsi/bytes.ts';
 import { Sense } from '../../../src/scsi/sense-spec.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
-import {
-  BLOCK,
-  BLOCKS,
-  type Control,
-  type DiskModel,
-  type Expected,
-  fails,
-  GOOD,
-  type Nature,
-} from './disk-model.ts';
+import { BLOCK, BLOCKS, type Control, type DiskModel, type Nature } from './disk-model.ts';
+import { type Expected, fails, GOOD } from './expected.ts';
 import { Action, type OutParameters, Type } from './reservation-model.ts';
 
 /** One command, ready for both sides. `text` names it in a counter-example. */
@@ -113,7 +105,7 @@ const unmap = fc.array(fc.tuple(lba, count), { maxLength: 3 }).map((extents): Mo
     putU32(list, 16 + 16 * i, blocks);
   }
   return {
-    text: `UNMAP ${extents.map((extent) => extent.join('+'))}`,
+    text: `UNMAP ${extents.map((extent) => extent.join('+')).join(', ')}`,
     request: { cdb: cdb(10, 0x42, 0, 0, 0, 0, 0, 0, 0, list.length), dataOut: list },
     nature: WRITES,
     perform: (disk) => {
@@ -347,11 +339,11 @@ const reserveIn: readonly ModelCommand[] = [
     request: { cdb: cdb(10, 0x5e, 0, 0, 0, 0, 0, 0, 1), dataInLength: 256 },
     nature: { access: 'own' },
     // In any order.
-    look: (data) => Uint8Array.of(...data.subarray(0, 8), ...keysOf(data).sort()),
+    look: (data) => Uint8Array.of(...data.subarray(0, 8), ...ascending(keysOf(data))),
     perform: ({ reservations }) =>
       reservations.in(() => {
         const keys = reservations.registered().map((who) => reservations.keys[who]);
-        return report(reservations.generation, 8 * keys.length, keys.sort());
+        return report(reservations.generation, 8 * keys.length, ascending(keys));
       }),
   },
   {
@@ -370,6 +362,10 @@ const reserveIn: readonly ModelCommand[] = [
       }),
   },
 ];
+
+function ascending(keys: number[]): number[] {
+  return keys.sort((a, b) => a - b);
+}
 
 function keysOf(data: Uint8Array): number[] {
   const keys: number[] = [];

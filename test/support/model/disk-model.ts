@@ -3,30 +3,11 @@
  * no memory management. The random tests of test/scsi/model.test.ts compare the core with it.
  */
 import { Sense, type SenseCode } from '../../../src/scsi/sense-spec.ts';
-import { Status } from '../../../src/scsi/status-spec.ts';
+import { type Access, CONFLICT, type Expected, everybody, fails, GOOD, others } from './expected.ts';
 import { ReservationModel } from './reservation-model.ts';
 
 export const BLOCK = 512;
 export const BLOCKS = 32;
-export const NEXUSES = 3;
-
-/** How a command must end. */
-export interface Expected {
-  readonly status: Status;
-  readonly sense?: SenseCode;
-  /** INFORMATION of the sense data. */
-  readonly information?: number;
-  /** Data-in, where it is the model's business; fields may be left out by `look`. */
-  readonly data?: Uint8Array;
-}
-
-export const GOOD: Expected = { status: Status.GOOD };
-export const CONFLICT: Expected = { status: Status.RESERVATION_CONFLICT };
-export const fails = (sense: SenseCode, information?: number): Expected => ({
-  status: Status.CHECK_CONDITION,
-  sense,
-  ...(information === undefined ? {} : { information }),
-});
 
 /** Strongest first; SAM-5 5.14. */
 const RESETS: readonly SenseCode[] = [
@@ -44,12 +25,6 @@ export interface Control {
 }
 const DEFAULT_CONTROL: Control = { dSense: false, qerr: 0, uaIntlck: 0, swp: false, tas: true };
 
-/**
- * Who is kept out by a reservation of somebody else: nobody; those whom an exclusive access type excludes; those
- * whom any type excludes; `legacy`, only those whom RESERVE excludes; or the command decides itself.
- */
-export type Access = 'free' | 'read' | 'write' | 'legacy' | 'own';
-
 export interface Nature {
   readonly access: Access;
   /** Changes the medium, so write protection forbids it. */
@@ -60,10 +35,10 @@ export interface Nature {
 
 export class DiskModel {
   readonly bytes = new Uint8Array(BLOCKS * BLOCK);
-  readonly reservations = new ReservationModel(this);
+  readonly reservations = new ReservationModel((whom, attention) => this.tell(whom, attention));
   control = DEFAULT_CONTROL;
   writeCache = true;
-  private readonly attentions: SenseCode[][] = Array.from({ length: NEXUSES }, () => []);
+  private readonly attentions: SenseCode[][] = everybody().map(() => []);
 
   /** Everything that comes before the command itself, in the order of SAM-5 5.3.3. */
   run(who: number, { access, writes, quiet }: Nature, perform: () => Expected): Expected {
@@ -128,12 +103,4 @@ export class DiskModel {
     if (lba > BLOCKS || lba + blocks > BLOCKS) return undefined;
     return this.bytes.subarray(lba * BLOCK, (lba + blocks) * BLOCK);
   }
-}
-
-export function everybody(): number[] {
-  return Array.from({ length: NEXUSES }, (_, who) => who);
-}
-
-export function others(who: number): number[] {
-  return everybody().filter((other) => other !== who);
 }

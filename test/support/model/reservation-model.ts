@@ -1,15 +1,6 @@
 /** Reservations of the disk model: SPC-4 5.12 and SPC-2 5.5, for registrations without APTPL and other ports. */
-import { Sense } from '../../../src/scsi/sense-spec.ts';
-import {
-  type Access,
-  CONFLICT,
-  type DiskModel,
-  type Expected,
-  everybody,
-  fails,
-  GOOD,
-  others,
-} from './disk-model.ts';
+import { Sense, type SenseCode } from '../../../src/scsi/sense-spec.ts';
+import { type Access, CONFLICT, type Expected, everybody, fails, GOOD, others } from './expected.ts';
 
 /** TYPE of a persistent reservation (SPC-4 table 181). */
 export const Type = {
@@ -41,6 +32,8 @@ export interface OutParameters {
   readonly actionKey: number;
 }
 
+type Tell = (whom: Iterable<number>, attention: SenseCode) => void;
+
 export class ReservationModel {
   /** Key of each nexus; 0: not registered. */
   keys = everybody().map(() => 0);
@@ -49,10 +42,11 @@ export class ReservationModel {
   reservation: { readonly type: number; readonly holder: number | undefined } | undefined;
   /** By RESERVE. */
   private reservedBy: number | undefined;
-  private readonly disk: DiskModel;
+  /** How initiators hear of what others did. */
+  private readonly tell: Tell;
 
-  constructor(disk: DiskModel) {
-    this.disk = disk;
+  constructor(tell: Tell) {
+    this.tell = tell;
   }
 
   excludes(who: number, access: Access): boolean {
@@ -160,7 +154,7 @@ export class ReservationModel {
     const named = this.registered().filter((other) => (takes && all) || this.keys[other] === actionKey);
     if (!takes && named.length === 0) return CONFLICT;
     const leaving = named.filter((other) => other !== who || !takes);
-    this.disk.tell(
+    this.tell(
       leaving.filter((other) => other !== who),
       Sense.REGISTRATIONS_PREEMPTED,
     );
@@ -184,8 +178,8 @@ export class ReservationModel {
     return GOOD;
   }
 
-  private tellRegistered(whom: number[], attention: typeof Sense.RESERVATIONS_RELEASED): void {
-    this.disk.tell(
+  private tellRegistered(whom: number[], attention: SenseCode): void {
+    this.tell(
       whom.filter((who) => this.isRegistered(who)),
       attention,
     );
