@@ -70,7 +70,7 @@ export const blockDeviceCommands = new CommandSet([
     vpdPages: blockDeviceVpdPages,
     version: SBC_3,
     removable: (unit) => (unit as BlockDevice).removableMedium !== undefined,
-    protection: (unit) => (unit as BlockDevice).attributes.pi_prot_type !== 0,
+    protection: (unit) => (unit as BlockDevice).protection.supported,
   }),
   ...modeSelectCommands,
   ...modeSenseCommands,

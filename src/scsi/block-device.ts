@@ -19,6 +19,7 @@ import { ModeParameters } from './mode-pages/mode-parameters.ts';
 import type { ItlNexus, Nexus } from './nexus.ts';
 import type { TargetPort } from './port.ts';
 import { PowerCondition } from './power-condition.ts';
+import { Protection } from './protection.ts';
 import { RangeLocks } from './range-locks.ts';
 import { RemovableMedium } from './removable-medium.ts';
 import { type ReservationOptions, Reservations } from './reservations.ts';
@@ -33,6 +34,8 @@ export interface BlockDeviceOptions extends ReservationOptions {
   readonly attributes: DeviceAttributes;
   /** Where reservations and saved mode pages live across restarts; absent: they do not. */
   readonly store?: StateStore;
+  /** Where protection information lives, eight bytes per block; absent: the unit has none. */
+  readonly protection?: Backstore;
   /** Whether the medium can be ejected and loaded (RMB); default false. */
   readonly removable?: boolean;
 }
@@ -55,7 +58,8 @@ export abstract class BlockDevice extends LogicalUnit {
   readonly alua: AluaAccess;
   readonly rangeLocks: RangeLocks;
   /** What VPD B0 reports and every handler checks. */
-  readonly limits: BlockLimits;
+  limits: BlockLimits;
+  readonly protection: Protection;
   /** Why a flush failed that nobody waited for; the next one reports it. */
   unreportedFlushFailure: Verdict | undefined = undefined;
   readonly store: StateStore | undefined;
@@ -86,6 +90,7 @@ export abstract class BlockDevice extends LogicalUnit {
     this.alua = new AluaAccess(this);
     this.rangeLocks = new RangeLocks(this);
     this.taskSet.limit = this.attributes.queue_depth * QUEUES_PER_DEVICE;
+    this.protection = new Protection(this, options.protection);
     this.limits = blockLimits(this);
     this.atomicJournal = this.store === undefined ? undefined : new AtomicJournal(this, this.store);
     this.erasure = new MediumErasure(this);
@@ -160,5 +165,3 @@ export abstract class BlockDevice extends LogicalUnit {
     if (this.itlNexuses.size === 0) this.power.start();
   }
 }
-
-export { blockDeviceOf } from './block-device-of.ts';

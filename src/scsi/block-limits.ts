@@ -77,13 +77,17 @@ export function blockLimits(device: BlockDevice): BlockLimits {
       : 0,
     unmapGranularityAlignment: managed ? attributes.unmap_granularity_alignment : 0,
     maximumWriteSameLength: attributes.max_write_same_len,
-    // The journal needs a place that survives a power loss.
-    maximumAtomicTransferLength: device.store === undefined ? 0 : MAXIMUM_ATOMIC_TRANSFER / blockSize,
+    maximumAtomicTransferLength: offersAtomicWrites(device) ? MAXIMUM_ATOMIC_TRANSFER / blockSize : 0,
     atomicAlignment: 0,
     atomicTransferLengthGranularity: 0,
     maximumAtomicTransferLengthWithAtomicBoundary: 0,
     maximumAtomicBoundarySize: 0,
   };
+}
+
+/** The journal needs a place that survives a power loss, and knows nothing of protection information. */
+function offersAtomicWrites(device: BlockDevice): boolean {
+  return device.store !== undefined && device.protection.type === 0;
 }
 
 /** DPOFUA of the mode parameter header: DPO and FUA are accepted in all commands or refused in all. */

@@ -6,6 +6,8 @@
 import type { BlockDevice } from './block-device.ts';
 import { fromHex, toHex } from './bytes.ts';
 import { conclude, Medium, type Verdict } from './medium.ts';
+import type { Nexus } from './nexus.ts';
+import type { ProtectionType } from './protection-information.ts';
 import { Sense, type SenseCode } from './sense-spec.ts';
 import { Status } from './status-spec.ts';
 import type { Task } from './task.ts';
@@ -23,6 +25,8 @@ export interface ErasureJob {
   readonly passes: readonly (Uint8Array | undefined)[];
   /** AUSE: a failed SANITIZE may be left by EXIT FAILURE MODE. */
   readonly unrestrictedExit: boolean;
+  /** With which protection type the medium is formatted; absent: as before. */
+  readonly protectionType?: ProtectionType;
 }
 
 /** The job as it is stored: blocks in hexadecimal. */
@@ -57,7 +61,7 @@ export class MediumErasure {
     const started = () => {
       if (immediate) end(Status.GOOD);
     };
-    void this.run(job, started).then((failure) => end(failure ?? Status.GOOD));
+    void this.run(job, started, task.nexus).then((failure) => end(failure ?? Status.GOOD));
   }
 
   /** At start of the unit: takes up what was interrupted, remembers what had failed. False: there was nothing. */
@@ -71,9 +75,9 @@ export class MediumErasure {
       // Nobody knows what was to be erased: the medium must be formatted before it is used.
       stored = { command: 'FORMAT UNIT', passes: [], unrestrictedExit: false, failed: true };
     }
-    const { command, unrestrictedExit } = stored;
+    const { command, unrestrictedExit, protectionType } = stored;
     const passes = stored.passes.map((block) => (block === null ? undefined : fromHex(block)));
-    const job: ErasureJob = { command, passes, unrestrictedExit };
+    const job: ErasureJob = { command, passes, unrestrictedExit, protectionType };
     if (stored.failed) this.fail(job);
     else void this.run(job, () => {});
     return true;
@@ -90,7 +94,7 @@ export class MediumErasure {
   }
 
   /** Never rejects. */
-  private async run(job: ErasureJob, started: () => void): Promise<Verdict | undefined> {
+  private async run(job: ErasureJob, started: () => void, by?: Nexus): Promise<Verdict | undefined> {
     const { device } = this;
     this.failed = undefined;
     device.notReady = { sense: SENSE[job.command].inProgress, progress: 0 };
@@ -101,7 +105,7 @@ export class MediumErasure {
       started();
       const lock = await device.rangeLocks.acquire(0, device.blockCount);
       try {
-        failure = await this.erase(medium, job);
+        failure = await this.erase(medium, job, by);
       } finally {
         device.rangeLocks.release(lock);
       }
@@ -121,12 +125,33 @@ export class MediumErasure {
     this.device.notReady = { sense: SENSE[job.command].failed };
   }
 
-  private async erase(medium: Medium, job: ErasureJob): Promise<Verdict | undefined> {
+  private async erase(medium: Medium, job: ErasureJob, by: Nexus | undefined): Promise<Verdict | undefined> {
+    const { protection } = this.device;
+    const { type } = protection;
+    // Whoever reads next finds nothing to check, so nobody needs protection information while blocks are erased.
+    protection.type = 0;
+    const failure = (await this.eraseData(medium, job)) ?? (await this.eraseProtection(medium));
+    protection.type = type;
+    if (failure !== undefined) return failure;
+    const next = job.protectionType ?? type;
+    if (next !== type) {
+      await protection.setType(next);
+      this.device.establishForAll(Sense.CAPACITY_DATA_HAS_CHANGED, by);
+    }
+    return protection.type === 0 ? undefined : medium.flush();
+  }
+
+  private async eraseData(medium: Medium, job: ErasureJob): Promise<Verdict | undefined> {
     for (const [pass, block] of job.passes.entries()) {
       const failure = (await this.fill(medium, block, pass, job)) ?? (await medium.flush());
       if (failure !== undefined) return failure;
     }
     return undefined;
+  }
+
+  private async eraseProtection(medium: Medium): Promise<Verdict | undefined> {
+    if (!this.device.protection.supported) return undefined;
+    return medium.forgetProtection(0, this.device.blockCount);
   }
 
   private async fill(

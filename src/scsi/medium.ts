@@ -5,9 +5,24 @@
  * A step answers with what went wrong as a value, or undefined. It stops at the next step once its task is
  * aborted, so a long command ends soon after its task management function.
  */
-import { BackstoreOperation, OperationKind, type OperationOwner, Outcome } from './backstore.ts';
+import {
+  type Backstore,
+  BackstoreOperation,
+  OperationKind,
+  type OperationOwner,
+  Outcome,
+} from './backstore.ts';
 import type { BlockDevice } from './block-device.ts';
 import type { Scratch } from './environment.ts';
+import { invert } from './protection.ts';
+import {
+  checkProtection,
+  checksOf,
+  defaultTags,
+  generateProtection,
+  PI_LENGTH,
+  type ProtectedBlocks,
+} from './protection-information.ts';
 import { SegmentList } from './segment-list.ts';
 import type { SenseDetail } from './sense.ts';
 import { Sense, type SenseCode } from './sense-spec.ts';
@@ -26,6 +41,7 @@ export class Medium implements OperationOwner {
   private readonly operation: BackstoreOperation;
   private readonly segments = new SegmentList(1);
   private readonly scratches: Scratch[] = [];
+  private tupleBytes: Scratch | undefined = undefined;
   private pattern: { block: Uint8Array; blocks: number; scratch: Scratch } | undefined = undefined;
   private stepDone: (outcome: Outcome) => void = () => {};
 
@@ -51,22 +67,60 @@ export class Medium implements OperationOwner {
 
   releaseScratch(): void {
     this.pattern = undefined;
+    this.tupleBytes = undefined;
     for (const scratch of this.scratches.splice(0)) this.device.environment.memory.release(scratch);
   }
 
-  read(lba: number, blocks: number, into: Scratch): Promise<Verdict | undefined> {
-    return this.step(OperationKind.READ, lba, blocks, into);
+  /** Reads to the start of `into`; on a medium with protection information, checks that as well. */
+  async read(lba: number, blocks: number, into: Scratch): Promise<Verdict | undefined> {
+    const { type } = this.device.protection;
+    if (type === 0) return this.step(OperationKind.READ, lba, blocks, into);
+    const protectedBlocks = this.protectedBlocks(into, blocks);
+    const failure = await this.readProtected(lba, blocks, into, protectedBlocks.tuples);
+    if (failure !== undefined) return failure;
+    const checks = checksOf(0)!;
+    return checkProtection(protectedBlocks, blocks, lba, 0, type, checks, defaultTags(type, lba), true);
   }
 
-  /** Writes from the start of `from`. */
-  write(lba: number, blocks: number, from: Scratch, forceUnitAccess: boolean): Promise<Verdict | undefined> {
-    return this.step(OperationKind.WRITE, lba, blocks, from, forceUnitAccess);
+  /** Reads blocks and their protection information, unchecked. */
+  async readProtected(
+    lba: number,
+    blocks: number,
+    into: Scratch,
+    tuples: Uint8Array,
+  ): Promise<Verdict | undefined> {
+    const failure = await this.step(OperationKind.READ, lba, blocks, into);
+    if (failure !== undefined) return failure;
+    const stored = this.tupleScratch(blocks);
+    const tupleFailure = await this.protectionStep(OperationKind.READ, lba, blocks, stored);
+    if (tupleFailure !== undefined) return tupleFailure;
+    invert(stored.bytes, blocks * PI_LENGTH);
+    tuples.set(stored.bytes.subarray(0, blocks * PI_LENGTH));
+    return undefined;
+  }
+
+  /** Writes from the start of `from`, with protection information as given or, where the medium has it, made up. */
+  async write(
+    lba: number,
+    blocks: number,
+    from: Scratch,
+    forceUnitAccess: boolean,
+    tuples?: Uint8Array,
+  ): Promise<Verdict | undefined> {
+    const failure = await this.step(OperationKind.WRITE, lba, blocks, from, forceUnitAccess);
+    const { type } = this.device.protection;
+    if (failure !== undefined || type === 0) return failure;
+    const protectedBlocks = this.protectedBlocks(from, blocks);
+    if (tuples === undefined) generateProtection(protectedBlocks, blocks, lba, type);
+    return this.writeProtection(lba, blocks, tuples ?? protectedBlocks.tuples, forceUnitAccess);
   }
 
   /** Makes blocks read as zeroes and stay mapped. */
   zero(lba: number, blocks: number): Promise<Verdict | undefined> {
-    const { backstore, blockSize } = this.device;
-    if (backstore.capabilities.writeZeroes) return this.step(OperationKind.WRITE_ZEROES, lba, blocks);
+    const { backstore, blockSize, protection } = this.device;
+    if (backstore.capabilities.writeZeroes && protection.type === 0) {
+      return this.step(OperationKind.WRITE_ZEROES, lba, blocks);
+    }
     return this.fill(lba, blocks, new Uint8Array(blockSize));
   }
 
@@ -91,8 +145,38 @@ export class Medium implements OperationOwner {
     return scratch;
   }
 
-  unmap(lba: number, blocks: number): Promise<Verdict | undefined> {
-    return this.step(OperationKind.UNMAP, lba, blocks);
+  /** Unmaps blocks; their protection information becomes "do not check" (SBC-3 4.7.4.4). */
+  async unmap(lba: number, blocks: number): Promise<Verdict | undefined> {
+    const failure = await this.step(OperationKind.UNMAP, lba, blocks);
+    return failure ?? (this.device.protection.type === 0 ? undefined : this.forgetProtection(lba, blocks));
+  }
+
+  /** Makes the protection information of blocks "do not check". */
+  async forgetProtection(lba: number, blocks: number): Promise<Verdict | undefined> {
+    const { capabilities } = this.device.protection.backstore!;
+    if (capabilities.unmap && capabilities.unmapReadsZero) {
+      return this.protectionStep(OperationKind.UNMAP, lba, blocks);
+    }
+    if (capabilities.writeZeroes) return this.protectionStep(OperationKind.WRITE_ZEROES, lba, blocks);
+    const step = Math.min(blocks, CHUNK / PI_LENGTH);
+    const unchecked = new Uint8Array(step * PI_LENGTH).fill(0xff);
+    for (let done = 0; done < blocks; done += step) {
+      const failure = await this.writeProtection(lba + done, Math.min(step, blocks - done), unchecked, false);
+      if (failure !== undefined) return failure;
+    }
+    return undefined;
+  }
+
+  private writeProtection(
+    lba: number,
+    blocks: number,
+    tuples: Uint8Array,
+    forceUnitAccess: boolean,
+  ): Promise<Verdict | undefined> {
+    const stored = this.tupleScratch(blocks);
+    stored.bytes.set(tuples.subarray(0, blocks * PI_LENGTH));
+    invert(stored.bytes, blocks * PI_LENGTH);
+    return this.protectionStep(OperationKind.WRITE, lba, blocks, stored, forceUnitAccess);
   }
 
   prefetch(lba: number, blocks: number): Promise<Verdict | undefined> {
@@ -100,38 +184,82 @@ export class Medium implements OperationOwner {
   }
 
   /** Everything written so far reaches stable storage. */
-  flush(): Promise<Verdict | undefined> {
-    return this.step(OperationKind.FLUSH, 0, this.device.blockCount);
+  async flush(): Promise<Verdict | undefined> {
+    const failure = await this.step(OperationKind.FLUSH, 0, this.device.blockCount);
+    if (failure !== undefined || this.device.protection.type === 0) return failure;
+    return this.protectionStep(OperationKind.FLUSH, 0, this.device.blockCount);
   }
 
-  private async step(
+  private step(
     kind: OperationKind,
     lba: number,
     blocks: number,
     data?: Scratch,
     forceUnitAccess = false,
   ): Promise<Verdict | undefined> {
+    const { backstore, blockSize } = this.device;
+    return this.perform(backstore, blockSize, kind, lba, blocks, data, forceUnitAccess);
+  }
+
+  private protectionStep(
+    kind: OperationKind,
+    lba: number,
+    blocks: number,
+    data?: Scratch,
+    forceUnitAccess = false,
+  ): Promise<Verdict | undefined> {
+    const backstore = this.device.protection.backstore!;
+    return this.perform(backstore, PI_LENGTH, kind, lba, blocks, data, forceUnitAccess);
+  }
+
+  /** One operation on `backstore`, which keeps `unit` bytes per logical block. */
+  private async perform(
+    backstore: Backstore,
+    unit: number,
+    kind: OperationKind,
+    lba: number,
+    blocks: number,
+    data: Scratch | undefined,
+    forceUnitAccess: boolean,
+  ): Promise<Verdict | undefined> {
     if (this.task?.aborted) return Status.TASK_ABORTED;
-    const { device, operation, segments } = this;
+    const { operation, segments } = this;
     operation.kind = kind;
-    operation.offset = lba * device.blockSize;
-    operation.length = blocks * device.blockSize;
+    operation.offset = lba * unit;
+    operation.length = blocks * unit;
     segments.clear();
     if (data !== undefined) segments.add(data.region, data.offset, operation.length);
     operation.segments = segments;
     operation.segmentsOffset = 0;
-    operation.forceUnitAccess = forceUnitAccess || !device.writeCacheEnabled;
+    operation.forceUnitAccess = forceUnitAccess || !this.device.writeCacheEnabled;
     operation.owner = this;
     const outcome = await new Promise<Outcome>((resolve) => {
       this.stepDone = resolve;
-      operation.startOn(device.backstore);
+      operation.startOn(backstore);
     });
+    const { statistics } = this.device;
     if (outcome !== Outcome.GOOD) {
-      device.statistics.failed(operation, this.task?.row);
-      return failureOf(operation, device.blockSize);
+      statistics.failed(operation, this.task?.row);
+      return failureOf(operation, unit);
     }
-    device.statistics.stepped(operation, this.task?.row);
+    // Protection information is not the user's data.
+    if (backstore === this.device.backstore) statistics.stepped(operation, this.task?.row);
     return this.task?.aborted ? Status.TASK_ABORTED : undefined;
+  }
+
+  /** Scratch memory for protection information, kept as long as the medium is used. */
+  private tupleScratch(blocks: number): Scratch {
+    const length = blocks * PI_LENGTH;
+    if (this.tupleBytes === undefined || this.tupleBytes.length < length) {
+      this.tupleBytes = this.device.environment.memory.allocate(length);
+      this.scratches.push(this.tupleBytes);
+    }
+    return this.tupleBytes;
+  }
+
+  private protectedBlocks(scratch: Scratch, blocks: number): ProtectedBlocks {
+    const { blockSize } = this.device;
+    return { data: scratch.bytes, tuples: new Uint8Array(blocks * PI_LENGTH), blockSize };
   }
 
   operationDone(operation: BackstoreOperation): void {

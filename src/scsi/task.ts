@@ -45,6 +45,12 @@ export class Task {
   readonly dataOut = new SegmentList();
   /** To the initiator. */
   readonly dataIn = new SegmentList();
+  /**
+   * Protection information of transports that keep it apart from the data (virtio-scsi with T10_PI). While empty,
+   * it stands behind each block in `dataOut` and `dataIn`, as SBC-3 4.22 has it.
+   */
+  readonly protectionOut = new SegmentList(1);
+  readonly protectionIn = new SegmentList(1);
 
   // Set by the core.
   environment: Environment | undefined = undefined;
@@ -125,6 +131,8 @@ export class Task {
     this.attribute = TaskAttribute.SIMPLE;
     this.dataIn.clear();
     this.dataOut.clear();
+    this.protectionIn.clear();
+    this.protectionOut.clear();
   }
 
   /** GOOD. */

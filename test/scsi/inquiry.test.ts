@@ -28,7 +28,6 @@ test('standard data names the disk and the standards that it follows', async (t)
 
 const bits: [string, CoreOptions, number, number, number][] = [
   ['RMB of a removable disk', { removable: true }, 1, 0x80, 0x80],
-  ['PROTECT with protection information', { attributes: { pi_prot_type: 1 } }, 5, 0x01, 0x01],
   ['no PROTECT without', {}, 5, 0x01, 0x00],
 ];
 

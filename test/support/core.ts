@@ -75,6 +75,8 @@ export interface CoreOptions extends ReservationOptions {
   readonly attributes?: Partial<DeviceAttributes>;
   readonly capabilities?: Partial<BackstoreCapabilities>;
   readonly store?: StateStore;
+  /** Give the disk a place for protection information; default false. */
+  readonly protection?: boolean;
   readonly removable?: boolean;
   /** What the disk holds when the unit starts; default zeroes. */
   readonly content?: Uint8Array;
@@ -87,6 +89,8 @@ export interface CoreOptions extends ReservationOptions {
 export class Core {
   readonly environment = new TestEnvironment();
   readonly backstore: ArrayBackstore;
+  /** Where protection information lives, when there is any. */
+  readonly protection: ArrayBackstore | undefined;
   readonly disk: BlockDevice;
   readonly lunMap = new LunMap(new WellKnownUnit(this.environment, TEST_IDENTITY));
   /** An initiator on LUN 0, its power-on unit attention gone. */
@@ -101,10 +105,14 @@ export class Core {
     );
     if (options.content !== undefined) this.backstore.bytes.set(options.content);
     this.backstore.hold = options.hold ?? false;
+    this.protection = options.protection
+      ? new ArrayBackstore(this.environment.memory, this.backstore.byteLength / 64)
+      : undefined;
     this.disk = new Disk(this.environment, this.backstore, {
       identity: TEST_IDENTITY,
       attributes: { ...DEFAULT_ATTRIBUTES, ...options.attributes },
       store: options.store,
+      protection: this.protection,
       removable: options.removable,
       powerOnId: options.powerOnId,
       damagedReservations: options.damagedReservations,

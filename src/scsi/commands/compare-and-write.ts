@@ -1,13 +1,16 @@
 /** COMPARE AND WRITE (SBC-3 5.2). */
 import type { BlockDevice } from '../block-device.ts';
 import { blockDeviceOf } from '../block-device-of.ts';
+import type { BlockTransfer } from '../block-transfer.ts';
 import { u64 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
 import type { Medium, Verdict } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
-import { checkDataOut, firstDifference, miscompare } from './data-out.ts';
-import { checkDpoFua, checkRange, FUA, PROTECT } from './medium-access.ts';
+import { checkDataOut, firstUnequal, miscompare } from './data-out.ts';
+import { checkDpoFua, checkRange, FUA } from './medium-access.ts';
+import { blockTransfer } from './protect-field.ts';
+import { completeProtection, readChecked } from './protected-transfer.ts';
 import { runExclusively } from './steps.ts';
 import { any, CONTROL, GROUP_NUMBER, reserved } from './usage.ts';
 
@@ -17,30 +20,33 @@ const COUNT_BYTE = 13;
 function compareAndWrite(task: Task): void {
   const device = blockDeviceOf(task);
   const { cdb } = task;
+  const lba = u64(cdb, 2);
   const blocks = cdb[COUNT_BYTE];
-  if ((cdb[1] & PROTECT) !== 0) return task.failCdbField(1, 7);
-  if (!checkDpoFua(task, device, cdb[1])) return;
-  if (!checkRange(task, device, u64(cdb, 2), blocks, 2)) return;
+  const transfer = blockTransfer(task, device, lba);
+  if (transfer === undefined || !checkDpoFua(task, device, cdb[1])) return;
+  if (!checkRange(task, device, lba, blocks, 2)) return;
   if (blocks > device.limits.maximumCompareAndWriteLength) return task.failCdbField(COUNT_BYTE);
   // First the blocks to compare with, then as many to write.
-  if (!checkDataOut(task, 2 * blocks * device.blockSize, COUNT_BYTE)) return;
+  if (!checkDataOut(task, transfer, 2 * blocks, COUNT_BYTE)) return;
   if (blocks === 0) return task.good();
-  runExclusively(task, device, (medium) => exchange(task, medium));
+  runExclusively(task, device, (medium) => exchange(task, medium, transfer));
 }
 
-async function exchange(task: Task, medium: Medium): Promise<Verdict> {
+async function exchange(task: Task, medium: Medium, transfer: BlockTransfer): Promise<Verdict> {
   const { lba, blocks, cdb } = task;
-  const length = blocks * medium.device.blockSize;
   const scratch = medium.scratch(blocks);
-  const expected = new Uint8Array(length);
-  task.transferred = task.copyFromInitiator(expected, 0, length, 0);
-  const unread = await medium.read(lba, blocks, scratch);
+  const buffers = transfer.buffers(blocks, scratch.bytes);
+  const expected = transfer.buffers(blocks);
+  transfer.take(0, blocks, expected);
+  const unread = await readChecked(task, medium, transfer, scratch, buffers, blocks, 0);
   if (unread !== undefined) return unread;
-  const difference = firstDifference(expected, scratch.bytes, length);
-  if (difference >= 0) return miscompare(difference);
-  task.transferred += task.copyFromInitiator(scratch.bytes, 0, length, length);
-  const unwritten = await medium.write(lba, blocks, scratch, (cdb[1] & FUA) !== 0);
-  return unwritten ?? Status.GOOD;
+  const unequal = firstUnequal(transfer, expected, buffers, blocks);
+  if (unequal >= 0) return miscompare(unequal);
+  transfer.take(blocks, blocks, buffers);
+  const failure =
+    completeProtection(task, medium.device, transfer, buffers, blocks, 0) ??
+    (await medium.write(lba, blocks, scratch, (cdb[1] & FUA) !== 0, buffers.tuples));
+  return failure ?? Status.GOOD;
 }
 
 export const compareAndWriteCommands: readonly CommandRow[] = [

@@ -1,58 +1,114 @@
-/** Blocks that arrive in the Data-Out buffer and are compared with, or combined with, those on the medium. */
+/** Blocks that arrive in the Data-Out buffer and are compared with those on the medium. */
+import type { BlockTransfer } from '../block-transfer.ts';
 import type { Medium, Verdict } from '../medium.ts';
+import { PI_LENGTH, type ProtectedBlocks } from '../protection-information.ts';
 import { Sense } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
+import { readChecked } from './protected-transfer.ts';
 
 /**
- * Checks that the Data-Out buffer is exactly `length` bytes: a command that compares or merges cannot tell the
- * truth about blocks that never came. `lengthByte` is where the CDB says how many. Ends the task if not.
+ * Checks that the Data-Out buffer holds exactly `blocks` blocks: a command that compares or merges cannot tell
+ * the truth about blocks that never came. `lengthByte` is where the CDB says how many. Ends the task if not.
  */
-export function checkDataOut(task: Task, length: number, lengthByte: number): boolean {
-  task.transferLength = length;
-  if (task.dataOut.byteLength === length) return true;
+export function checkDataOut(
+  task: Task,
+  transfer: BlockTransfer,
+  blocks: number,
+  lengthByte: number,
+): boolean {
+  task.transferLength = blocks * transfer.stride;
+  if (transfer.outLength === task.transferLength) return true;
   task.failCdbField(lengthByte);
   return false;
 }
 
 /** First index below `length` at which `a` and `b` differ, or -1. */
-export function firstDifference(a: Uint8Array, b: Uint8Array, length: number): number {
+function firstDifference(a: Uint8Array, b: Uint8Array, length: number): number {
   for (let i = 0; i < length; i++) if (a[i] !== b[i]) return i;
   return -1;
 }
 
-/** MISCOMPARE with the byte offset of the first difference in the Data-Out buffer (SBC-3 5.2). */
+/**
+ * Offset in the Data-Out buffer of the first byte in which the first `count` blocks of `expected` and `found`
+ * differ, or -1. Protection information counts when it was sent.
+ */
+export function firstUnequal(
+  transfer: BlockTransfer,
+  expected: ProtectedBlocks,
+  found: ProtectedBlocks,
+  count: number,
+): number {
+  const { blockSize } = expected;
+  const { stride, carriesProtection } = transfer;
+  const byte = firstDifference(expected.data, found.data, count * blockSize);
+  const inData = byte < 0 ? -1 : Math.floor(byte / blockSize) * stride + (byte % blockSize);
+  const tag = carriesProtection ? firstDifference(expected.tuples, found.tuples, count * PI_LENGTH) : -1;
+  if (tag < 0) return inData;
+  const inTags = Math.floor(tag / PI_LENGTH) * stride + blockSize + (tag % PI_LENGTH);
+  return inData < 0 ? inTags : Math.min(inData, inTags);
+}
+
+/** MISCOMPARE; INFORMATION is the offset in the Data-Out buffer of the first byte that differs (SBC-3 5.2). */
 export function miscompare(offset: number): Verdict {
   return { code: Sense.MISCOMPARE_DURING_VERIFY, detail: { information: offset } };
 }
 
-/**
- * Compares the task's range with the Data-Out buffer, chunk by chunk. `repeated`: the buffer holds one block,
- * which every block of the range must equal (BYTCHK 11b).
- */
-export async function compareWithDataOut(
+/** Compares the task's range with the Data-Out buffer, chunk by chunk (BYTCHK 01b). */
+export async function compareAll(
   task: Task,
   medium: Medium,
-  blocks: number,
-  repeated: boolean,
+  transfer: BlockTransfer,
 ): Promise<Verdict | undefined> {
-  const { blockSize } = medium.device;
+  const { blocks } = task;
   const step = medium.chunkBlocks(blocks);
-  const onMedium = medium.scratch(step);
-  const expected = new Uint8Array(step * blockSize);
-  if (repeated) repeatBlock(task, expected, blockSize);
+  const scratch = medium.scratch(step);
+  const found = transfer.buffers(step, scratch.bytes);
+  const expected = transfer.buffers(step);
   for (let done = 0; done < blocks; done += step) {
     const count = Math.min(step, blocks - done);
-    const failure = await medium.read(task.lba + done, count, onMedium);
+    transfer.take(done, count, expected);
+    const failure =
+      checkSent(transfer, expected, count, done) ??
+      (await readChecked(task, medium, transfer, scratch, found, count, done));
     if (failure !== undefined) return failure;
-    if (!repeated) task.copyFromInitiator(expected, 0, count * blockSize, done * blockSize);
-    const difference = firstDifference(expected, onMedium.bytes, count * blockSize);
-    if (difference >= 0) return miscompare(repeated ? difference % blockSize : done * blockSize + difference);
+    const unequal = firstUnequal(transfer, expected, found, count);
+    if (unequal >= 0) return miscompare(done * transfer.stride + unequal);
   }
   return undefined;
 }
 
-/** Fills `target` with copies of the one block in the Data-Out buffer. */
-export function repeatBlock(task: Task, target: Uint8Array, blockSize: number): void {
-  task.copyFromInitiator(target, 0, blockSize, 0);
-  for (let filled = blockSize; filled < target.length; filled *= 2) target.copyWithin(filled, 0, filled);
+/** Compares every block of the task's range with the one in the Data-Out buffer (BYTCHK 11b). */
+export async function compareEach(
+  task: Task,
+  medium: Medium,
+  transfer: BlockTransfer,
+): Promise<Verdict | undefined> {
+  const { blocks } = task;
+  const step = medium.chunkBlocks(blocks);
+  const scratch = medium.scratch(step);
+  const found = transfer.buffers(step, scratch.bytes);
+  const one = transfer.buffers(1);
+  transfer.take(0, 1, one);
+  const wrong = checkSent(transfer, one, 1, 0);
+  if (wrong !== undefined) return wrong;
+  const expected = transfer.repeated(one, step);
+  for (let done = 0; done < blocks; done += step) {
+    const count = Math.min(step, blocks - done);
+    transfer.repeatTags(one, expected, count, done);
+    const failure = await readChecked(task, medium, transfer, scratch, found, count, done);
+    if (failure !== undefined) return failure;
+    const unequal = firstUnequal(transfer, expected, found, count);
+    if (unequal >= 0) return miscompare(unequal % transfer.stride);
+  }
+  return undefined;
+}
+
+/** Checks protection information that came from the initiator, if any did. */
+export function checkSent(
+  transfer: BlockTransfer,
+  blocks: ProtectedBlocks,
+  count: number,
+  index: number,
+): Verdict | undefined {
+  return transfer.carriesProtection ? transfer.check(blocks, count, index, false) : undefined;
 }

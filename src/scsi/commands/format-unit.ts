@@ -3,12 +3,14 @@ import type { BlockDevice } from '../block-device.ts';
 import { blockDeviceOf } from '../block-device-of.ts';
 import { u16, u32 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
+import type { ErasureJob } from '../medium-erasure.ts';
+import type { ProtectionType } from '../protection-information.ts';
 import { Sense } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
 import { CONTROL, reserved } from './usage.ts';
 
 /** Byte 1. DEFECT LIST FORMAT and CMPLST mean nothing for the empty defect lists that are accepted. */
-const FMTPINFO = 0xc0;
+const FMTPINFO_SHIFT = 6;
 const LONGLIST = 0x20;
 const FMTDATA = 0x10;
 const FLAGS = 0xff;
@@ -31,7 +33,11 @@ const IMMED = 0x02;
 const PATTERN_HEADER_LENGTH = 4;
 const PatternType = { DEFAULT: 0x00, REPEATED: 0x01 } as const;
 
+/** By FMTPINFO, then by PROTECTION FIELD USAGE (SBC-3 table 38). */
+const PROTECTION_TYPES: readonly (readonly ProtectionType[])[] = [[0], [], [1], [2, 3]];
+
 interface Format {
+  readonly protectionType: ProtectionType;
   readonly immediate: boolean;
   /** Content of every block; undefined: unmapped, or zeroes. */
   readonly block: Uint8Array | undefined;
@@ -46,21 +52,35 @@ function formatUnit(task: Task): void {
     return task.fail(sense, progress === undefined ? {} : { progress });
   }
   const flags = task.cdb[1];
-  if ((flags & FMTPINFO) !== 0) return task.failCdbField(1, 7);
+  const information = flags >> FMTPINFO_SHIFT;
+  const types = PROTECTION_TYPES[information];
+  if (types.length === 0 || (information !== 0 && !device.protection.supported))
+    return task.failCdbField(1, 7);
   if ((flags & FMTDATA) === 0) {
     if ((flags & LONGLIST) !== 0) return task.failCdbField(1, 5);
-    return start(task, device, { immediate: false, block: undefined });
+    return start(task, device, { immediate: false, block: undefined, protectionType: types[0] });
   }
-  const format = parse(task, device, (flags & LONGLIST) !== 0);
+  const format = parse(task, device, (flags & LONGLIST) !== 0, types);
   if (format !== undefined) start(task, device, format);
 }
 
-function start(task: Task, device: BlockDevice, { immediate, block }: Format): void {
-  device.erasure.start(task, { command: 'FORMAT UNIT', passes: [block], unrestrictedExit: false }, immediate);
+function start(task: Task, device: BlockDevice, { immediate, block, protectionType }: Format): void {
+  const job: ErasureJob = {
+    command: 'FORMAT UNIT',
+    passes: [block],
+    unrestrictedExit: false,
+    protectionType,
+  };
+  device.erasure.start(task, job, immediate);
 }
 
 /** Reads the parameter list; undefined when the task has ended. */
-function parse(task: Task, device: BlockDevice, long: boolean): Format | undefined {
+function parse(
+  task: Task,
+  device: BlockDevice,
+  long: boolean,
+  types: readonly ProtectionType[],
+): Format | undefined {
   // FORMAT UNIT names no length: the list is as long as its own fields say.
   const header = long ? LONG_HEADER_LENGTH : SHORT_HEADER_LENGTH;
   const longest = header + PATTERN_HEADER_LENGTH + device.blockSize;
@@ -76,14 +96,15 @@ function parse(task: Task, device: BlockDevice, long: boolean): Format | undefin
     task.failParameterField(byte, bit);
     return undefined;
   };
-  if ((list[0] & FIELD_USAGE) !== 0) return refuse(0, 2);
+  const protectionType = types[list[0] & FIELD_USAGE];
+  if (protectionType === undefined) return refuse(0, 2);
   if ((options & FOV) === 0 && (options & (DPRY_DCRT_STPF | IP)) !== 0) return refuse(1, 7);
   if (long && list[3] !== 0) return refuse(3);
   // The medium's own defects are somebody else's business: there is nothing to put on a list.
   if ((long ? u32(list, 4) : u16(list, 2)) !== 0) return refuse(long ? 4 : 2);
   const immediate = (options & IMMED) !== 0;
-  if ((options & IP) === 0) return { immediate, block: undefined };
-  return parsePattern(task, device, list, header, immediate);
+  const format = { immediate, block: undefined, protectionType };
+  return (options & IP) === 0 ? format : parsePattern(task, device, list, header, format);
 }
 
 function parsePattern(
@@ -91,7 +112,7 @@ function parsePattern(
   device: BlockDevice,
   list: Uint8Array,
   at: number,
-  immediate: boolean,
+  format: Format,
 ): Format | undefined {
   const pattern = at + PATTERN_HEADER_LENGTH;
   const length = list.length < pattern ? 0 : u16(list, at + 2);
@@ -100,14 +121,14 @@ function parsePattern(
   } else if (list[at] !== 0) {
     task.failParameterField(at);
   } else if (list[at + 1] === PatternType.DEFAULT && length === 0) {
-    return { immediate, block: undefined };
+    return format;
   } else if (list[at + 1] !== PatternType.REPEATED) {
     task.failParameterField(at + 1);
   } else if (length === 0 || length > device.blockSize) {
     task.failParameterField(at + 2);
   } else {
     const block = Uint8Array.from({ length: device.blockSize }, (_, i) => list[pattern + (i % length)]);
-    return { immediate, block };
+    return { ...format, block };
   }
   return undefined;
 }

@@ -1,44 +1,48 @@
 /** ORWRITE (16) (SBC-3 5.6). */
 import { blockDeviceOf } from '../block-device-of.ts';
-import { u32, u64 } from '../bytes.ts';
+import type { BlockTransfer } from '../block-transfer.ts';
 import type { CommandRow } from '../command.ts';
 import type { Medium, Verdict } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
-import { checkDataOut } from './data-out.ts';
-import { checkDpoFua, checkRange, checkTransferLength, FUA, PROTECT } from './medium-access.ts';
+import { FORM_16 } from './cdb-form.ts';
+import { checkDataOut, checkSent } from './data-out.ts';
+import { checkDpoFua, checkRange, checkTransferLength, FUA } from './medium-access.ts';
+import { blockTransfer } from './protect-field.ts';
+import { readChecked } from './protected-transfer.ts';
 import { runExclusively } from './steps.ts';
-import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
-
-const LENGTH_BYTE = 10;
 
 function orwrite(task: Task): void {
   const device = blockDeviceOf(task);
   const { cdb } = task;
-  const blocks = u32(cdb, LENGTH_BYTE);
-  if ((cdb[1] & PROTECT) !== 0) return task.failCdbField(1, 7);
-  if (!checkDpoFua(task, device, cdb[1])) return;
-  if (!checkRange(task, device, u64(cdb, 2), blocks, 2)) return;
-  if (!checkTransferLength(task, device, blocks, LENGTH_BYTE)) return;
-  if (!checkDataOut(task, blocks * device.blockSize, LENGTH_BYTE)) return;
+  const lba = FORM_16.lba(cdb);
+  const blocks = FORM_16.blocks(cdb);
+  const transfer = blockTransfer(task, device, lba);
+  if (transfer === undefined || !checkDpoFua(task, device, cdb[1])) return;
+  if (!checkRange(task, device, lba, blocks, FORM_16.lbaByte)) return;
+  if (!checkTransferLength(task, device, blocks, FORM_16.lengthByte)) return;
+  if (!checkDataOut(task, transfer, blocks, FORM_16.lengthByte)) return;
   if (blocks === 0) return task.good();
-  runExclusively(task, device, (medium) => merge(task, medium));
+  runExclusively(task, device, (medium) => merge(task, medium, transfer));
 }
 
-async function merge(task: Task, medium: Medium): Promise<Verdict> {
+async function merge(task: Task, medium: Medium, transfer: BlockTransfer): Promise<Verdict> {
   const { lba, blocks, cdb } = task;
-  const { blockSize } = medium.device;
   const step = medium.chunkBlocks(blocks);
   const scratch = medium.scratch(step);
-  const bits = new Uint8Array(step * blockSize);
+  const merged = transfer.buffers(step, scratch.bytes);
+  const sent = transfer.buffers(step);
   for (let done = 0; done < blocks; done += step) {
     const count = Math.min(step, blocks - done);
-    const unread = await medium.read(lba + done, count, scratch);
-    if (unread !== undefined) return unread;
-    task.transferred += task.copyFromInitiator(bits, 0, count * blockSize, done * blockSize);
-    for (let i = 0; i < count * blockSize; i++) scratch.bytes[i] |= bits[i];
-    const unwritten = await medium.write(lba + done, count, scratch, (cdb[1] & FUA) !== 0);
-    if (unwritten !== undefined) return unwritten;
+    transfer.take(done, count, sent);
+    const wrong =
+      checkSent(transfer, sent, count, done) ??
+      (await readChecked(task, medium, transfer, scratch, merged, count, done));
+    if (wrong !== undefined) return wrong;
+    for (let i = 0; i < count * sent.blockSize; i++) merged.data[i] |= sent.data[i];
+    // The guard of what was merged is nobody's but ours: the protection information is made anew.
+    const failure = await medium.write(lba + done, count, scratch, (cdb[1] & FUA) !== 0);
+    if (failure !== undefined) return failure;
   }
   return Status.GOOD;
 }
@@ -48,7 +52,7 @@ export const orwriteCommands: readonly CommandRow[] = [
     name: 'ORWRITE(16)',
     opcode: 0x8b,
     cdbLength: 16,
-    usage: [0x8b, 0xf8, ...any(8), ...any(4), GROUP_NUMBER, CONTROL],
+    usage: FORM_16.usage(0x8b, 0xf8),
     direction: 'out',
     reservation: 'write',
     alua: 'active',

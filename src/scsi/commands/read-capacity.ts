@@ -8,6 +8,8 @@ import { any, CONTROL, reserved } from './usage.ts';
 
 const CAPACITY_10_LENGTH = 8;
 const CAPACITY_16_LENGTH = 32;
+const P_TYPE_SHIFT = 1;
+const PROT_EN = 0x01;
 const LBPME = 0x80;
 const LBPRZ = 0x40;
 
@@ -22,10 +24,13 @@ function readCapacity10(task: Task): void {
 
 function readCapacity16(task: Task): void {
   const device = blockDeviceOf(task);
+  const { protection } = device;
   const { managed, readsZero } = provisioningAbilities(device);
   const data = new Uint8Array(CAPACITY_16_LENGTH);
   putU64(data, 0, device.blockCount - 1);
   putU32(data, 8, device.blockSize);
+  // P_I_EXPONENT is 0: one protection interval per logical block.
+  if (protection.type !== 0) data[12] = ((protection.type - 1) << P_TYPE_SHIFT) | PROT_EN;
   data[13] = Math.log2(device.limits.optimalTransferLengthGranularity);
   data[14] = (managed ? LBPME : 0) | (readsZero ? LBPRZ : 0);
   task.respond(data, u32(task.cdb, 10));

@@ -13,6 +13,8 @@ export type Steps = (medium: Medium) => Promise<Verdict>;
 
 /** An access like READ and WRITE: it waits while somebody holds its range, and holds nothing itself. */
 export function runSteps(task: Task, device: BlockDevice, steps: Steps): void {
+  // Data and protection information are two accesses: nobody may see one without the other.
+  if (device.protection.type !== 0 && task.blocks > 0) return runExclusively(task, device, steps);
   const go = () => void perform(task, device, steps);
   if (device.rangeLocks.held === 0 || !device.rangeLocks.defer(task, go)) go();
 }

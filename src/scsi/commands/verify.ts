@@ -1,14 +1,16 @@
-/** VERIFY (10), (12), (16) (SBC-3 5.28 to 5.30). */
+/** VERIFY (10), (12), (16), (32) (SBC-3 5.28 to 5.31). */
 import { blockDeviceOf } from '../block-device-of.ts';
-import { u16, u32, u64 } from '../bytes.ts';
+import type { BlockTransfer } from '../block-transfer.ts';
 import type { CommandRow } from '../command.ts';
 import type { Medium, Verdict } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
-import { checkDataOut, compareWithDataOut } from './data-out.ts';
-import { checkDpoFua, checkRange, checkTransferLength, DPO, PROTECT } from './medium-access.ts';
+import { type CdbForm, FORM_10, FORM_12, FORM_16, FORM_32, VARIABLE_LENGTH } from './cdb-form.ts';
+import { checkDataOut, compareAll, compareEach } from './data-out.ts';
+import { checkDpoFua, checkRange, checkTransferLength, DPO } from './medium-access.ts';
+import { blockTransfer, hasType2Protection } from './protect-field.ts';
+import { readChecked } from './protected-transfer.ts';
 import { runSteps } from './steps.ts';
-import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
 
 /** VRPROTECT, DPO, BYTCHK. */
 const FLAGS = 0xf6;
@@ -21,33 +23,34 @@ export function byteCheck(flags: number): number {
   return (flags >> BYTCHK_SHIFT) & 0x03;
 }
 
-function verify(task: Task, lba: number, blocks: number, lengthByte: number): void {
+function verify(task: Task, form: CdbForm): void {
   const device = blockDeviceOf(task);
-  const flags = task.cdb[1];
+  const { cdb } = task;
+  const flags = cdb[form.flagsByte];
+  const lba = form.lba(cdb);
+  const blocks = form.blocks(cdb);
   const check = byteCheck(flags);
-  if ((flags & PROTECT) !== 0) return task.failCdbField(1, 7);
-  if (check === ByteCheck.RESERVED) return task.failCdbField(1, 2);
-  if (!checkDpoFua(task, device, flags & DPO)) return;
-  if (!checkRange(task, device, lba, blocks, 2)) return;
-  if (!checkTransferLength(task, device, blocks, lengthByte)) return;
+  const transfer = blockTransfer(task, device, lba, form.flagsByte);
+  if (transfer === undefined) return;
+  if (check === ByteCheck.RESERVED) return task.failCdbField(form.flagsByte, 2);
+  if (!checkDpoFua(task, device, flags & DPO, form.flagsByte)) return;
+  if (!checkRange(task, device, lba, blocks, form.lbaByte)) return;
+  if (!checkTransferLength(task, device, blocks, form.lengthByte)) return;
   if (blocks === 0) return task.good();
-  if (check === ByteCheck.NONE) return runSteps(task, device, (medium) => readAll(task, medium));
-  const sent = check === ByteCheck.ALL ? blocks : 1;
-  if (!checkDataOut(task, sent * device.blockSize, lengthByte)) return;
-  runSteps(task, device, async (medium) => {
-    const failure = await compareWithDataOut(task, medium, blocks, check === ByteCheck.ONE);
-    if (failure !== undefined) return failure;
-    task.transferred = task.transferLength;
-    return Status.GOOD;
-  });
+  if (check === ByteCheck.NONE) return runSteps(task, device, (medium) => readAll(task, medium, transfer));
+  if (!checkDataOut(task, transfer, check === ByteCheck.ALL ? blocks : 1, form.lengthByte)) return;
+  const compare = check === ByteCheck.ALL ? compareAll : compareEach;
+  runSteps(task, device, async (medium) => (await compare(task, medium, transfer)) ?? Status.GOOD);
 }
 
-/** BYTCHK 00b: the blocks can be read; nobody looks at them. */
-async function readAll(task: Task, medium: Medium): Promise<Verdict> {
+/** BYTCHK 00b: the blocks can be read; nobody looks at them, only at their protection information. */
+async function readAll(task: Task, medium: Medium, transfer: BlockTransfer): Promise<Verdict> {
   const step = medium.chunkBlocks(task.blocks);
   const scratch = medium.scratch(step);
+  const buffers = transfer.buffers(step, scratch.bytes);
   for (let done = 0; done < task.blocks; done += step) {
-    const failure = await medium.read(task.lba + done, Math.min(step, task.blocks - done), scratch);
+    const count = Math.min(step, task.blocks - done);
+    const failure = await readChecked(task, medium, transfer, scratch, buffers, count, done);
     if (failure !== undefined) return failure;
   }
   return Status.GOOD;
@@ -69,26 +72,37 @@ export const verifyCommands: readonly CommandRow[] = [
     name: 'VERIFY(10)',
     opcode: 0x2f,
     cdbLength: 10,
-    usage: [0x2f, FLAGS, ...any(4), GROUP_NUMBER, ...any(2), CONTROL],
+    usage: FORM_10.usage(0x2f, FLAGS),
     standard: 'SBC-3 5.28',
-    handler: (task) => verify(task, u32(task.cdb, 2), u16(task.cdb, 7), 7),
+    handler: (task) => verify(task, FORM_10),
   },
   {
     ...common,
     name: 'VERIFY(12)',
     opcode: 0xaf,
     cdbLength: 12,
-    usage: [0xaf, FLAGS, ...any(4), ...any(4), GROUP_NUMBER, CONTROL],
+    usage: FORM_12.usage(0xaf, FLAGS),
     standard: 'SBC-3 5.29',
-    handler: (task) => verify(task, u32(task.cdb, 2), u32(task.cdb, 6), 6),
+    handler: (task) => verify(task, FORM_12),
   },
   {
     ...common,
     name: 'VERIFY(16)',
     opcode: 0x8f,
     cdbLength: 16,
-    usage: [0x8f, FLAGS, ...any(8), ...any(4), GROUP_NUMBER, CONTROL],
+    usage: FORM_16.usage(0x8f, FLAGS),
     standard: 'SBC-3 5.30',
-    handler: (task) => verify(task, u64(task.cdb, 2), u32(task.cdb, 10), 10),
+    handler: (task) => verify(task, FORM_16),
+  },
+  {
+    ...common,
+    name: 'VERIFY(32)',
+    opcode: VARIABLE_LENGTH,
+    serviceAction: 0x000a,
+    cdbLength: 32,
+    usage: FORM_32.usage(0x000a, FLAGS),
+    standard: 'SBC-3 5.31',
+    supported: hasType2Protection,
+    handler: (task) => verify(task, FORM_32),
   },
 ];

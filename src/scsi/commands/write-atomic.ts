@@ -7,7 +7,8 @@ import type { Medium, Verdict } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { checkDataOut } from './data-out.ts';
-import { checkDpoFua, checkRange, PROTECT } from './medium-access.ts';
+import { checkDpoFua, checkRange } from './medium-access.ts';
+import { blockTransfer } from './protect-field.ts';
 import { runExclusively } from './steps.ts';
 import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
 
@@ -18,13 +19,14 @@ function writeAtomic(task: Task): void {
   const device = blockDeviceOf(task);
   const { cdb } = task;
   const blocks = u16(cdb, LENGTH_BYTE);
-  if ((cdb[1] & PROTECT) !== 0) return task.failCdbField(1, 7);
-  if (!checkDpoFua(task, device, cdb[1])) return;
+  const lba = u64(cdb, 2);
+  const transfer = blockTransfer(task, device, lba);
+  if (transfer === undefined || !checkDpoFua(task, device, cdb[1])) return;
   // MAXIMUM ATOMIC BOUNDARY SIZE is 0: a write is atomic as a whole or not accepted.
   if (u16(cdb, BOUNDARY_BYTE) !== 0) return task.failCdbField(BOUNDARY_BYTE);
-  if (!checkRange(task, device, u64(cdb, 2), blocks, 2)) return;
+  if (!checkRange(task, device, lba, blocks, 2)) return;
   if (blocks > device.limits.maximumAtomicTransferLength) return task.failCdbField(LENGTH_BYTE);
-  if (!checkDataOut(task, blocks * device.blockSize, LENGTH_BYTE)) return;
+  if (!checkDataOut(task, transfer, blocks, LENGTH_BYTE)) return;
   if (blocks === 0) return task.good();
   runExclusively(task, device, (medium) => writeAllOrNothing(task, medium));
 }

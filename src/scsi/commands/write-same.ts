@@ -1,15 +1,18 @@
-/** WRITE SAME (10), (16) (SBC-3 5.43, 5.44). */
+/** WRITE SAME (10), (16), (32) (SBC-3 5.43 to 5.45). */
 import { blockDeviceOf } from '../block-device-of.ts';
 import { provisioningAbilities } from '../block-limits.ts';
-import { u16, u32, u64 } from '../bytes.ts';
+import type { BlockTransfer } from '../block-transfer.ts';
 import type { CommandRow } from '../command.ts';
+import type { Medium, Verdict } from '../medium.ts';
+import type { ProtectedBlocks } from '../protection-information.ts';
 import { Sense } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
+import { type CdbForm, FORM_10, FORM_16, FORM_32, VARIABLE_LENGTH } from './cdb-form.ts';
 import { checkDataOut } from './data-out.ts';
-import { checkRange, PROTECT } from './medium-access.ts';
+import { checkRange } from './medium-access.ts';
+import { blockTransfer, hasType2Protection } from './protect-field.ts';
 import { runSteps } from './steps.ts';
-import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
 
 /** Byte 1: WRPROTECT, ANCHOR, UNMAP, and in the long forms NDOB. */
 const ANCHOR = 0x10;
@@ -18,35 +21,65 @@ const NDOB = 0x01;
 const FLAGS_10 = 0xf8;
 const FLAGS_16 = FLAGS_10 | NDOB;
 
-function writeSame(task: Task, lba: number, count: number, lengthByte: number): void {
+function writeSame(task: Task, form: CdbForm): void {
   const device = blockDeviceOf(task);
-  const flags = task.cdb[1];
-  if ((flags & PROTECT) !== 0) return task.failCdbField(1, 7);
+  const flags = task.cdb[form.flagsByte];
+  const lba = form.lba(task.cdb);
+  const count = form.blocks(task.cdb);
+  const transfer = blockTransfer(task, device, lba, form.flagsByte);
+  if (transfer === undefined) return;
   // ANC_SUP is 0, so ANCHOR is refused with and without UNMAP.
-  if ((flags & ANCHOR) !== 0) return task.failCdbField(1, 4);
+  if ((flags & ANCHOR) !== 0) return task.failCdbField(form.flagsByte, 4);
   const wantsUnmap = (flags & UNMAP) !== 0;
   const { writeSame: canUnmap, readsZero } = provisioningAbilities(device);
-  if (wantsUnmap && !canUnmap) return task.failCdbField(1, 3);
+  if (wantsUnmap && !canUnmap) return task.failCdbField(form.flagsByte, 3);
   if (lba >= device.blockCount) {
-    return task.fail(Sense.LOGICAL_BLOCK_ADDRESS_OUT_OF_RANGE, { field: { inCdb: true, byte: 2 } });
+    const field = { inCdb: true, byte: form.lbaByte };
+    return task.fail(Sense.LOGICAL_BLOCK_ADDRESS_OUT_OF_RANGE, { field });
   }
   // 0 means up to the end of the medium (WSNZ is 0), within the same limit.
   const blocks = count === 0 ? device.blockCount - lba : count;
   const { maximumWriteSameLength } = device.limits;
-  if (maximumWriteSameLength !== 0 && blocks > maximumWriteSameLength) return task.failCdbField(lengthByte);
-  if (!checkRange(task, device, lba, blocks, 2)) return;
-  const block = new Uint8Array(device.blockSize);
-  if ((flags & NDOB) === 0) {
-    if (!checkDataOut(task, device.blockSize, lengthByte)) return;
-    task.transferred = task.copyFromInitiator(block, 0, block.length, 0);
+  if (maximumWriteSameLength !== 0 && blocks > maximumWriteSameLength) {
+    return task.failCdbField(form.lengthByte);
   }
+  if (!checkRange(task, device, lba, blocks, form.lbaByte)) return;
+  const hasData = (flags & NDOB) === 0;
+  if (hasData && !checkDataOut(task, transfer, 1, form.lengthByte)) return;
   runSteps(task, device, async (medium) => {
-    const zero = block.every((byte) => byte === 0);
+    const one = transfer.buffers(1);
+    if (hasData) transfer.take(0, 1, one);
+    const zero = one.data.every((byte) => byte === 0);
+    if (hasData && transfer.carriesProtection) {
+      return (await fillProtected(task, medium, transfer, one)) ?? Status.GOOD;
+    }
     // Only what reads back as the same bytes may be unmapped instead of written (SBC-3 4.7.3.4.4).
     if (wantsUnmap && zero && readsZero) return (await medium.unmap(lba, blocks)) ?? Status.GOOD;
-    const failure = zero ? await medium.zero(lba, blocks) : await medium.fill(lba, blocks, block);
+    const failure = zero ? await medium.zero(lba, blocks) : await medium.fill(lba, blocks, one.data);
     return failure ?? Status.GOOD;
   });
+}
+
+/** The block came with protection information: it is repeated too, with reference tags counting up. */
+async function fillProtected(
+  task: Task,
+  medium: Medium,
+  transfer: BlockTransfer,
+  one: ProtectedBlocks,
+): Promise<Verdict | undefined> {
+  const wrong = transfer.check(one, 1, 0, false);
+  if (wrong !== undefined) return wrong;
+  const step = medium.chunkBlocks(task.blocks);
+  const scratch = medium.scratch(step);
+  const buffers = transfer.repeated(one, step);
+  scratch.bytes.set(buffers.data);
+  for (let done = 0; done < task.blocks; done += step) {
+    const count = Math.min(step, task.blocks - done);
+    transfer.repeatTags(one, buffers, count, done);
+    const failure = await medium.write(task.lba + done, count, scratch, false, buffers.tuples);
+    if (failure !== undefined) return failure;
+  }
+  return undefined;
 }
 
 const common = {
@@ -65,17 +98,28 @@ export const writeSameCommands: readonly CommandRow[] = [
     name: 'WRITE SAME(10)',
     opcode: 0x41,
     cdbLength: 10,
-    usage: [0x41, FLAGS_10, ...any(4), GROUP_NUMBER, ...any(2), CONTROL],
+    usage: FORM_10.usage(0x41, FLAGS_10),
     standard: 'SBC-3 5.43',
-    handler: (task) => writeSame(task, u32(task.cdb, 2), u16(task.cdb, 7), 7),
+    handler: (task) => writeSame(task, FORM_10),
   },
   {
     ...common,
     name: 'WRITE SAME(16)',
     opcode: 0x93,
     cdbLength: 16,
-    usage: [0x93, FLAGS_16, ...any(8), ...any(4), GROUP_NUMBER, CONTROL],
+    usage: FORM_16.usage(0x93, FLAGS_16),
     standard: 'SBC-3 5.44',
-    handler: (task) => writeSame(task, u64(task.cdb, 2), u32(task.cdb, 10), 10),
+    handler: (task) => writeSame(task, FORM_16),
+  },
+  {
+    ...common,
+    name: 'WRITE SAME(32)',
+    opcode: VARIABLE_LENGTH,
+    serviceAction: 0x000d,
+    cdbLength: 32,
+    usage: FORM_32.usage(0x000d, FLAGS_16),
+    standard: 'SBC-3 5.45',
+    supported: hasType2Protection,
+    handler: (task) => writeSame(task, FORM_32),
   },
 ];

@@ -6,6 +6,8 @@ import { MAX_SENSE_LENGTH } from '../task.ts';
 import type { VpdPage } from './vpd-page.ts';
 
 const LENGTH = 0x3c;
+/** SPT 111b (types 1, 2 and 3), and guard, application tag and reference tag are checked. */
+const PROTECTION = 0x3f;
 /** Task attributes: head of queue, ordered, simple. */
 const HEADSUP_ORDSUP_SIMPSUP = 0x07;
 /** A volatile cache exists. */
@@ -22,6 +24,7 @@ export const extendedInquiryDataPage: VpdPage = {
   body: (task) => {
     const device = blockDeviceOf(task);
     const body = new Uint8Array(LENGTH);
+    body[0] = device.protection.supported ? PROTECTION : 0;
     body[1] = HEADSUP_ORDSUP_SIMPSUP;
     body[2] = device.backstore.capabilities.volatileCache ? V_SUP : 0;
     body[3] = LUICLR;
