@@ -2,7 +2,7 @@
 import type { Environment } from './environment.ts';
 
 /** TIMESTAMP ORIGIN (SPC-4 table 53). */
-export const TimestampOrigin = { SET_BY_COMMAND: 0x2, SET_BY_OTHER_METHOD: 0x3 } as const;
+const TimestampOrigin = { SET_BY_COMMAND: 0x2, SET_BY_OTHER_METHOD: 0x3 } as const;
 
 export class DeviceClock {
   /** Milliseconds that SET TIMESTAMP moved it; undefined: never. */

@@ -25,7 +25,7 @@ export function extendedSelfTestSeconds(device: BlockDevice): number {
 }
 
 export interface SelfTestResult {
-  /** SELF-TEST CODE of SEND DIAGNOSTIC; 0 is the default self-test. */
+  /** SELF-TEST CODE of SEND DIAGNOSTIC. */
   readonly code: number;
   readonly outcome: number;
   /** Accumulated power on hours when it ended. */
@@ -56,10 +56,14 @@ export class SelfTest {
     return this.running !== undefined;
   }
 
+  /** The default self-test: its status is its only result (SPC-4 5.14.2). */
+  async standard(task: Task): Promise<Verdict> {
+    return (await this.read(new Medium(this.device, task), false, () => false)) ?? Status.GOOD;
+  }
+
   /** Runs as part of `task`; resolves with its verdict. */
   async foreground(code: number, extended: boolean, task: Task): Promise<Verdict> {
-    const medium = new Medium(this.device, task);
-    const failure = await this.read(medium, extended, () => false);
+    const failure = await this.read(new Medium(this.device, task), extended, () => false);
     this.record(code, failure);
     return failure ?? Status.GOOD;
   }

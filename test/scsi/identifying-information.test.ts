@@ -24,7 +24,7 @@ test('information is kept by type, across a restart, and the others are told', a
   const store = new TestStore();
   const core = new Core({ store });
   const other = core.connect('naa.5000000000000002');
-  const text = Uint8Array.from([...'rack 7', '\0'].map((letter) => letter.charCodeAt(0)));
+  const text = new TextEncoder().encode('rack 7\0');
   t.is(outcome(await core.initiator.send({ cdb: set(TEXT, 7), dataOut: text })), 'GOOD');
   t.is(outcome(await other.send({ cdb: TEST_UNIT_READY })), '6/3f/05');
   const restarted = new Core({ store });

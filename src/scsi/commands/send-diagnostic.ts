@@ -2,6 +2,8 @@
 import { blockDeviceOf } from '../block-device-of.ts';
 import { u16 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
+import type { Verdict } from '../medium.ts';
+import type { SelfTest } from '../self-test.ts';
 import { Sense } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
 import { SUPPORTED_DIAGNOSTIC_PAGES } from './receive-diagnostic-results.ts';
@@ -33,7 +35,7 @@ function sendDiagnostic(task: Task): void {
   if ((cdb[1] & SELFTEST) !== 0) {
     if (code !== SelfTestCode.NONE) return task.failCdbField(1, 7);
     if (listLength !== 0) return task.failCdbField(3);
-    return foreground(task, 0, false);
+    return foreground(task, (selfTest) => selfTest.standard(task));
   }
   if (code !== SelfTestCode.NONE) {
     if (listLength !== 0) return task.failCdbField(3);
@@ -58,16 +60,18 @@ function selfTest(task: Task, code: number): void {
       return task.good();
     case SelfTestCode.FOREGROUND_SHORT:
     case SelfTestCode.FOREGROUND_EXTENDED:
-      return foreground(task, code, code === SelfTestCode.FOREGROUND_EXTENDED);
+      return foreground(task, (test) =>
+        test.foreground(code, code === SelfTestCode.FOREGROUND_EXTENDED, task),
+      );
     default:
       return task.failCdbField(1, 7);
   }
 }
 
-function foreground(task: Task, code: number, extended: boolean): void {
+function foreground(task: Task, run: (selfTest: SelfTest) => Promise<Verdict>): void {
   const device = blockDeviceOf(task);
   if (device.selfTest.inBackground) return task.fail(Sense.SELF_TEST_IN_PROGRESS);
-  runSteps(task, device, () => device.selfTest.foreground(code, extended, task));
+  runSteps(task, device, () => run(device.selfTest));
 }
 
 /** Only the list of pages can be asked for: it has no parameters, and RECEIVE DIAGNOSTIC RESULTS returns it. */

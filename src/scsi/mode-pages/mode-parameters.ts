@@ -11,8 +11,8 @@ import { headerLength, type ModePage } from './mode-page.ts';
 export const PageControl = { CURRENT: 0, CHANGEABLE: 1, DEFAULT: 2, SAVED: 3 } as const;
 export type PageControl = (typeof PageControl)[keyof typeof PageControl];
 
-export const ALL_PAGES = 0x3f;
-export const ALL_SUBPAGES = 0xff;
+const ALL_PAGES = 0x3f;
+const ALL_SUBPAGES = 0xff;
 
 /** New values of one page, header included, checked by the caller. */
 export interface ModeChange {
