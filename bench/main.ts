@@ -29,26 +29,33 @@ const targets = [
 
 if (cpus().length < 2) console.log('Only one core: the generator and the target take turns on it.');
 const cells: Cell[] = [];
-const absent = new Set<string>();
-const total = targets.length * plan.works.length;
-for (const target of targets) {
-  const before = cells.length;
-  await measureTarget(target, plan, (cell) => {
-    cells.push(cell);
-    if (process.stderr.isTTY) process.stderr.write(`\r${cells.length}/${total} `);
-  });
-  if (cells.length === before) absent.add(target.name);
+let troubles = 0;
+for (const kind of plan.kinds) {
+  for (const target of targets.filter(({ disk }) => disk === kind)) {
+    const installed = await measureTarget(target, plan, report).catch((error: Error) => {
+      troubles++;
+      console.log(`\n${target.name}, ${kind}: ${error.message}`);
+      return true;
+    });
+    if (!installed) console.log(`\n${target.name}: not installed, left out`);
+  }
+  if (process.stderr.isTTY) process.stderr.write('\r');
+  console.log(table(cells.filter(({ disk }) => disk === kind)));
 }
-if (process.stderr.isTTY) process.stderr.write('\r');
-
-console.log(table(cells));
-for (const name of absent) console.log(`\n${name}: not installed, left out`);
 if (env['BENCH_SVG']) writeFileSync(env['BENCH_SVG'], picture(cells));
 if (env['BENCH_JSON']) writeFileSync(env['BENCH_JSON'], `${JSON.stringify(cells, null, 2)}\n`);
 
 const broken = cells.filter(({ result }) => result.failed + result.lost > 0).length;
-const best = Math.max(...cells.filter(({ target }) => target === 'lunport').map(({ result }) => result.iops));
-console.log(
-  `\nbench: ${cells.length} measurements, lunport's best ${count(best)} IOPS, ${broken} with failed requests`,
+const best = Math.max(
+  0,
+  ...cells.filter(({ target }) => target === 'lunport').map(({ result }) => result.iops),
 );
-process.exitCode = broken > 0 ? 1 : 0;
+console.log(
+  `\nbench: ${cells.length} measurements, lunport's best ${count(best)} IOPS, ${broken + troubles} failed`,
+);
+process.exitCode = broken + troubles > 0 ? 1 : 0;
+
+function report(cell: Cell): void {
+  cells.push(cell);
+  if (process.stderr.isTTY) process.stderr.write(`\r${cells.length}/${targets.length * plan.works.length} `);
+}

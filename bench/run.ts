@@ -33,11 +33,15 @@ export interface Timing {
   readonly seconds: number;
 }
 
-/** Measures all works of the plan on one target; calls back per cell. Never when the target is not installed. */
-export async function measureTarget(target: Target, plan: Plan, onCell: (cell: Cell) => void): Promise<void> {
+/** Measures all works of the plan on one target; calls back per cell. Resolves with false when it is not installed. */
+export async function measureTarget(
+  target: Target,
+  plan: Plan,
+  onCell: (cell: Cell) => void,
+): Promise<boolean> {
   const socket = join(plan.folder, 'target.sock');
   const running = await startTarget(target, socket);
-  if (running === undefined) return;
+  if (running === undefined) return false;
   try {
     const common = {
       socket,
@@ -59,6 +63,7 @@ export async function measureTarget(target: Target, plan: Plan, onCell: (cell: C
   } finally {
     await running.stop();
   }
+  return true;
 }
 
 async function generate(request: MeasurementRequest): Promise<MeasurementResult> {

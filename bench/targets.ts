@@ -3,7 +3,7 @@
  * qemu-storage-daemon as a peer. Each starts as a child process on a socket, and ends with it.
  */
 import { type ChildProcess, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -134,6 +134,8 @@ export interface RunningTarget {
 export async function startTarget(target: Target, socket: string): Promise<RunningTarget | undefined> {
   const command = target.command(socket);
   if (command === undefined) return undefined;
+  // Not every target removes its socket when it ends.
+  rmSync(socket, { force: true });
   const child = spawnOwned(onCore(TARGET_CORE, command), { stdio: ['ignore', 'ignore', 'pipe'] });
   let messages = '';
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
