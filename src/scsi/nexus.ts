@@ -2,10 +2,12 @@
  * I_T nexus and I_T_L nexus (SAM-5 4.6): an initiator port's session with a target port, and its relation to one
  * logical unit. Unit attentions, write protection by LUN mapping and other per-initiator state hang off these.
  */
+import { UaIntlck } from './control-mode.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 import type { LunMap } from './lun-map.ts';
 import type { InitiatorPort, TargetPort } from './port.ts';
-import { Sense } from './sense-spec.ts';
+import { Sense, type SenseCode } from './sense-spec.ts';
+import { Status } from './status-spec.ts';
 import { UnitAttentionQueue } from './unit-attention.ts';
 
 /** What a fabric hears about its nexus, for transports that can tell the initiator at once. */
@@ -41,7 +43,21 @@ export class ItlNexus {
     this.unitAttentions.establish(attention);
     this.nexus.listener?.unitAttention(this.lun, attention.code);
   }
+
+  /** A command has ended with `status`: where unit attentions are interlocked, the initiator hears of it again. */
+  ended(status: Status): void {
+    if (this.logicalUnit.control.uaIntlck !== UaIntlck.ESTABLISH_ON_BUSY) return;
+    const attention = INTERLOCKED.get(status);
+    if (attention !== undefined) this.establish(attention);
+  }
 }
+
+/** What UA_INTLCK_CTRL 11b makes of statuses (SPC-4 7.5.8). */
+const INTERLOCKED: ReadonlyMap<Status, SenseCode> = new Map([
+  [Status.BUSY, Sense.PREVIOUS_BUSY_STATUS],
+  [Status.TASK_SET_FULL, Sense.PREVIOUS_TASK_SET_FULL_STATUS],
+  [Status.RESERVATION_CONFLICT, Sense.PREVIOUS_RESERVATION_CONFLICT_STATUS],
+]);
 
 /** I_T nexus. Made by a fabric when an initiator connects; `close` is I_T nexus loss. */
 export class Nexus {

@@ -7,13 +7,14 @@
  * its end. Which of them may run is task-order.ts; an ACA condition is auto-contingent-allegiance.ts.
  */
 import { AutoContingentAllegiance, requestsAca } from './auto-contingent-allegiance.ts';
-import { Qerr, Tst, UaIntlck } from './control-mode.ts';
+import { Qerr, Tst } from './control-mode.ts';
 import { begin } from './device-server.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 import type { Nexus } from './nexus.ts';
-import { Sense, type SenseCode } from './sense-spec.ts';
+import { Sense } from './sense-spec.ts';
 import { Status, TaskAttribute } from './status-spec.ts';
 import { AbortedBy, type Task } from './task.ts';
+import { TaskList } from './task-list.ts';
 import { enabledTasks, RESTRICTED_REORDERING } from './task-order.ts';
 
 const DEFAULT_LIMIT = 8192;
@@ -24,31 +25,29 @@ interface Wait {
   readonly done: () => void;
 }
 
-export class TaskSet {
+export class TaskSet extends TaskList {
   readonly logicalUnit: LogicalUnit;
-  first: Task | undefined;
-  last: Task | undefined;
-  count = 0;
   /** Tasks at most; the next one is answered TASK SET FULL. */
   limit = DEFAULT_LIMIT;
   readonly aca = new AutoContingentAllegiance();
-  /** Tasks that are not SIMPLE, tasks that are not started, and waits: while 0, whatever arrives may run. */
+  /** Tasks that are not SIMPLE, dormant tasks, and waits: while 0, whatever arrives may run. */
   private obstacles = 0;
+  /** Tasks that are not started. */
+  private dormant = 0;
   private waits: Wait[] = [];
   private enabling = false;
   private enableAgain = false;
 
   constructor(logicalUnit: LogicalUnit) {
+    super();
     this.logicalUnit = logicalUnit;
   }
 
   /** Adds an arriving task and starts it as soon as its attribute allows. */
   accept(task: Task): void {
     if (this.count >= this.limit) {
-      this.refuse(
-        task,
-        this.find((other) => other.nexus === task.nexus) ? Status.TASK_SET_FULL : Status.BUSY,
-      );
+      const own = this.find((other) => other.nexus === task.nexus);
+      this.refuse(task, own === undefined ? Status.BUSY : Status.TASK_SET_FULL);
     } else if (
       this.obstacles !== 0 ||
       task.attribute !== TaskAttribute.SIMPLE ||
@@ -78,42 +77,13 @@ export class TaskSet {
     }
   }
 
-  /** The first task, in the list's order, for which `matches` holds. */
-  find(matches: (task: Task) => boolean): Task | undefined {
-    let task = this.first;
-    while (task !== undefined && !matches(task)) task = task.next;
-    return task;
-  }
-
-  /** All tasks, in the list's order, for which `matches` holds. */
-  filter(matches: (task: Task) => boolean): Task[] {
-    const tasks: Task[] = [];
-    for (let task = this.first; task !== undefined; task = task.next) if (matches(task)) tasks.push(task);
-    return tasks;
-  }
-
   /**
    * Aborts tasks of this set on behalf of `by` (undefined: the target itself). `done` is called once all of them
    * have ended and nothing touches their memory any more, possibly before this returns.
    */
   abort(tasks: readonly Task[], by: Nexus | undefined, done: () => void = () => {}): void {
-    if (tasks.length === 0) {
-      done();
-      return;
-    }
-    const wait = this.await(tasks, done);
-    // All are marked before the first one ends: its end may start others, or bring new tasks.
-    for (const task of tasks) {
-      if (task.nexus === by) task.abortedBy = AbortedBy.OWN_NEXUS;
-      else if (task.abortedBy === AbortedBy.NOBODY) task.abortedBy = AbortedBy.OTHER_NEXUS;
-    }
-    for (const task of tasks) {
-      // Ended meanwhile: the object may be another command by now.
-      if (!wait.tasks.has(task)) continue;
-      if (task.held) this.release(task);
-      else if (task.started) task.cancel();
-      else task.finish(Status.TASK_ABORTED);
-    }
+    if (tasks.length === 0) done();
+    else this.end(this.markAborted(tasks, by, done));
   }
 
   /** Calls `done` once all of `tasks` have ended, without hurrying them. */
@@ -124,11 +94,7 @@ export class TaskSet {
 
   /** As `abort`, and tells other initiators without TAS that they lost tasks (SAM-5 5.6, table of conditions). */
   clear(tasks: readonly Task[], by: Nexus | undefined, done?: () => void): void {
-    if (!this.logicalUnit.control.tas) {
-      for (const itl of new Set(tasks.map((task) => task.itl!))) {
-        if (itl.nexus !== by) itl.establish(Sense.COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
-      }
-    }
+    this.announceCleared(tasks, by);
     this.abort(tasks, by, done);
   }
 
@@ -178,6 +144,7 @@ export class TaskSet {
     else this.prepend(task);
     if (task.attribute !== TaskAttribute.SIMPLE) this.obstacles++;
     this.obstacles++;
+    this.dormant++;
     if (task.attribute === TaskAttribute.ACA && !this.aca.isFaulted(task.nexus!)) {
       // SAM-5 8.6.5: there is no ACA condition that it could belong to.
       task.fail(Sense.INVALID_MESSAGE_ERROR);
@@ -198,7 +165,7 @@ export class TaskSet {
     }
     this.unlink(task);
     if (task.attribute !== TaskAttribute.SIMPLE) this.obstacles--;
-    if (!task.started) this.obstacles--;
+    if (!task.started) this.leaveDormancy();
     const ended = this.waits.length > 0 ? this.leaveWaits(task) : undefined;
     if (aborted) {
       task.status = Status.TASK_ABORTED;
@@ -206,12 +173,17 @@ export class TaskSet {
     }
     const { status } = task;
     const nexus = task.nexus!;
-    if (status === Status.CHECK_CONDITION) this.contingentAllegiance(task, nexus);
-    else this.interlock(task, status);
+    let others: Wait | undefined;
+    if (status === Status.CHECK_CONDITION) {
+      this.contingentAllegiance(task, nexus);
+      others = this.manageErrorQueue(nexus);
+    } else {
+      task.itl!.ended(status);
+    }
     task.owner.taskDone(task);
     if (ended !== undefined) for (const wait of ended) wait.done();
-    if (status === Status.CHECK_CONDITION) this.manageErrorQueue(nexus);
-    this.enable();
+    if (others === undefined) this.enable();
+    else this.end(others);
   }
 
   /** Gives a task that was held back by an ACA condition to its owner. */
@@ -226,47 +198,74 @@ export class TaskSet {
     else if (task.attribute === TaskAttribute.ACA) this.clearAca(nexus);
   }
 
-  /** QERR: what a CHECK CONDITION does to the other tasks (SPC-4 7.5.8). */
-  private manageErrorQueue(nexus: Nexus): void {
+  /**
+   * QERR: aborts the other tasks that a CHECK CONDITION for `nexus` concerns (SPC-4 7.5.8). They are only marked
+   * yet: what the initiator sends once it hears of the error must not be among them.
+   */
+  private manageErrorQueue(nexus: Nexus): Wait | undefined {
     const { qerr } = this.logicalUnit.control;
-    if (qerr === Qerr.ABORT_ALL) {
-      this.clear(
-        this.filter((other) => this.shares(other, nexus)),
-        nexus,
-      );
-    } else if (qerr === Qerr.ABORT_OWN) {
-      this.clear(
-        this.filter((other) => other.nexus === nexus),
-        nexus,
-      );
+    if (qerr === Qerr.RESUME_ALL) return undefined;
+    const tasks = this.filter((task) =>
+      qerr === Qerr.ABORT_OWN ? task.nexus === nexus : this.shares(task, nexus),
+    );
+    if (tasks.length === 0) return undefined;
+    this.announceCleared(tasks, nexus);
+    return this.markAborted(tasks, nexus, () => {});
+  }
+
+  private announceCleared(tasks: readonly Task[], by: Nexus | undefined): void {
+    if (this.logicalUnit.control.tas) return;
+    for (const itl of new Set(tasks.map((task) => task.itl!))) {
+      if (itl.nexus !== by) itl.establish(Sense.COMMANDS_CLEARED_BY_ANOTHER_INITIATOR);
     }
   }
 
-  /** UA_INTLCK_CTRL 11b: the initiator hears of these statuses again, as a unit attention (SPC-4 7.5.8). */
-  private interlock(task: Task, status: Status): void {
-    if (this.logicalUnit.control.uaIntlck !== UaIntlck.ESTABLISH_ON_BUSY) return;
-    const attention = INTERLOCKED.get(status);
-    if (attention !== undefined) task.itl!.establish(attention);
+  /** All are marked before the first one ends: its end may start others, or bring new tasks. */
+  private markAborted(tasks: readonly Task[], by: Nexus | undefined, done: () => void): Wait {
+    for (const task of tasks) {
+      if (task.nexus === by) task.abortedBy = AbortedBy.OWN_NEXUS;
+      else if (task.abortedBy === AbortedBy.NOBODY) task.abortedBy = AbortedBy.OTHER_NEXUS;
+    }
+    return this.await(tasks, done);
+  }
+
+  /** Brings marked tasks to their end. */
+  private end({ tasks }: Wait): void {
+    // One walk over the waiting tasks in the end, not one for every task that ends.
+    const wasEnabling = this.enabling;
+    this.enabling = true;
+    try {
+      for (const task of [...tasks]) {
+        // Ended meanwhile: the object may be another command by now.
+        if (!tasks.has(task)) continue;
+        if (task.held) this.release(task);
+        else if (task.started) task.cancel();
+        else task.finish(Status.TASK_ABORTED);
+      }
+    } finally {
+      this.enabling = wasEnabling;
+      this.enable();
+    }
   }
 
   /** Ends a task that does not enter the set. */
   private refuse(task: Task, status: Status): void {
-    this.interlock(task, status);
+    task.itl!.ended(status);
     task.finish(status);
   }
 
   /** Starts every task that may run. Never nests: a task that ends inside leads to another round. */
   private enable(): void {
     this.enableAgain = true;
-    if (this.enabling) return;
+    if (this.enabling || this.dormant === 0) return;
     this.enabling = true;
     const defects: unknown[] = [];
-    while (this.enableAgain && this.obstacles !== 0) {
+    while (this.enableAgain && this.dormant !== 0) {
       this.enableAgain = false;
       const tasks = enabledTasks(this.first, this.logicalUnit.control, this.aca);
       for (const task of tasks) {
         task.started = true;
-        this.obstacles--;
+        this.leaveDormancy();
       }
       for (const task of tasks) {
         // Without a hook for defects `begin` throws: the other tasks must start all the same.
@@ -279,6 +278,11 @@ export class TaskSet {
     }
     this.enabling = false;
     if (defects.length > 0) throw defects[0];
+  }
+
+  private leaveDormancy(): void {
+    this.dormant--;
+    this.obstacles--;
   }
 
   private await(tasks: readonly Task[], done: () => void): Wait {
@@ -295,41 +299,4 @@ export class TaskSet {
     this.obstacles -= ended.length;
     return ended;
   }
-
-  private append(task: Task): void {
-    task.previous = this.last;
-    task.next = undefined;
-    if (this.last === undefined) this.first = task;
-    else this.last.next = task;
-    this.last = task;
-    this.count++;
-    task.inTaskSet = true;
-  }
-
-  private prepend(task: Task): void {
-    task.next = this.first;
-    task.previous = undefined;
-    if (this.first === undefined) this.last = task;
-    else this.first.previous = task;
-    this.first = task;
-    this.count++;
-    task.inTaskSet = true;
-  }
-
-  private unlink(task: Task): void {
-    if (task.previous === undefined) this.first = task.next;
-    else task.previous.next = task.next;
-    if (task.next === undefined) this.last = task.previous;
-    else task.next.previous = task.previous;
-    task.next = undefined;
-    task.previous = undefined;
-    this.count--;
-    task.inTaskSet = false;
-  }
 }
-
-const INTERLOCKED: ReadonlyMap<Status, SenseCode> = new Map([
-  [Status.BUSY, Sense.PREVIOUS_BUSY_STATUS],
-  [Status.TASK_SET_FULL, Sense.PREVIOUS_TASK_SET_FULL_STATUS],
-  [Status.RESERVATION_CONFLICT, Sense.PREVIOUS_RESERVATION_CONFLICT_STATUS],
-]);

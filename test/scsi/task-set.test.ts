@@ -187,6 +187,26 @@ for (const { qerr, tst, aborted } of ERROR_MANAGEMENT) {
   });
 }
 
+test('what an initiator sends when it hears of an error is not aborted with the rest (QERR 01b)', async (t) => {
+  const { initiator, disk, backstore, end } = setUp();
+  disk.control.qerr = 1;
+  const failing = initiator.start(read(1));
+  const aborted = initiator.start(read(2));
+  const tell = initiator.taskDone.bind(initiator);
+  let next: ReturnType<Initiator['start']> | undefined;
+  initiator.taskDone = (task) => {
+    if (task === failing.task) next = initiator.start(read(3));
+    tell(task);
+  };
+  backstore.fault = { kind: OperationKind.READ, outcome: Outcome.MEDIUM_ERROR };
+  end(1);
+  backstore.fault = undefined;
+  t.true((await aborted.result).aborted);
+  t.false(next!.task.aborted);
+  end(3);
+  t.is((await next!.result).status, Status.GOOD);
+});
+
 test('an exception in a handler costs one command', async (t) => {
   const { initiator, environment, backstore, disk } = setUp();
   const defects: unknown[] = [];
