@@ -1,5 +1,5 @@
 /** What a run measures, from the environment: see main.ts for the variables. */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '../qemu/temporary-folder.ts';
 import { PATTERNS } from './pattern.ts';
@@ -78,10 +78,11 @@ function chosenKinds(list: string | undefined, otherwise: readonly DiskKind[]): 
   });
 }
 
-/** Data, not a hole: a hole would be read without touching the disk's blocks. */
+/** Data, not a hole: a hole would be read without touching the disk's blocks. Synced, or writeback disturbs the rest. */
 function fill(path: string, bytes: number): void {
   const block = Buffer.alloc(MEBIBYTE, 0xa5);
   const fd = openSync(path, 'w');
   for (let written = 0; written < bytes; written += block.length) writeSync(fd, block);
+  fsyncSync(fd);
   closeSync(fd);
 }

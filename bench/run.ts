@@ -7,20 +7,24 @@ import type { MeasurementRequest, MeasurementResult } from './measurement.ts';
 import type { Pattern } from './pattern.ts';
 import type { Plan } from './plan.ts';
 import type { Cell } from './report.ts';
-import { GENERATOR_CORE, onCore, startTarget, type Target } from './targets.ts';
+import { type DiskKind, GENERATOR_CORE, onCore, startTarget, type Target } from './targets.ts';
 
 const run = promisify(execFile);
 /** How long a generator may take beyond its measured time. */
 const PATIENCE_SECONDS = 60;
 
-/** Writes a disk from end to end. */
-const FILL = {
-  pattern: { name: 'fill', requestBytes: 1 << 17, sequential: true, readPercentage: 0 },
-  queues: 1,
-  depth: 8,
-  warmUpSeconds: 0,
-  seconds: 0,
+/**
+ * A pass over the whole disk before anything is measured: memory that was never written costs a page fault per
+ * first touch, and a file may have left the page cache.
+ */
+const WHOLE_DISK = { requestBytes: 1 << 17, sequential: true };
+const PREPARATION: Readonly<Record<DiskKind, Pattern | undefined>> = {
+  null: undefined,
+  ram: { name: 'fill', ...WHOLE_DISK, readPercentage: 0 },
+  file: { name: 'read', ...WHOLE_DISK, readPercentage: 100 },
+  direct: undefined,
 };
+const PREPARATION_WORK = { queues: 1, depth: 8, warmUpSeconds: 0, seconds: 0 };
 
 export interface Work {
   readonly pattern: Pattern;
@@ -50,15 +54,15 @@ export async function measureTarget(
       diskBytes: plan.disks.bytes,
       targetPid: running.pid,
     };
-    // Memory that was never written costs a page fault per first touch, which is not what is to be measured.
-    if (target.disk === 'ram') {
-      const requestsBefore = common.diskBytes / FILL.pattern.requestBytes;
-      await generate({ ...common, ...FILL, requestsBefore });
+    const pattern = PREPARATION[target.disk];
+    if (pattern !== undefined) {
+      const requestsBefore = common.diskBytes / pattern.requestBytes;
+      await generate({ ...common, ...PREPARATION_WORK, pattern, requestsBefore });
     }
     for (const work of plan.works) {
       const result = await generate({ ...common, ...work, ...plan.timing, requestsBefore: 0 });
-      const { pattern, queues, depth } = work;
-      onCell({ target: target.name, disk: target.disk, pattern: pattern.name, queues, depth, result });
+      const { queues, depth } = work;
+      onCell({ target: target.name, disk: target.disk, pattern: work.pattern.name, queues, depth, result });
     }
   } finally {
     await running.stop();
