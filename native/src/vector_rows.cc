@@ -1,6 +1,7 @@
 #include "vector_rows.h"
 
 #include <cerrno>
+#include <limits>
 
 #include "numbers.h"
 
@@ -10,7 +11,7 @@ int gather(RegionTable& regions, const double* rows, uint32_t count, uint64_t le
   operation.vectors.clear();
   operation.regions.clear();
   uint64_t total = 0;
-  double last_id = -1;
+  double last_id = std::numeric_limits<double>::quiet_NaN();  // equals no id, not even a bad one
   Region* region = nullptr;
   for (const double* row = rows; row != rows + size_t{count} * kVectorColumns; row += kVectorColumns) {
     uint64_t offset;

@@ -44,6 +44,7 @@ export const Errno = {
   EBUSY: -16,
   EEXIST: -17,
   ENODEV: -19,
+  EISDIR: -21,
   EINVAL: -22,
   ENFILE: -23,
   EMFILE: -24,
