@@ -3,7 +3,7 @@ import type { BlockDevice } from './block-device.ts';
 import { provisioningAbilities } from './block-limits.ts';
 
 /** PROVISIONING STATUS (SBC-3 table 46). No backstore anchors. */
-export const ProvisioningStatus = { MAPPED: 0, DEALLOCATED: 1 } as const;
+const ProvisioningStatus = { MAPPED: 0, DEALLOCATED: 1 } as const;
 
 /** A run of blocks of one status. */
 export interface ProvisioningExtent {
