@@ -43,27 +43,12 @@ export class AluaAccess {
   restricted = false;
   private readonly defaultGroup = new TargetPortGroup({ id: DEFAULT_GROUP, name: 'default_tg_pt_gp' });
   private readonly configured = new Map<number, TargetPortGroup>();
-  /** Relative identifiers of all ports through which the unit can be reached. */
-  private readonly ports = new Set<number>();
   /** Tasks that have waited their non-optimized delay and come here for the second time. */
   private readonly delayed = new WeakSet<Task>();
 
   constructor(device: BlockDevice) {
     this.device = device;
     this.defaultGroup.units.add(this);
-  }
-
-  /** Makes a target port known, in the default group until a group names it. */
-  addPort(relativeId: number): void {
-    this.ports.add(relativeId);
-  }
-
-  removePort(relativeId: number): void {
-    this.ports.delete(relativeId);
-  }
-
-  hasPort(relativeId: number): boolean {
-    return this.ports.has(relativeId);
   }
 
   /** Adds a group; a persistent one takes up the state that was saved for this unit. */
@@ -99,7 +84,7 @@ export class AluaAccess {
 
   /** The ports of a group through which this unit can be reached, in order. */
   portsOf(group: TargetPortGroup): number[] {
-    const ports = [...this.ports].filter((port) => this.groupOf(port) === group);
+    const ports = [...this.device.targetPorts.keys()].filter((port) => this.groupOf(port) === group);
     return ports.sort((a, b) => a - b);
   }
 

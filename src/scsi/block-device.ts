@@ -114,11 +114,6 @@ export abstract class BlockDevice extends LogicalUnit {
     return this.backstore.capabilities.readOnly || this.control.swp;
   }
 
-  override join(itl: ItlNexus): void {
-    super.join(itl);
-    this.alua.addPort(itl.nexus.targetPort.relativeId);
-  }
-
   override targetPortGroup(port: TargetPort): number | undefined {
     return this.attributes.alua_support === 0 ? undefined : this.alua.groupOf(port.relativeId).id;
   }

@@ -41,13 +41,13 @@ function setTargetPortGroups(task: Task): void {
 
 /** Every descriptor is checked before any state changes; undefined when the task has ended. */
 function parse(task: Task, list: Uint8Array): Change[] | undefined {
-  const { alua } = blockDeviceOf(task);
+  const { alua, targetPorts } = blockDeviceOf(task);
   const changes: Change[] = [];
   for (let at = SET_HEADER_LENGTH; at < list.length; at += SET_DESCRIPTOR_LENGTH) {
     const state = (list[at] & STATE_MASK) as AccessState;
     const id = u16(list, at + 2);
     const isPort = state === AccessState.OFFLINE;
-    const group = isPort ? (alua.hasPort(id) ? alua.groupOf(id) : undefined) : alua.group(id);
+    const group = isPort ? (targetPorts.has(id) ? alua.groupOf(id) : undefined) : alua.group(id);
     if (state === AccessState.TRANSITIONING || !(group?.supported.has(state) ?? true)) {
       task.failParameterField(at, 3);
       return undefined;
