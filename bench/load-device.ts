@@ -1,7 +1,8 @@
 /** A connected device with rings made for load: what a generator needs before it can spin. */
+import { hasFeature } from '../src/fabrics/vhost-user/feature-set.ts';
 import { VirtioFeature } from '../src/fabrics/vhost-user/virtio-spec.ts';
 import { DriverQueue } from '../test/support/vhost-user/driver-queue.ts';
-import { FrontEnd, hasFeature } from '../test/support/vhost-user/front-end.ts';
+import { FrontEnd } from '../test/support/vhost-user/front-end.ts';
 import { GuestMemory } from '../test/support/vhost-user/guest-memory.ts';
 import { VirtioScsiDriver } from '../test/support/vhost-user/virtio-scsi-driver.ts';
 import { LoadQueue } from './load-queue.ts';

@@ -12,6 +12,7 @@
  *     frontEnd.close();
  *     memory.close();
  */
+import { featureSet, hasFeature } from '../../../src/fabrics/vhost-user/feature-set.ts';
 import {
   MessageFlags,
   ProtocolFeature,
@@ -35,15 +36,6 @@ import {
   vringState,
 } from './messages.ts';
 import { socketPair } from './socket-pair.ts';
-
-/** A set of feature bits from their numbers. */
-export function featureSet(...bits: readonly number[]): bigint {
-  return bits.reduce((set, bit) => set | (1n << BigInt(bit)), 0n);
-}
-
-export function hasFeature(set: bigint, bit: number): boolean {
-  return ((set >> BigInt(bit)) & 1n) === 1n;
-}
 
 /** What this front-end takes when it is offered: what QEMU's vhost-user-scsi takes. */
 export const USUAL_FEATURES = featureSet(

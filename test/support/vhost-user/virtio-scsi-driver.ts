@@ -2,6 +2,7 @@
  * A guest's virtio-scsi driver (virtio 1.2, 5.6) over a mock front-end: sends CDBs and task management requests,
  * receives events, and resolves promises. See front-end.ts for a whole session.
  */
+import { hasFeature } from '../../../src/fabrics/vhost-user/feature-set.ts';
 import { Request, VhostFeature } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
 import {
   ControlType,
@@ -22,7 +23,7 @@ import { ByteBuilder } from './byte-builder.ts';
 import { cut, LAYOUTS, type Layout } from './descriptor-layout.ts';
 import { DriverQueue } from './driver-queue.ts';
 import type { BufferElement } from './driver-ring.ts';
-import { type FrontEnd, hasFeature } from './front-end.ts';
+import type { FrontEnd } from './front-end.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import { started } from './started-poll.ts';
 
