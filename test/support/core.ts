@@ -17,6 +17,8 @@ import { HeapMemory } from './heap-memory.ts';
 /** An environment whose clock stands still until it is turned. */
 export class TestEnvironment implements Environment {
   readonly memory = new HeapMemory();
+  /** Absent, a defect is thrown on to whoever sent the command. */
+  defect?: (error: unknown) => void;
   private time = Date.UTC(2026, 0, 1);
   private timers: { due: number; callback: () => void }[] = [];
 
