@@ -159,7 +159,7 @@ const lives: Life[] = [
   {
     title: 'a disk is formatted and sanitized',
     steps: [
-      ['sg_format --format -Q --wait DEVICE', /FORMAT UNIT Complete/i],
+      ['sg_format --format -Q --wait DEVICE', /LUNPORT/],
       ['sg_sanitize --block --quick --wait DEVICE', /LUNPORT/],
       ['sg_turs DEVICE', /^$/],
     ],

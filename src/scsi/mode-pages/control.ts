@@ -10,6 +10,8 @@ const D_SENSE = 0x04;
 const GLTSD = 0x02;
 const SWP = 0x08;
 const TAS = 0x40;
+/** The application tag belongs to the application: nothing here writes it by itself. */
+const ATO = 0x80;
 const TST_SHIFT = 5;
 const QUEUE_ALGORITHM_SHIFT = 4;
 const UNRESTRICTED_REORDERING = 1;
@@ -35,7 +37,7 @@ export const controlPage: ModePage = {
     page[2] = GLTSD;
     page[3] = (attributes.emulate_rest_reord !== 0 ? 0 : UNRESTRICTED_REORDERING) << QUEUE_ALGORITHM_SHIFT;
     page[4] = (interlock[attributes.emulate_ua_intlck_ctrl] ?? 0) << UA_INTLCK_SHIFT;
-    page[5] = attributes.emulate_tas !== 0 ? TAS : 0;
+    page[5] = (attributes.emulate_tas !== 0 ? TAS : 0) | (device.protection.type !== 0 ? ATO : 0);
     putU16(page, 8, UNLIMITED);
     // Longer tests are in minutes in VPD page 86h, which FFFFh points to.
     putU16(page, 10, Math.min(extendedSelfTestSeconds(device), 0xffff));
