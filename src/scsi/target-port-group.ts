@@ -94,11 +94,15 @@ export class TargetPortGroup {
   }
 
   /**
-   * Moves the group to `state`; the caller has checked that the state is supported and that no other transition
-   * runs. Resolves when no command that the new state forbids is under way any more, the state is saved where it
-   * is to be saved, and every initiator has its unit attention. Rejects when saving failed.
+   * Moves the group to `state`. Resolves when no command that the new state forbids is under way any more, the
+   * state is saved where it is to be saved, and every initiator has its unit attention. Rejects when the group
+   * does not support the state, when another transition runs, or when saving failed.
    */
   async transition(state: AccessState, environment: Environment, cause?: TransitionCause): Promise<void> {
+    if (!this.supported.has(state) || state === AccessState.TRANSITIONING) {
+      throw new RangeError(`Target port group ${this.name} cannot be put into state ${state}`);
+    }
+    if (this.transitioning) throw new Error(`Target port group ${this.name} is changing its state already`);
     if (this.state === state) return;
     this.transitioning = true;
     // From here on nothing starts that the new state forbids.

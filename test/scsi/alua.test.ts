@@ -143,6 +143,17 @@ test('an implicit change tells everybody', async (t) => {
   t.is((await first.send(rtpg())).dataIn[9], 2);
 });
 
+test('the target cannot put a group into a state that it does not support, or change it twice at a time', async (t) => {
+  const { groups, environment } = setUp({ supported: [ACTIVE_OPTIMIZED, STANDBY], transitionDelay: 10 });
+  await t.throwsAsync(groups[0].transition(UNAVAILABLE, environment), { message: /state 3/ });
+  const change = groups[0].transition(STANDBY, environment);
+  await t.throwsAsync(groups[0].transition(ACTIVE_OPTIMIZED, environment), { message: /already/ });
+  await settle();
+  environment.advance(10);
+  await change;
+  t.is(groups[0].state, STANDBY);
+});
+
 test('no change is no news', async (t) => {
   const { first, second } = setUp();
   t.is(await outcome(first, stpg([ACTIVE_OPTIMIZED, 1])), 'GOOD');
