@@ -28,6 +28,7 @@ test('standard data names the disk and the standards that it follows', async (t)
 
 const bits: [string, CoreOptions, number, number, number][] = [
   ['RMB of a removable disk', { removable: true }, 1, 0x80, 0x80],
+  ['PROTECT with a place for protection information', { protection: true }, 5, 0x01, 0x01],
   ['no PROTECT without', {}, 5, 0x01, 0x00],
 ];
 

@@ -153,6 +153,8 @@ test('page 86 tells the abilities that no command tells', async (t) => {
   t.is(data[8], 0x08, 'RTD_SUP');
   t.is(data[13], 252);
   t.is((await page(new Core({ capabilities: { volatileCache: false } }), 0x86))[6], 0);
+  t.is(data[4], 0);
+  t.is((await page(new Core({ protection: true }), 0x86))[4], 0x3f, 'SPT, GRD_CHK, APP_CHK, REF_CHK');
 });
 
 test('page 87 says that mode pages are shared', async (t) => {
