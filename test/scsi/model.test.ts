@@ -10,9 +10,10 @@ import { u16, u32, u64 } from '../../src/scsi/bytes.ts';
 import { Status } from '../../src/scsi/status-spec.ts';
 import { manage, TaskManagementFunction } from '../../src/scsi/task-management.ts';
 import { Core } from '../support/core.ts';
-import { type ModelCommand, modelCommand } from '../support/model/commands.ts';
+import { modelCommand } from '../support/model/commands.ts';
 import { BLOCK, BLOCKS, DiskModel } from '../support/model/disk-model.ts';
 import { type Expected, NEXUSES } from '../support/model/expected.ts';
+import type { ModelCommand } from '../support/model/model-command.ts';
 
 /** Commands altogether; at most COMMANDS_PER_RUN of them meet the same disk. */
 const COMMANDS = 100_000;
