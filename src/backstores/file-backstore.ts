@@ -54,7 +54,7 @@ export class FileBackstore implements OpenBackstore {
     this.capabilities = {
       readOnly: opened.readOnly,
       volatileCache: true,
-      unmap: opened.punchHole && !opened.readOnly,
+      unmap: opened.punchHole,
       unmapReadsZero: opened.punchHole,
       unmapGranularity: opened.allocationUnit,
       writeZeroes: true,

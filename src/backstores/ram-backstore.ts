@@ -49,7 +49,7 @@ export class RamBackstore implements OpenBackstore {
     this.capabilities = {
       readOnly,
       volatileCache: false,
-      unmap: !readOnly,
+      unmap: true,
       unmapReadsZero: true,
       unmapGranularity: 4096,
       writeZeroes: true,

@@ -11,6 +11,8 @@ import { runSteps } from './steps.ts';
 import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
 
 const IMMED = 0x02;
+/** Obsolete since SBC-3, and libiscsi's NoMedia sets it: a flush reaches the medium, which is more than it asks. */
+const SYNC_NV = 0x04;
 
 function synchronizeCache(task: Task, lba: number, blocks: number): void {
   const device = blockDeviceOf(task);
@@ -53,7 +55,7 @@ export const synchronizeCacheCommands: readonly CommandRow[] = [
     name: 'SYNCHRONIZE CACHE(10)',
     opcode: 0x35,
     cdbLength: 10,
-    usage: [0x35, IMMED, ...any(4), GROUP_NUMBER, ...any(2), CONTROL],
+    usage: [0x35, SYNC_NV | IMMED, ...any(4), GROUP_NUMBER, ...any(2), CONTROL],
     standard: 'SBC-3 5.23',
     handler: (task) => synchronizeCache(task, u32(task.cdb, 2), u16(task.cdb, 7)),
   },
@@ -62,7 +64,7 @@ export const synchronizeCacheCommands: readonly CommandRow[] = [
     name: 'SYNCHRONIZE CACHE(16)',
     opcode: 0x91,
     cdbLength: 16,
-    usage: [0x91, IMMED, ...any(8), ...any(4), GROUP_NUMBER, CONTROL],
+    usage: [0x91, SYNC_NV | IMMED, ...any(8), ...any(4), GROUP_NUMBER, CONTROL],
     standard: 'SBC-3 5.24',
     handler: (task) => synchronizeCache(task, u64(task.cdb, 2), u32(task.cdb, 10)),
   },
