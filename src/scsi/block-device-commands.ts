@@ -2,6 +2,7 @@
 import type { BlockDevice } from './block-device.ts';
 import { CommandSet } from './command.ts';
 import { compareAndWriteCommands } from './commands/compare-and-write.ts';
+import { extendedCopyCommands } from './commands/extended-copy.ts';
 import { formatUnitCommands } from './commands/format-unit.ts';
 import { getLbaStatusCommands } from './commands/get-lba-status.ts';
 import { inquiryCommands } from './commands/inquiry.ts';
@@ -18,6 +19,7 @@ import { readCommands } from './commands/read.ts';
 import { readBufferCommands } from './commands/read-buffer.ts';
 import { readCapacityCommands } from './commands/read-capacity.ts';
 import { readDefectDataCommands } from './commands/read-defect-data.ts';
+import { receiveCopyResultsCommands } from './commands/receive-copy-results.ts';
 import { receiveDiagnosticResultsCommands } from './commands/receive-diagnostic-results.ts';
 import { reportIdentifyingInformationCommands } from './commands/report-identifying-information.ts';
 import { reportLunsCommands } from './commands/report-luns.ts';
@@ -79,6 +81,8 @@ export const blockDeviceCommands = new CommandSet([
   ...requestSenseCommands(blockDeviceSense),
   ...startStopUnitCommands,
   ...preventAllowMediumRemovalCommands,
+  ...extendedCopyCommands,
+  ...receiveCopyResultsCommands,
   ...reserveReleaseCommands,
   ...persistentReserveInCommands,
   ...persistentReserveOutCommands,

@@ -6,6 +6,7 @@ import { AluaAccess } from './alua.ts';
 import { AtomicJournal } from './atomic-journal.ts';
 import type { Backstore } from './backstore.ts';
 import { type BlockLimits, blockLimits } from './block-limits.ts';
+import { CopyManager } from './copy/copy-manager.ts';
 import type { DeviceAttributes } from './device-attributes.ts';
 import { DeviceBuffer } from './device-buffer.ts';
 import { DeviceClock } from './device-clock.ts';
@@ -20,6 +21,7 @@ import type { ItlNexus, Nexus } from './nexus.ts';
 import type { TargetPort } from './port.ts';
 import { PowerCondition } from './power-condition.ts';
 import { Protection } from './protection.ts';
+import { ProvisioningThresholds } from './provisioning-thresholds.ts';
 import { RangeLocks } from './range-locks.ts';
 import { RemovableMedium } from './removable-medium.ts';
 import { type ReservationOptions, Reservations } from './reservations.ts';
@@ -60,6 +62,7 @@ export abstract class BlockDevice extends LogicalUnit {
   /** What VPD B0 reports and every handler checks. */
   limits: BlockLimits;
   readonly protection: Protection;
+  readonly thresholds: ProvisioningThresholds;
   /** Why a flush failed that nobody waited for; the next one reports it. */
   unreportedFlushFailure: Verdict | undefined = undefined;
   readonly store: StateStore | undefined;
@@ -73,6 +76,7 @@ export abstract class BlockDevice extends LogicalUnit {
   /** Absent when the medium is fixed. */
   readonly removableMedium: RemovableMedium | undefined;
   readonly modeParameters: ModeParameters;
+  readonly copies = new CopyManager();
   readonly statistics = new Statistics();
   readonly selfTest: SelfTest;
   readonly buffer = new DeviceBuffer();
@@ -91,6 +95,7 @@ export abstract class BlockDevice extends LogicalUnit {
     this.rangeLocks = new RangeLocks(this);
     this.taskSet.limit = this.attributes.queue_depth * QUEUES_PER_DEVICE;
     this.protection = new Protection(this, options.protection);
+    this.thresholds = new ProvisioningThresholds(this);
     this.limits = blockLimits(this);
     this.atomicJournal = this.store === undefined ? undefined : new AtomicJournal(this, this.store);
     this.erasure = new MediumErasure(this);
@@ -125,6 +130,7 @@ export abstract class BlockDevice extends LogicalUnit {
   override nexusLost(itl: ItlNexus): void {
     super.nexusLost(itl);
     this.reservations.nexusLost(itl.nexus);
+    this.copies.forget(itl);
   }
 
   admit(task: Task): boolean {
@@ -146,6 +152,7 @@ export abstract class BlockDevice extends LogicalUnit {
 
   reset(cause: SenseCode, by: Nexus | undefined): void {
     this.reservations.reset();
+    for (const itl of this.itlNexuses) this.copies.forget(itl);
     this.removableMedium?.unlock();
     this.power.start();
     this.modeParameters.restore();

@@ -4,6 +4,7 @@
  * is made durable, comes into force, and is announced.
  */
 import type { BlockDevice } from './block-device.ts';
+import type { ReservationRule } from './command.ts';
 import { DamagedStateError } from './damaged-state-error.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 import type { Nexus } from './nexus.ts';
@@ -82,13 +83,18 @@ export class Reservations {
 
   /** Whether the command of `task` may run beside the reservation that is held. Allocates nothing. */
   allows(task: Task): boolean {
-    const row = task.row!;
-    const rule = row.reservation;
-    if (rule === 'own' || this.state.lost || row.passesReservations?.(task.cdb)) return true;
-    if (this.reservedBy !== undefined) return this.reservedBy === task.nexus;
+    const { reservation, passesReservations } = task.row!;
+    if (reservation === 'own' || this.state.lost || passesReservations?.(task.cdb)) return true;
+    return this.permits(task.nexus!, reservation);
+  }
+
+  /** Whether a command with this rule may run for `nexus`: for copies, which come to other units than their own. */
+  permits(nexus: Nexus, rule: ReservationRule): boolean {
+    if (rule === 'allowed') return true;
+    if (this.reservedBy !== undefined) return this.reservedBy === nexus;
     if (rule === 'persistent') return true;
     const needed = rule === 'read' ? Right.READ : Right.WRITE;
-    return (this.rightsOf(task.nexus!) & needed) !== 0;
+    return (this.rightsOf(nexus) & needed) !== 0;
   }
 
   /** Ends the task and returns false if its command may not run beside the reservation that is held. */

@@ -7,6 +7,7 @@ import { logicalBlockProvisioningPage } from './logical-block-provisioning.ts';
 import { modePagePolicyPage } from './mode-page-policy.ts';
 import { powerConditionVpdPage } from './power-condition.ts';
 import { scsiPortsPage } from './scsi-ports.ts';
+import { thirdPartyCopyPage } from './third-party-copy.ts';
 import { unitSerialNumberPage } from './unit-serial-number.ts';
 import type { VpdPage } from './vpd-page.ts';
 
@@ -17,6 +18,7 @@ export const blockDeviceVpdPages: readonly VpdPage[] = [
   modePagePolicyPage,
   scsiPortsPage,
   powerConditionVpdPage,
+  thirdPartyCopyPage,
   blockLimitsPage,
   blockDeviceCharacteristicsPage,
   logicalBlockProvisioningPage,

@@ -1,0 +1,112 @@
+/**
+ * Copies blocks from one medium to another, in pieces through scratch memory of bounded size. Each piece is read
+ * and written under a range lock of its own, so that a copy never shows half of an atomic command, and never
+ * holds two ranges at once.
+ */
+import type { BlockDevice } from '../block-device.ts';
+import type { Scratch } from '../environment.ts';
+import { Medium, type Verdict } from '../medium.ts';
+import { Sense, type SenseCode } from '../sense-spec.ts';
+import { Status } from '../status-spec.ts';
+import type { Task } from '../task.ts';
+import { CopyLimit } from './copy-spec.ts';
+import type { Transfer } from './segment.ts';
+
+/** Bytes; a multiple of every block size. */
+const PIECE = 512 << 10;
+
+/** What a transfer means on two given devices: bytes, all of them multiples of block sizes. */
+export interface ByteRange {
+  readonly from: number;
+  readonly to: number;
+  readonly length: number;
+}
+
+/** Checks a transfer against both devices. */
+export function byteRange(
+  transfer: Transfer,
+  source: BlockDevice,
+  destination: BlockDevice,
+): ByteRange | SenseCode {
+  const units = { bytes: 1, 'source blocks': source.blockSize, 'destination blocks': destination.blockSize };
+  const length = transfer.length * units[transfer.unit];
+  const from = transfer.sourceLba * source.blockSize + transfer.sourceOffset;
+  const to = transfer.destinationLba * destination.blockSize + transfer.destinationOffset;
+  if (length > CopyLimit.SEGMENT) return Sense.COPY_ABORTED;
+  if (from + length > source.blockCount * source.blockSize) return Sense.COPY_ABORTED;
+  if (to + length > destination.blockCount * destination.blockSize) return Sense.COPY_ABORTED;
+  const isExact =
+    from % source.blockSize === 0 &&
+    to % destination.blockSize === 0 &&
+    length % source.blockSize === 0 &&
+    length % destination.blockSize === 0;
+  return isExact ? { from, to, length } : Sense.UNEXPECTED_INEXACT_SEGMENT;
+}
+
+/** `progress` is called with the bytes of each piece that arrived. */
+export async function copyBlocks(
+  task: Task,
+  source: BlockDevice,
+  destination: BlockDevice,
+  range: ByteRange,
+  progress: (bytes: number) => void,
+): Promise<Verdict | undefined> {
+  if (range.length === 0) return undefined;
+  const reader = new Medium(source, task);
+  const writer = new Medium(destination, task);
+  const piece = Math.min(PIECE, range.length);
+  const scratch = reader.scratch(piece / source.blockSize);
+  try {
+    // When the two ranges overlap, front to back would write over what is still to be read.
+    const backwards = source === destination && range.to > range.from;
+    for (let done = 0; done < range.length; done += piece) {
+      const length = Math.min(piece, range.length - done);
+      const at = backwards ? range.length - done - length : done;
+      const failure =
+        (await readPiece(reader, range.from + at, length, scratch)) ??
+        (await writePiece(writer, range.to + at, length, scratch));
+      if (failure !== undefined) return failure;
+      if (task.aborted) return Status.TASK_ABORTED;
+      progress(length);
+    }
+    return undefined;
+  } finally {
+    reader.releaseScratch();
+    writer.releaseScratch();
+  }
+}
+
+function readPiece(
+  medium: Medium,
+  from: number,
+  length: number,
+  scratch: Scratch,
+): Promise<Verdict | undefined> {
+  return locked(medium.device, from, length, (lba, blocks) => medium.read(lba, blocks, scratch));
+}
+
+function writePiece(
+  medium: Medium,
+  to: number,
+  length: number,
+  scratch: Scratch,
+): Promise<Verdict | undefined> {
+  return locked(medium.device, to, length, (lba, blocks) => medium.write(lba, blocks, scratch, false));
+}
+
+async function locked(
+  device: BlockDevice,
+  offset: number,
+  length: number,
+  access: (lba: number, blocks: number) => Promise<Verdict | undefined>,
+): Promise<Verdict | undefined> {
+  const { blockSize, rangeLocks } = device;
+  const lba = offset / blockSize;
+  const blocks = length / blockSize;
+  const lock = await rangeLocks.acquire(lba, blocks);
+  try {
+    return await access(lba, blocks);
+  } finally {
+    rangeLocks.release(lock);
+  }
+}
