@@ -1,7 +1,7 @@
 /**
- * `make bench-compare BASE=<git ref>`: this checkout against another commit, built beside it. The two take turns,
- * so that what else the machine does hits both; the answer is the median of the ratios. The variables of
- * main.ts hold here too, and BENCH_ROUNDS=N (default 5).
+ * `make bench-compare BASE=<git ref>`: this checkout against another commit, built beside it. Both run at the same
+ * time, one of them idle, and take turns every second, so that what else the machine does hits both; the answer is
+ * the median of the ratios. The variables of main.ts hold here too, and BENCH_ROUNDS=N (default 5).
  *
  * The other commit uses this checkout's node_modules.
  */
@@ -10,13 +10,15 @@ import { existsSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { packageRoot } from '../qemu/package-root.ts';
 import { atProcessEnd } from '../qemu/process-end.ts';
-import { makePlan, type Plan } from './plan.ts';
+import { makePlan } from './plan.ts';
 import { type Cell, groups } from './report.ts';
-import { measureTarget } from './run.ts';
+import { type OpenTarget, openTarget, type Work } from './run.ts';
 import { lunportTargets } from './targets.ts';
 
 const BASE = 'base';
 const HEAD = 'head';
+/** One turn of a build. */
+const TURN = { warmUpSeconds: 0.3, seconds: 0.7 };
 
 const reference = process.env['BASE'];
 if (!reference) {
@@ -27,17 +29,17 @@ const rounds = Number(process.env['BENCH_ROUNDS'] ?? 5);
 const plan = makePlan(process.env);
 const root = packageRoot();
 const base = buildBase(reference, join(plan.folder, BASE));
-const ratios = await compare(plan, rounds, [
+const comparison = await compare([
   { name: BASE, root: base },
   { name: HEAD, root },
 ]);
 console.log(['', ''.padEnd(40) + 'IOPS'.padStart(8) + 'CPU/IO'.padStart(8)].join('\n'));
-for (const [heading, { iops, cpu }] of ratios) {
+for (const [heading, { iops, cpu }] of comparison) {
   console.log(heading.padEnd(40) + median(iops).toFixed(2).padStart(8) + median(cpu).toFixed(2).padStart(8));
 }
-const overall = median([...ratios.values()].map(({ iops }) => median(iops)));
+const overall = median([...comparison.values()].map(({ iops }) => median(iops)));
 console.log(
-  `\nbench: ${HEAD} reaches ${overall.toFixed(2)} times the IOPS of ${reference}, median of ${ratios.size}`,
+  `\nbench: ${HEAD} reaches ${overall.toFixed(2)} times the IOPS of ${reference}, median of ${comparison.size}`,
 );
 
 interface Ratios {
@@ -46,32 +48,41 @@ interface Ratios {
   readonly cpu: number[];
 }
 
-async function compare(
-  work: Plan,
-  roundCount: number,
-  builds: readonly { name: string; root: string }[],
-): Promise<Map<string, Ratios>> {
+async function compare(builds: readonly { name: string; root: string }[]): Promise<Map<string, Ratios>> {
   const result = new Map<string, Ratios>();
-  for (let round = 0; round < roundCount; round++) {
-    for (const kind of work.kinds) {
-      const cells: Cell[] = [];
-      // Every other round the other one goes first: a machine that warms up favours neither.
-      for (const build of round % 2 === 0 ? builds : builds.toReversed()) {
-        const target = lunportTargets(work.disks, build.root, build.name).find(({ disk }) => disk === kind)!;
-        await measureTarget(target, work, (cell) => cells.push(cell));
+  for (const kind of plan.kinds) {
+    const targets: OpenTarget[] = [];
+    try {
+      for (const build of builds) {
+        const target = lunportTargets(plan.disks, build.root, build.name).find(({ disk }) => disk === kind)!;
+        targets.push((await openTarget(target, plan))!);
       }
-      for (const [heading, group] of groups(cells)) {
-        const [before, after] = [BASE, HEAD].map(
-          (name) => group.find(({ target }) => target === name)!.result,
-        );
-        const ratio = result.get(heading) ?? { iops: [], cpu: [] };
-        ratio.iops.push(after.iops / before.iops);
-        ratio.cpu.push(after.targetCpu / before.targetCpu);
-        result.set(heading, ratio);
-      }
+      for (const work of plan.works) await compareWork(work, targets, result);
+    } finally {
+      for (const target of targets) await target.stop();
     }
   }
   return result;
+}
+
+async function compareWork(
+  work: Work,
+  targets: readonly OpenTarget[],
+  result: Map<string, Ratios>,
+): Promise<void> {
+  for (let round = 0; round < rounds; round++) {
+    const cells: Cell[] = [];
+    // Every other round the other one goes first: a machine that warms up favours neither.
+    for (const target of round % 2 === 0 ? targets : targets.toReversed()) {
+      cells.push(await target.measure(work, TURN));
+    }
+    const [before, after] = [BASE, HEAD].map((name) => cells.find(({ target }) => target === name)!.result);
+    const [heading] = groups(cells).keys();
+    const ratios = result.get(heading) ?? { iops: [], cpu: [] };
+    ratios.iops.push(after.iops / before.iops);
+    ratios.cpu.push(after.targetCpu / before.targetCpu);
+    result.set(heading, ratios);
+  }
 }
 
 /** A worktree of `ref` in `folder`, built; returns the folder. */

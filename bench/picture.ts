@@ -6,7 +6,7 @@ const GROUP_GAP = 16;
 const BAR = 16;
 const LEFT = 250;
 const BAR_SPACE = 460;
-const WIDTH = LEFT + BAR_SPACE + 210;
+const WIDTH = LEFT + BAR_SPACE + 250;
 const TOP = 44;
 
 /** SVG; within a group the longest bar is the fastest target. */

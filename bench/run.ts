@@ -24,6 +24,8 @@ const PREPARATION: Readonly<Record<DiskKind, Pattern | undefined>> = {
   file: { name: 'read', ...WHOLE_DISK, readPercentage: 100 },
   direct: undefined,
 };
+/** Sockets made so far. */
+let sockets = 0;
 const PREPARATION_WORK = { queues: 1, depth: 8, warmUpSeconds: 0, seconds: 0 };
 
 export interface Work {
@@ -37,35 +39,51 @@ export interface Timing {
   readonly seconds: number;
 }
 
+/** A target that runs and is ready to be measured. */
+export interface OpenTarget {
+  measure(work: Work, timing: Timing): Promise<Cell>;
+  stop(): Promise<void>;
+}
+
+/** Starts a target on a socket of its own; undefined when it is not installed. */
+export async function openTarget(target: Target, plan: Plan): Promise<OpenTarget | undefined> {
+  const socket = join(plan.folder, `${sockets++}.sock`);
+  const running = await startTarget(target, socket);
+  if (running === undefined) return undefined;
+  const common = {
+    socket,
+    device: target.device,
+    indirect: plan.indirect,
+    diskBytes: plan.disks.bytes,
+    targetPid: running.pid,
+  };
+  const preparation = PREPARATION[target.disk];
+  if (preparation !== undefined) {
+    const requestsBefore = common.diskBytes / preparation.requestBytes;
+    await generate({ ...common, ...PREPARATION_WORK, pattern: preparation, requestsBefore });
+  }
+  return {
+    async measure(work, timing) {
+      const result = await generate({ ...common, ...work, ...timing, requestsBefore: 0 });
+      const { pattern, queues, depth } = work;
+      return { target: target.name, disk: target.disk, pattern: pattern.name, queues, depth, result };
+    },
+    stop: () => running.stop(),
+  };
+}
+
 /** Measures all works of the plan on one target; calls back per cell. Resolves with false when it is not installed. */
 export async function measureTarget(
   target: Target,
   plan: Plan,
   onCell: (cell: Cell) => void,
 ): Promise<boolean> {
-  const socket = join(plan.folder, 'target.sock');
-  const running = await startTarget(target, socket);
-  if (running === undefined) return false;
+  const opened = await openTarget(target, plan);
+  if (opened === undefined) return false;
   try {
-    const common = {
-      socket,
-      device: target.device,
-      indirect: plan.indirect,
-      diskBytes: plan.disks.bytes,
-      targetPid: running.pid,
-    };
-    const pattern = PREPARATION[target.disk];
-    if (pattern !== undefined) {
-      const requestsBefore = common.diskBytes / pattern.requestBytes;
-      await generate({ ...common, ...PREPARATION_WORK, pattern, requestsBefore });
-    }
-    for (const work of plan.works) {
-      const result = await generate({ ...common, ...work, ...plan.timing, requestsBefore: 0 });
-      const { queues, depth } = work;
-      onCell({ target: target.name, disk: target.disk, pattern: work.pattern.name, queues, depth, result });
-    }
+    for (const work of plan.works) onCell(await opened.measure(work, plan.timing));
   } finally {
-    await running.stop();
+    await opened.stop();
   }
   return true;
 }

@@ -39,8 +39,9 @@ export function lunportTargets(disks: Disks, root = packageRoot(), name = 'lunpo
   const operands: Record<DiskKind, string> = {
     null: `null:${size}`,
     ram: `ram:${size}`,
-    file: disks.file,
-    direct: `${disks.file},cache=none`,
+    // Two builds that are compared have the file open at the same time.
+    file: `${disks.file},share`,
+    direct: `${disks.file},cache=none,share`,
   };
   return DISK_KINDS.map((disk) => ({
     name,
