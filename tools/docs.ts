@@ -31,7 +31,6 @@ const TESTS: Readonly<Record<string, string>> = {
   'set-identifying-information': 'identifying-information',
   'set-target-port-groups': 'alua',
   'set-timestamp': 'timestamp',
-  'test-unit-ready': 'unit-attention',
   write: 'read-write',
   'write-buffer': 'buffer',
 };

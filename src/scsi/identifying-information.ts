@@ -1,5 +1,6 @@
 /** What a system's owner writes on the disk's label (SPC-4 6.31, 6.44): kept across restarts. */
 import type { StateStore } from './state-store.ts';
+import { loadRecord } from './stored-record.ts';
 
 /** IDENTIFYING INFORMATION TYPE (SPC-4 table 285) and the most bytes of each. */
 export const InformationType = { PERIPHERAL_DEVICE: 0x00, TEXT: 0x02 } as const;
@@ -13,14 +14,14 @@ const STORE_NAME = 'identifying-information';
 
 export class IdentifyingInformation {
   private readonly store: StateStore | undefined;
-  private values: Record<string, number[]> = {};
+  /** Bytes by type. */
+  private values: Record<string, unknown>;
   /** Saves are written one after the other, oldest first. */
   private lastSave: Promise<void> = Promise.resolve();
 
   constructor(store: StateStore | undefined) {
     this.store = store;
-    const text = store?.load(STORE_NAME);
-    if (text !== undefined) this.values = JSON.parse(text) as Record<string, number[]>;
+    this.values = loadRecord(store, STORE_NAME);
   }
 
   /** Types in ascending order with their maximum lengths in bytes. */

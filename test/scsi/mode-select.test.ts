@@ -145,6 +145,14 @@ test('a store with nonsense in it gives the defaults', async (t) => {
   }
 });
 
+test('a store with something else in it keeps the disk from starting, which could be write-protected', (t) => {
+  for (const text of ['', '{"8/0"', '[]', 'null']) {
+    const store = new TestStore();
+    store.texts.set('mode-pages', text);
+    t.throws(() => new Core({ store }), { code: 'LUNPORT_DAMAGED_STATE' });
+  }
+});
+
 test('RTD goes back to the defaults', async (t) => {
   const core = new Core();
   await send(core, [...NO_DESCRIPTOR, ...(await changed(core, CONTROL, { 4: 0x08, 5: 0 }))]);

@@ -70,7 +70,7 @@ test('page 83 names the unit in three ways, the same on every path', async (t) =
   );
   t.deepEqual(first[0].value, TEST_IDENTITY.naa);
   t.is(text(first[1].value), 'LUNPORT TEST DISK       0123456789abcdef');
-  t.is(text(first[2].value), 'naa.600140500102030405060708090a0b0c\0\0\0\0');
+  t.is(text(first[2].value), 'naa.600140500102030405060708090A0B0C\0\0\0\0');
   const other = core.connect('naa.5000000000000002', 2);
   t.deepEqual(unitNames((await ask(other, inquiry(0x83, 4096))).dataIn), first);
 });

@@ -28,6 +28,8 @@ export interface ModePage {
   readonly subpage: number;
   /** The standard's name. */
   readonly name: string;
+  /** Absent: every device has the page. */
+  readonly supported?: (device: BlockDevice) => boolean;
   /** The whole page with the values it has before anybody changed them; PS is added by the reader. */
   readonly defaults: (device: BlockDevice) => Uint8Array;
   /** Byte offsets from the start of the page and the bits there that MODE SELECT may change. Absent: none. */

@@ -4,6 +4,7 @@
  * follows the capacity.
  */
 import type { BlockDevice } from '../block-device.ts';
+import { loadRecord } from '../stored-record.ts';
 import { blockDeviceModePages } from './block-device-pages.ts';
 import { headerLength, type ModePage } from './mode-page.ts';
 
@@ -24,17 +25,19 @@ export interface ModeChange {
 const STORE_NAME = 'mode-pages';
 
 export class ModeParameters {
-  readonly pages: readonly ModePage[] = blockDeviceModePages;
+  readonly pages: readonly ModePage[];
   private readonly device: BlockDevice;
   private current = new Map<ModePage, Uint8Array>();
-  private saved = new Map<ModePage, Uint8Array>();
+  private saved: Map<ModePage, Uint8Array>;
   /** Saves are written one after the other, oldest first. */
   private lastSave: Promise<void> = Promise.resolve();
 
   constructor(device: BlockDevice) {
     this.device = device;
-    const text = device.store?.load(STORE_NAME);
-    if (text !== undefined) this.saved = this.parse(text);
+    this.pages = blockDeviceModePages.filter(
+      (page) => page.supported === undefined || page.supported(device),
+    );
+    this.saved = this.savedValues(loadRecord(device.store, STORE_NAME));
     this.restore();
   }
 
@@ -124,8 +127,7 @@ export class ModeParameters {
   }
 
   /** Saved values of pages that we still have, in the length that they still have; anything else is dropped. */
-  private parse(text: string): Map<ModePage, Uint8Array> {
-    const stored = JSON.parse(text) as Record<string, unknown>;
+  private savedValues(stored: Record<string, unknown>): Map<ModePage, Uint8Array> {
     const saved = new Map<ModePage, Uint8Array>();
     for (const page of this.pages) {
       const bytes = stored[storeKey(page)];

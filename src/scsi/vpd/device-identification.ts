@@ -2,7 +2,7 @@
  * Device Identification VPD page (SPC-4 7.8.6). The designators of the logical unit are the same on every path;
  * those of the port say through which path this initiator came.
  */
-import { concatenate, putAscii } from '../bytes.ts';
+import { concatenate, putAscii, toHex } from '../bytes.ts';
 import type { Identity } from '../identity.ts';
 import {
   Association,
@@ -54,7 +54,8 @@ export const deviceIdentificationPage: VpdPage = {
 
 function logicalUnitDesignators(identity: Identity): Uint8Array[] {
   const association = Association.LOGICAL_UNIT;
-  const naaDigits = Array.from(identity.naa, (byte) => byte.toString(16).padStart(2, '0')).join('');
+  // Digits above 9 are capitals in name strings (SPC-4 7.8.6.11).
+  const naaDigits = toHex(identity.naa).toUpperCase();
   return [
     designationDescriptor({
       codeSet: CodeSet.BINARY,
