@@ -23,6 +23,7 @@ function held(pid: number): { descriptors: number; mappings: number } {
 for (const firmware of ['seabios', 'ovmf'] as const) {
   test.serial(`a Debian disk boots by ${firmware} and reaches user space`, async (t) => {
     const serve = await startServe([await copyDiskImage(join(folder, `${firmware}.img`))]);
+    t.teardown(() => serve.stop());
     const { exitCode, output } = await runGuest({
       vehicle: 'disk',
       firmware,
@@ -37,6 +38,7 @@ for (const firmware of ['seabios', 'ovmf'] as const) {
 
 test.serial('three reboots and three QEMUs in a row leave no descriptor and no mapping behind', async (t) => {
   const serve = await startServe(['ram:64M']);
+  t.teardown(() => serve.stop());
   const before = held(serve.pid);
   const job = 'dd if=/dev/sda of=/dev/null bs=1M 2>&1 | tail -1 && sg_turs /dev/sg0';
   for (let run = 0; run < 3; run++) {
@@ -77,6 +79,7 @@ async function settled(
 
 test.serial('a guest that is killed while it writes leaves lunport serving the next one', async (t) => {
   const serve = await startServe([`${join(folder, 'killed.img')},create,size=64M`]);
+  t.teardown(() => serve.stop());
   const options = { vehicle: 'initrd', vhostUserScsi: [{ socket: serve.socket }] } as const;
   const first = await Guest.start(options);
   const writing = first.exec('while :; do dd if=/dev/urandom of=/dev/sda bs=1M count=32 oflag=direct; done');

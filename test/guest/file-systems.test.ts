@@ -39,9 +39,10 @@ for (const [title, disk] of disks) {
   test.serial(`mkfs, 200 MiB of verified writes and fsck on ${title}`, async (t) => {
     const serveArguments = title.includes('threads') ? ['--io', 'threads'] : [];
     const serve = await startServe([disk], { serveArguments });
+    t.teardown(() => serve.stop());
     const guest = await Guest.start({
       vehicle: 'initrd',
-      initrd: { tools: ['fio', 'mkfs.ext4'] },
+      initrd: { tools: ['fio', 'mkfs.ext4', 'e2fsck'] },
       vhostUserScsi: [{ socket: serve.socket }],
     });
     try {
