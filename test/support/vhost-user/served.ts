@@ -66,7 +66,7 @@ export class Served {
   private readonly guests: Guest[] = [];
 
   private constructor(options: Partial<VhostUserTargetOptions>) {
-    this.socketPath = join(this.folder.path, 'scsi.sock');
+    this.socketPath = options.socketPath ?? join(this.folder.path, 'scsi.sock');
     this.ram = new RamBackstore('ram', 1 << 20, this.shard.engine, this.shard.memory);
     this.backstore = new HoldingBackstore(this.ram);
     this.disk = this.newDisk(this.backstore);

@@ -38,6 +38,8 @@ export interface DriverOptions {
   readonly layout?: Layout;
   /** Buffers in the event queue; default 0. */
   readonly eventBuffers?: number;
+  /** The rings to set up, all are enabled; default all. Firmware sets up one request queue only. */
+  readonly rings?: readonly number[];
   /** Set up the rings without enabling them; default false. */
   readonly leaveDisabled?: boolean;
 }
@@ -115,7 +117,9 @@ export class VirtioScsiDriver {
     options: DriverOptions = {},
   ): Promise<VirtioScsiDriver> {
     const driver = new VirtioScsiDriver(frontEnd, memory, options);
-    for (const [index, queue] of driver.queues.entries()) await frontEnd.setUpRing(index, queue, memory);
+    for (const [index, queue] of driver.queues.entries()) {
+      if (options.rings?.includes(index) ?? true) await frontEnd.setUpRing(index, queue, memory);
+    }
     // Without protocol features a ring is enabled from its start ("Ring states").
     if (!options.leaveDisabled && hasFeature(frontEnd.features, VhostFeature.PROTOCOL_FEATURES)) {
       for (const index of driver.queues.keys()) await frontEnd.enableRing(index);

@@ -1,0 +1,269 @@
+import { statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { Request } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
+import { QueueIndex, VirtioScsiResponse } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
+import { addon } from '../../../src/native/addon.ts';
+import { Status } from '../../../src/scsi/status-spec.ts';
+import { ConnectionClosed } from '../../support/vhost-user/front-end.ts';
+import { GuestMemory } from '../../support/vhost-user/guest-memory.ts';
+import { memoryTable, singleRegion, vringFd } from '../../support/vhost-user/messages.ts';
+import { eventually, Served, senseCode } from '../../support/vhost-user/served.ts';
+import { VirtioScsiDriver } from '../../support/vhost-user/virtio-scsi-driver.ts';
+
+const TEST_UNIT_READY = { cdb: [0, 0, 0, 0, 0, 0] };
+const READ = { cdb: [0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], dataInLength: 512 };
+const WRITE = { cdb: [0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0], dataOut: new Uint8Array(512).fill(0x5a) };
+
+test('the socket is for its owner only', async (t) => {
+  const served = await Served.start();
+  t.is(statSync(served.socketPath).mode & 0o777, 0o600);
+  await served.close();
+});
+
+test('a socket that a dead process left behind is taken over', async (t) => {
+  const first = await Served.start();
+  const other = join(first.socketPath, '..', 'stale.sock');
+  addon.close(addon.unixListen(other, 1));
+  const second = await Served.start({ socketPath: other });
+  const frontEnd = second.connect();
+  t.truthy(frontEnd);
+  frontEnd.close();
+  await second.close();
+  await first.close();
+});
+
+test('a socket that somebody listens on is refused, and the holder is named', async (t) => {
+  const served = await Served.start();
+  const error = await t.throwsAsync(Served.start({ socketPath: served.socketPath }), {
+    code: 'EADDRINUSE',
+  });
+  t.regex(error!.message, new RegExp(`process ${process.pid} `));
+  await served.close();
+});
+
+test('a file that is no socket is left alone', async (t) => {
+  const served = await Served.start();
+  const path = join(served.socketPath, '..', 'file');
+  writeFileSync(path, 'precious');
+  await t.throwsAsync(Served.start({ socketPath: path }), { code: 'EADDRINUSE' });
+  t.is(statSync(path).size, 8);
+  await served.close();
+});
+
+test('a second front-end is refused while the first one is served', async (t) => {
+  const served = await Served.start();
+  const { driver } = await served.boot();
+  const second = served.connect();
+  await second.closed;
+  t.is((await driver.execute(TEST_UNIT_READY)).status, Status.GOOD);
+  t.true(served.log.some((line) => line.includes('a second front-end was refused')));
+  await served.close();
+});
+
+test('a front-end that comes while the old one goes is served', async (t) => {
+  const served = await Served.start();
+  const { leave } = await served.boot();
+  const next = served.connect();
+  leave();
+  t.truthy(await next.getFeatures());
+  next.close();
+  await served.close();
+});
+
+test('a nexus that comes back hears of its loss', async (t) => {
+  const served = await Served.start();
+  const first = await served.boot();
+  first.leave();
+  await served.alone();
+  const { driver } = await served.boot({ powerOn: true });
+  const result = await driver.execute(TEST_UNIT_READY);
+  t.is(senseCode(result.sense), 0x2907);
+  await served.close();
+});
+
+test('a reset brings the device to its start, and tells the nexus', async (t) => {
+  const served = await Served.start();
+  const { driver, frontEnd, memory } = await served.boot();
+  await driver.stop();
+  await driver.resetDevice();
+  driver.close();
+  const again = await VirtioScsiDriver.start(frontEnd, memory);
+  t.is(senseCode((await again.execute(TEST_UNIT_READY)).sense), 0x2907);
+  t.is((await again.execute(READ)).status, Status.GOOD);
+  again.close();
+  await served.close();
+});
+
+test('a reset while requests run ends them all first', async (t) => {
+  const served = await Served.start();
+  const { driver } = await served.boot();
+  served.backstore.hold = true;
+  const reads = [driver.execute(READ), driver.execute(READ)];
+  await eventually(() => served.backstore.held.length === 2);
+  let done = false;
+  const reset = driver.resetDevice().then(() => {
+    done = true;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.false(done);
+  served.backstore.release();
+  await reset;
+  for (const { status } of await Promise.all(reads)) t.is(status, Status.GOOD);
+  await served.close();
+});
+
+test('firmware may set up one request queue only, and enable rings that it never set up', async (t) => {
+  const served = await Served.start();
+  const { driver, frontEnd } = await served.boot({ rings: [QueueIndex.FIRST_REQUEST] });
+  t.is((await driver.execute(READ)).status, Status.GOOD);
+  t.is(await frontEnd.getVringBase(QueueIndex.CONTROL), 0);
+  await served.close();
+});
+
+test('a disabled ring waits', async (t) => {
+  const served = await Served.start();
+  const { driver, frontEnd } = await served.boot({ leaveDisabled: true });
+  let answered = false;
+  const result = driver.execute(TEST_UNIT_READY).finally(() => {
+    answered = true;
+  });
+  await frontEnd.getFeatures();
+  t.false(answered);
+  await frontEnd.enableRing(QueueIndex.FIRST_REQUEST);
+  await result;
+  await served.close();
+});
+
+test('without protocol features a ring runs from its start', async (t) => {
+  const served = await Served.start();
+  const { driver } = await served.boot({ features: 1n << 32n, slots: false });
+  t.is((await driver.execute(READ)).status, Status.GOOD);
+  await served.close();
+});
+
+test('every new call descriptor is signalled at once', async (t) => {
+  const served = await Served.start();
+  const { frontEnd } = await served.boot();
+  const callFd = addon.eventfd();
+  await frontEnd.send(Request.SET_VRING_CALL, vringFd(QueueIndex.FIRST_REQUEST, true), { fds: [callFd] });
+  t.is(addon.drain(callFd), 1);
+  addon.close(callFd);
+  await served.close();
+});
+
+test('a ring that stops waits for its requests, and goes on where it was', async (t) => {
+  const served = await Served.start();
+  const { driver, frontEnd, memory } = await served.boot();
+  served.backstore.hold = true;
+  const read = driver.execute(READ);
+  await eventually(() => served.backstore.held.length === 1);
+  let stopped = false;
+  const stop = frontEnd.getVringBase(QueueIndex.FIRST_REQUEST).then((base) => {
+    stopped = true;
+    return base;
+  });
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.false(stopped);
+  served.backstore.hold = false;
+  served.backstore.release();
+  const base = await stop;
+  t.is((await read).status, Status.GOOD);
+  t.is(base, 2);
+  // A request that is made available while the ring stands still is seen when it starts again.
+  const late = driver.execute(READ);
+  await frontEnd.setUpRing(QueueIndex.FIRST_REQUEST, driver.queues[QueueIndex.FIRST_REQUEST], memory, base);
+  t.is((await late).status, Status.GOOD);
+  await served.close();
+});
+
+for (const slots of [true, false]) {
+  test(`memory may change under load, ${slots ? 'by slots' : 'as a whole table'}`, async (t) => {
+    const served = await Served.start();
+    const { driver, frontEnd, memory } = await served.boot({ slots });
+    served.backstore.hold = true;
+    const read = driver.execute(READ);
+    await eventually(() => served.backstore.held.length === 1);
+    const more = new GuestMemory([{ guestAddress: 0x2_0000_0000, length: 1 << 20 }]);
+    const [extra] = more.regions;
+    const change = slots
+      ? frontEnd.send(Request.ADD_MEM_REG, singleRegion(extra), { fds: [extra.fd] })
+      : frontEnd.send(Request.SET_MEM_TABLE, memoryTable([...memory.regions, extra]), {
+          fds: [...memory.regions, extra].map(({ fd }) => fd),
+        });
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    served.backstore.hold = false;
+    served.backstore.release();
+    await change;
+    t.is((await read).status, Status.GOOD);
+    const requests = Promise.all(Array.from({ length: 32 }, () => driver.execute(WRITE)));
+    if (slots) {
+      const buffer = more.allocate(512);
+      await frontEnd.send(Request.REM_MEM_REG, singleRegion(extra));
+      const request = memory.allocate(64);
+      const response = memory.allocate(128);
+      memory.bytes(request, 51).fill(0).set([1, 0, 0x40, 0]);
+      memory.bytes(request, 51).set(READ.cdb, 19);
+      await driver.submit(QueueIndex.FIRST_REQUEST, [
+        { address: request, length: 51, writable: false },
+        { address: response, length: 108, writable: true },
+        { address: buffer, length: 512, writable: true },
+      ]);
+      t.is(memory.bytes(response, 12)[11], VirtioScsiResponse.FAILURE);
+    }
+    for (const { status } of await requests) t.is(status, Status.GOOD);
+    await served.close();
+    more.close();
+  });
+}
+
+test('a front-end that leaves while requests run is waited for, and then forgotten', async (t) => {
+  const served = await Served.start();
+  const guest = await served.boot();
+  served.backstore.hold = true;
+  served.backstore.cancellable = false;
+  void guest.driver.execute(WRITE);
+  void guest.driver.execute(READ);
+  await eventually(() => served.backstore.held.length === 2);
+  guest.driver.close();
+  guest.frontEnd.close();
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  t.truthy(served.target.state.frontEnd, 'the memory is still in use');
+  served.backstore.release();
+  await served.alone();
+  served.backstore.hold = false;
+  const { driver } = await served.boot();
+  t.is((await driver.execute(READ)).status, Status.GOOD);
+  await served.close();
+});
+
+test('the state says who is connected and what was done', async (t) => {
+  const served = await Served.start();
+  const { driver, frontEnd } = await served.boot();
+  await driver.execute(READ);
+  const { frontEnd: state, connects } = served.target.state;
+  t.is(connects, 1);
+  t.is(state!.pid, process.pid);
+  t.is(BigInt(state!.features), frontEnd.features);
+  t.is(state!.requests.requests, 2);
+  const ring = state!.rings[QueueIndex.FIRST_REQUEST];
+  t.true(ring.started && ring.enabled);
+  t.is(ring.completed, 2);
+  t.is(ring.inFlight, 0);
+  await served.close();
+  t.is(served.target.state.lastDisconnect, 'lunport stops');
+});
+
+test('an end of ours answers what runs first', async (t) => {
+  const served = await Served.start();
+  const { driver, frontEnd } = await served.boot();
+  served.backstore.hold = true;
+  const read = driver.execute(READ);
+  await eventually(() => served.backstore.held.length === 1);
+  const closed = served.target.close();
+  served.backstore.release();
+  t.is((await read).status, Status.GOOD);
+  await closed;
+  await t.throwsAsync(frontEnd.getFeatures(), { instanceOf: ConnectionClosed });
+  await served.close();
+});
