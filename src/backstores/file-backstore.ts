@@ -2,7 +2,7 @@
  * Blocks in a regular file or on a block device. Data moves straight between the initiator's segments and the
  * file; the io engine decides between the page cache at once and io_uring or a thread.
  */
-import { closeSync, fstatSync } from 'node:fs';
+import { closeSync, fstatSync, statfsSync } from 'node:fs';
 import { addon } from '../native/addon.ts';
 import { IoFlag } from '../native/engine-spec.ts';
 import type { IoEngine } from '../native/io-engine.ts';
@@ -10,6 +10,7 @@ import type { RegionMemory } from '../native/memory.ts';
 import {
   type BackstoreCapabilities,
   type BackstoreOperation,
+  type BackstoreSpace,
   OperationKind,
   Outcome,
 } from '../scsi/backstore.ts';
@@ -21,6 +22,8 @@ import type { OpenedFile } from './open-file.ts';
 
 const SEEK_DATA = 0;
 const SEEK_HOLE = 1;
+/** Bytes of the unit that stat counts blocks in. */
+const STAT_BLOCK = 512;
 
 export class FileBackstore implements OpenBackstore {
   readonly name: string;
@@ -38,6 +41,8 @@ export class FileBackstore implements OpenBackstore {
    * write, so a later sync may succeed although data is lost: once failed, always failed, until reopened.
    */
   failedSync = 0;
+  /** Absent on a block device, which cannot tell. */
+  readonly space: (() => BackstoreSpace) | undefined;
   private readonly opened: OpenedFile;
   private readonly free: FileRequest[] = [];
   private zeroScratch: Scratch | undefined = undefined;
@@ -61,6 +66,7 @@ export class FileBackstore implements OpenBackstore {
       physicalBlockSize: opened.physicalBlockSize,
       rotational: opened.rotational,
     };
+    this.space = fstatSync(this.fd).isFile() ? () => this.measureSpace() : undefined;
   }
 
   start(operation: BackstoreOperation): void {
@@ -125,6 +131,12 @@ export class FileBackstore implements OpenBackstore {
     }
     // A negative answer (ENXIO): nothing but a hole up to the end.
     return { mapped: false, end: data > offset ? Math.min(data, this.byteLength) : this.byteLength };
+  }
+
+  /** What the file takes up, and what its filesystem has left for an ordinary user. */
+  private measureSpace(): BackstoreSpace {
+    const { bsize, bavail } = statfsSync(`/proc/self/fd/${this.fd}`);
+    return { used: fstatSync(this.fd).blocks * STAT_BLOCK, available: bavail * bsize };
   }
 
   refresh(): boolean {

@@ -24,6 +24,7 @@ export class NullBackstore implements OpenBackstore {
       writeZeroes: true,
       physicalBlockSize: 4096,
       rotational: false,
+      volatile: true,
     };
   }
 

@@ -55,6 +55,7 @@ export class RamBackstore implements OpenBackstore {
       writeZeroes: true,
       physicalBlockSize: 4096,
       rotational: false,
+      volatile: true,
     };
     this.region = memory.mapAnonymous(byteLength, { hugepages: true, name });
   }

@@ -5,32 +5,30 @@
  */
 import type { BlockDevice } from './block-device.ts';
 import { fromHex, toHex } from './bytes.ts';
+import { DamagedStateError } from './damaged-state-error.ts';
 import { Medium, type Verdict } from './medium.ts';
 import { Sense } from './sense-spec.ts';
-import type { StateStore } from './state-store.ts';
 
 /** Name in the state store. */
 const ENTRY = 'atomic-write';
 
 export class AtomicJournal {
   private readonly device: BlockDevice;
-  private readonly store: StateStore;
   /** The store holds one entry, so atomic writes of a unit go one after the other. */
   private last: Promise<unknown> = Promise.resolve();
 
-  constructor(device: BlockDevice, store: StateStore) {
+  constructor(device: BlockDevice) {
     this.device = device;
-    this.store = store;
   }
 
   /** Runs `write`, which replaces `old`, the blocks from `lba` on; if it fails they are `old` again. */
   run(lba: number, old: Uint8Array, write: () => Promise<Verdict | undefined>): Promise<Verdict | undefined> {
     const turn = this.last.then(async () => {
-      await this.store.save(ENTRY, JSON.stringify({ lba, blocks: toHex(old) }));
+      await this.keep(lba, old);
       const failure = await write();
       // Blocks that cannot be put back now stay in the store for the next start.
       const settled = failure === undefined || (await this.putBack(lba, old)) === undefined;
-      if (settled) await this.store.save(ENTRY, '');
+      if (settled) await this.device.store?.save(ENTRY, '');
       return failure;
     });
     this.last = turn.catch(() => undefined);
@@ -38,21 +36,31 @@ export class AtomicJournal {
   }
 
   /** At start: undoes an atomic write that was interrupted. The unit is not ready until that is done. */
-  async recover(): Promise<void> {
-    const text = this.store.load(ENTRY);
+  recover(): void {
+    const text = this.device.store?.load(ENTRY);
     if (text === undefined || text === '') return;
+    const { lba, blocks } = parse(text);
     this.device.notReady = { sense: Sense.BECOMING_READY };
+    void this.undo(lba, fromHex(blocks));
+  }
+
+  /** Never rejects. */
+  private async undo(lba: number, old: Uint8Array): Promise<void> {
+    const { device } = this;
     try {
-      const { lba, blocks } = JSON.parse(text) as { lba: number; blocks: string };
-      if ((await this.putBack(lba, fromHex(blocks))) === undefined) {
-        await this.store.save(ENTRY, '');
-        this.device.notReady = undefined;
+      if ((await this.putBack(lba, old)) === undefined) {
+        await device.store!.save(ENTRY, '');
+        device.notReady = undefined;
         return;
       }
-    } catch {
-      // An entry that nobody can read is as bad as blocks that nobody can write: both end below.
+    } catch (error) {
+      device.environment.defect?.(error);
     }
-    this.device.notReady = { sense: Sense.MEDIUM_FORMAT_CORRUPTED };
+    device.notReady = { sense: Sense.MEDIUM_FORMAT_CORRUPTED };
+  }
+
+  private async keep(lba: number, old: Uint8Array): Promise<void> {
+    await this.device.store?.save(ENTRY, JSON.stringify({ lba, blocks: toHex(old) }));
   }
 
   private async putBack(lba: number, old: Uint8Array): Promise<Verdict | undefined> {
@@ -63,5 +71,13 @@ export class AtomicJournal {
     const failure = await medium.write(lba, blocks, scratch, true);
     medium.releaseScratch();
     return failure;
+  }
+}
+
+function parse(text: string): { lba: number; blocks: string } {
+  try {
+    return JSON.parse(text) as { lba: number; blocks: string };
+  } catch (cause) {
+    throw new DamagedStateError(ENTRY, 'it is no JSON', { cause });
   }
 }

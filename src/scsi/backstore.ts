@@ -102,6 +102,14 @@ export interface BackstoreCapabilities {
   readonly physicalBlockSize: number;
   /** Whether seeking costs time: medium rotation rate of VPD B1. */
   readonly rotational: boolean;
+  /** All content is gone when the process ends; absent: it stays. */
+  readonly volatile?: boolean;
+}
+
+/** Bytes that the blocks take up, and that they could still take. */
+export interface BackstoreSpace {
+  readonly used: number;
+  readonly available: number;
 }
 
 export interface Backstore {
@@ -118,4 +126,6 @@ export interface Backstore {
    * the backstore cannot tell; then everything counts as mapped.
    */
   extent?(offset: number): { mapped: boolean; end: number };
+  /** Absent when the backstore cannot tell; then there are no provisioning thresholds. May cost a system call. */
+  space?(): BackstoreSpace;
 }

@@ -66,8 +66,7 @@ export abstract class BlockDevice extends LogicalUnit {
   /** Why a flush failed that nobody waited for; the next one reports it. */
   unreportedFlushFailure: Verdict | undefined = undefined;
   readonly store: StateStore | undefined;
-  /** Needs a store; without one WRITE ATOMIC is not offered. */
-  readonly atomicJournal: AtomicJournal | undefined;
+  readonly atomicJournal: AtomicJournal;
   readonly erasure: MediumErasure;
   notReady: NotReady | undefined = undefined;
   /** WCE of the Caching mode page: false makes every write reach stable storage before GOOD. */
@@ -97,10 +96,10 @@ export abstract class BlockDevice extends LogicalUnit {
     this.protection = new Protection(this, options.protection);
     this.thresholds = new ProvisioningThresholds(this);
     this.limits = blockLimits(this);
-    this.atomicJournal = this.store === undefined ? undefined : new AtomicJournal(this, this.store);
+    this.atomicJournal = new AtomicJournal(this);
     this.erasure = new MediumErasure(this);
     // Old blocks must not come back onto a medium that is being erased.
-    if (!this.erasure.recover()) void this.atomicJournal?.recover();
+    if (!this.erasure.recover()) this.atomicJournal.recover();
     this.power = new PowerCondition(this);
     this.removableMedium = options.removable ? new RemovableMedium(this) : undefined;
     this.modeParameters = new ModeParameters(this);

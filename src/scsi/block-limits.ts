@@ -85,9 +85,10 @@ export function blockLimits(device: BlockDevice): BlockLimits {
   };
 }
 
-/** The journal needs a place that survives a power loss, and knows nothing of protection information. */
+/** The journal must survive what the blocks survive, and knows nothing of protection information. */
 function offersAtomicWrites(device: BlockDevice): boolean {
-  return device.store !== undefined && device.protection.type === 0;
+  const journaled = device.store !== undefined || device.backstore.capabilities.volatile === true;
+  return journaled && device.protection.type === 0;
 }
 
 /** DPOFUA of the mode parameter header: DPO and FUA are accepted in all commands or refused in all. */

@@ -5,6 +5,7 @@
  */
 import type { BlockDevice } from './block-device.ts';
 import { fromHex, toHex } from './bytes.ts';
+import { DamagedStateError } from './damaged-state-error.ts';
 import { conclude, Medium, type Verdict } from './medium.ts';
 import type { Nexus } from './nexus.ts';
 import type { ProtectionType } from './protection-information.ts';
@@ -68,13 +69,7 @@ export class MediumErasure {
   recover(): boolean {
     const text = this.device.store?.load(ENTRY);
     if (text === undefined || text === '') return false;
-    let stored: StoredJob;
-    try {
-      stored = JSON.parse(text) as StoredJob;
-    } catch {
-      // Nobody knows what was to be erased: the medium must be formatted before it is used.
-      stored = { command: 'FORMAT UNIT', passes: [], unrestrictedExit: false, failed: true };
-    }
+    const stored = parse(text);
     const { command, unrestrictedExit, protectionType } = stored;
     const passes = stored.passes.map((block) => (block === null ? undefined : fromHex(block)));
     const job: ErasureJob = { command, passes, unrestrictedExit, protectionType };
@@ -192,4 +187,12 @@ function forget(medium: Medium, lba: number, blocks: number): Promise<Verdict | 
   const { capabilities } = medium.device.backstore;
   if (capabilities.unmap && capabilities.unmapReadsZero) return medium.unmap(lba, blocks);
   return medium.zero(lba, blocks);
+}
+
+function parse(text: string): StoredJob {
+  try {
+    return JSON.parse(text) as StoredJob;
+  } catch (cause) {
+    throw new DamagedStateError(ENTRY, 'it is no JSON', { cause });
+  }
 }

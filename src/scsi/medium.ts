@@ -244,6 +244,9 @@ export class Medium implements OperationOwner {
     }
     // Protection information is not the user's data.
     if (backstore === this.device.backstore) statistics.stepped(operation, this.task?.row);
+    const { thresholds } = this.device;
+    // Unmapping counts as well: it may end a shortage.
+    if (thresholds.armed && kind !== OperationKind.READ) thresholds.wrote(operation.length);
     return this.task?.aborted ? Status.TASK_ABORTED : undefined;
   }
 

@@ -13,8 +13,8 @@ const cdb6 = (opcode: number, lba: number, blocks: number) => [opcode, lba >> 16
 interface Form {
   readonly name: string;
   readonly lengthByte: number;
-  read(lba: number, blocks: number, flags?: number): Uint8Array;
-  write(lba: number, blocks: number, flags?: number): Uint8Array;
+  readonly read: (lba: number, blocks: number, flags?: number) => Uint8Array;
+  readonly write: (lba: number, blocks: number, flags?: number) => Uint8Array;
 }
 
 const forms: Form[] = [

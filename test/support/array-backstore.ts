@@ -3,6 +3,7 @@ import {
   type Backstore,
   type BackstoreCapabilities,
   type BackstoreOperation,
+  type BackstoreSpace,
   OperationKind,
   Outcome,
 } from '../../src/scsi/backstore.ts';
@@ -25,6 +26,7 @@ export class ArrayBackstore implements Backstore {
   hold = false;
   readonly held: BackstoreOperation[] = [];
   fault: Fault | undefined = undefined;
+  space: (() => BackstoreSpace) | undefined = undefined;
   private readonly memory: HeapMemory;
   private readonly mapped: Set<number> = new Set();
 

@@ -1,6 +1,6 @@
 /** A target with one disk in plain arrays and an initiator on it: what a test of the core starts from. */
 import { Initiator } from '../../src/fabrics/loopback/initiator.ts';
-import type { BackstoreCapabilities } from '../../src/scsi/backstore.ts';
+import type { BackstoreCapabilities, BackstoreSpace } from '../../src/scsi/backstore.ts';
 import type { BlockDevice } from '../../src/scsi/block-device.ts';
 import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../../src/scsi/device-attributes.ts';
 import { Disk } from '../../src/scsi/disk.ts';
@@ -82,6 +82,8 @@ export interface CoreOptions extends ReservationOptions {
   readonly removable?: boolean;
   /** What the disk holds when the unit starts; default zeroes. */
   readonly content?: Uint8Array;
+  /** What the backstore says about the space that it has; default: it cannot tell. */
+  readonly space?: () => BackstoreSpace;
   /** Start with a backstore that waits for `releaseHeld`. */
   readonly hold?: boolean;
   /** Leave the power-on unit attention pending; default false. */
@@ -107,6 +109,7 @@ export class Core {
     );
     if (options.content !== undefined) this.backstore.bytes.set(options.content);
     this.backstore.hold = options.hold ?? false;
+    this.backstore.space = options.space;
     this.protection = options.protection
       ? new ArrayBackstore(this.environment.memory, this.backstore.byteLength / 64)
       : undefined;

@@ -66,6 +66,9 @@ const transferOwner: OperationOwner = {
     if (operation.outcome === Outcome.GOOD) {
       device.statistics.transferred(operation);
       task.transferred = operation.length;
+      if (device.thresholds.armed && operation.kind === OperationKind.WRITE) {
+        device.thresholds.wrote(operation.length);
+      }
       task.good();
     } else {
       device.statistics.failed(operation, task.row);

@@ -42,7 +42,7 @@ async function writeAllOrNothing(task: Task, medium: Medium): Promise<Verdict> {
   task.transferred = task.copyFromInitiator(scratch.bytes, 0, length, 0);
   // Stable with or without FUA: only then may the journal be emptied.
   const write = () => medium.write(lba, blocks, scratch, true);
-  return (await device.atomicJournal!.run(lba, old, write)) ?? Status.GOOD;
+  return (await device.atomicJournal.run(lba, old, write)) ?? Status.GOOD;
 }
 
 export const writeAtomicCommands: readonly CommandRow[] = [

@@ -4,12 +4,14 @@ import { errorCounterPages } from './error-counters.ts';
 import { generalStatisticsAndPerformancePage } from './general-statistics-and-performance.ts';
 import { informationalExceptionsLogPage } from './informational-exceptions.ts';
 import type { LogPage } from './log-page.ts';
+import { logicalBlockProvisioningLogPage } from './logical-block-provisioning.ts';
 import { selfTestResultsPage } from './self-test-results.ts';
 import { startStopCycleCounterPage } from './start-stop-cycle-counter.ts';
 import { temperaturePage } from './temperature.ts';
 
 export const blockDeviceLogPages: readonly LogPage[] = [
   ...errorCounterPages,
+  logicalBlockProvisioningLogPage,
   temperaturePage,
   startStopCycleCounterPage,
   selfTestResultsPage,

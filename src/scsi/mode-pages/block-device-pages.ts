@@ -3,6 +3,7 @@ import { cachingPage } from './caching.ts';
 import { controlExtensionPage, controlPage } from './control.ts';
 import { formatDevicePage, rigidDiskGeometryPage } from './geometry.ts';
 import { informationalExceptionsPage } from './informational-exceptions.ts';
+import { logicalBlockProvisioningModePage } from './logical-block-provisioning.ts';
 import type { ModePage } from './mode-page.ts';
 import { powerConditionPage } from './power-condition.ts';
 import { readWriteErrorRecoveryPage } from './read-write-error-recovery.ts';
@@ -16,4 +17,5 @@ export const blockDeviceModePages: readonly ModePage[] = [
   controlExtensionPage,
   powerConditionPage,
   informationalExceptionsPage,
+  logicalBlockProvisioningModePage,
 ];

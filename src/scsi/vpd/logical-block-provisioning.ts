@@ -14,8 +14,10 @@ export const logicalBlockProvisioningPage: VpdPage = {
   code: 0xb2,
   name: 'Logical Block Provisioning',
   body: (task) => {
-    const abilities = provisioningAbilities(blockDeviceOf(task));
+    const device = blockDeviceOf(task);
+    const abilities = provisioningAbilities(device);
     const body = new Uint8Array(4);
+    body[0] = device.thresholds.exponent;
     body[1] =
       (abilities.unmap ? LBPU : 0) |
       (abilities.writeSame ? LBPWS | LBPWS10 : 0) |
