@@ -21,6 +21,7 @@ const TESTS: Readonly<Record<string, string>> = {
   read: 'read-write',
   'read-buffer': 'buffer',
   'read-defect-data': 'old-commands',
+  'receive-copy-results': 'extended-copy',
   'receive-diagnostic-results': 'diagnostic',
   'report-identifying-information': 'identifying-information',
   'report-supported-task-management-functions': 'report-supported-operation-codes',
@@ -35,7 +36,7 @@ const TESTS: Readonly<Record<string, string>> = {
   'write-buffer': 'buffer',
 };
 
-const CHANGED_HERE = '<!-- Made by `make docs` from the code. Change the rows there, not this page. -->';
+const MADE_HERE = '<!-- Made by `make docs` from the code. Change the rows there, not this page. -->';
 
 /** Every page that is made: its path from the package's root, and its text. */
 export async function pages(): Promise<{ path: string; text: string }[]> {
@@ -52,17 +53,17 @@ async function commandsPage(): Promise<string> {
   );
   return `# Commands of a disk
 
-${CHANGED_HERE}
+${MADE_HERE}
 
 ${rows.length} commands. What a column means:
 
 - **Code**: operation code and, after a slash, service action, hexadecimal.
-- **Reservation**: what happens to the command of an initiator that a reservation keeps out. *runs*: always
-  allowed. *reads*: allowed beside write exclusive reservations. *conflicts*: RESERVATION CONFLICT.
-  *runs (PR)*: allowed beside persistent reservations, conflicts with RESERVE. *own rule*: the command decides,
+- **Reservation**: what happens to the command of an initiator that a reservation keeps out. _runs_: always
+  allowed. _reads_: allowed beside write exclusive reservations. _conflicts_: RESERVATION CONFLICT.
+  _runs (PR)_: allowed beside persistent reservations, conflicts with RESERVE. _own rule_: the command decides,
   by what is in it.
 - **Access states**: in which asymmetric access states a target port group lets it run.
-- **Unit attention**: whether one that is pending is *reported* instead, or *kept* while the command runs.
+- **Unit attention**: whether one that is pending is _reported_ instead, or _kept_ while the command runs.
 - **Ready**: refused while the medium is stopped, ejected, formatted or sanitized.
 - **Writes**: refused when the unit or the mapping is write-protected.
 - **If**: only offered under conditions; otherwise INVALID COMMAND OPERATION CODE, or INVALID FIELD IN CDB for a
@@ -147,7 +148,7 @@ function pagesPage(): string {
     `\`${hex(code)}\`${second === 0 ? '' : ` / \`${hex(second)}\``}`;
   return `# Pages of a disk
 
-${CHANGED_HERE}
+${MADE_HERE}
 
 ## Vital product data (INQUIRY)
 
@@ -191,9 +192,16 @@ function mark(is: boolean | undefined): string {
   return is ? '●' : '';
 }
 
+const NARROWEST = 3;
+
+/** Columns padded to one width, as the formatter wants them. */
 function table(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]) => `| ${cells.join(' | ')} |`;
-  return [line(headings), line(headings.map(() => '---')), ...rows.map(line)].join('\n');
+  const widths = headings.map((heading, i) =>
+    Math.max(NARROWEST, heading.length, ...rows.map((cells) => cells[i].length)),
+  );
+  const line = (cells: readonly string[]) =>
+    `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(' | ')} |`;
+  return [line(headings), line(widths.map((width) => '-'.repeat(width))), ...rows.map(line)].join('\n');
 }
 
 if (import.meta.filename === process.argv[1]) {
