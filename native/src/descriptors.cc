@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -24,13 +25,23 @@
 
 namespace lunport {
 
+namespace {
+// For eventfds before Linux 5.8, and for what is no eventfd.
+ssize_t read_if_ready(int fd, void* into, size_t length) {
+  pollfd ready = {fd, POLLIN, 0};
+  if (poll(&ready, 1, 0) == 1) return read(fd, into, length);
+  errno = EAGAIN;
+  return -1;
+}
+}  // namespace
+
 int drain_eventfd(int fd) {
   uint64_t count;
   iovec vector = {&count, sizeof count};
   ssize_t n;
   do {
     n = preadv2(fd, &vector, 1, -1, RWF_NOWAIT);
-    if (n < 0 && errno == EOPNOTSUPP) n = read(fd, &count, sizeof count);  // before Linux 5.8
+    if (n < 0 && errno == EOPNOTSUPP) n = read_if_ready(fd, &count, sizeof count);
   } while (n < 0 && errno == EINTR);
   if (n == sizeof count) return 1;
   if (n >= 0) return -EINVAL;  // an end of file, or no eventfd at all

@@ -32,6 +32,7 @@ export class LunportError extends Error {
 
 /** The errno values that code compares with, as the addon returns them. */
 export const Errno = {
+  EPERM: -1,
   ENOENT: -2,
   EINTR: -4,
   EIO: -5,
@@ -48,12 +49,15 @@ export const Errno = {
   EINVAL: -22,
   ENFILE: -23,
   EMFILE: -24,
+  ENOTTY: -25,
   EFBIG: -27,
   ENOSPC: -28,
   EROFS: -30,
   EPIPE: -32,
+  ENAMETOOLONG: -36,
   ENOLCK: -37,
   ENOSYS: -38,
+  ENOTSOCK: -88,
   EMSGSIZE: -90,
   EOPNOTSUPP: -95,
   EADDRINUSE: -98,

@@ -2,6 +2,7 @@
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { ExecutionContext } from 'ava';
 import { addon, type RawEngine } from '../../src/native/addon.ts';
 import { IoColumns } from '../../src/native/engine-spec.ts';
@@ -153,4 +154,18 @@ export class EngineDriver {
     this.start(rows);
     return this.results(rows.length);
   }
+}
+
+/** Resolves when `condition` holds; on a busy machine that may take a while. */
+export async function until(condition: () => boolean): Promise<void> {
+  const deadline = Date.now() + 10_000;
+  while (!condition()) {
+    if (Date.now() > deadline) throw new Error(`still not: ${condition}`);
+    await delay(2);
+  }
+}
+
+/** Gives the event loop some turns, for what should not happen. */
+export async function someTurns(): Promise<void> {
+  for (let i = 0; i < 10; i++) await delay(2);
 }
