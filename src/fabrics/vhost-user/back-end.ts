@@ -225,6 +225,8 @@ export class BackEnd implements DeviceHost, BatchOwner {
   }
 
   ringBroken(vring: Vring, error: VirtqueueError): void {
+    // A ring whose memory was taken away reads as zeroes, which makes no sense either.
+    this.checkMemory();
     this.brokenReason = `ring ${vring.index}: ${error.message}`;
     for (const each of this.vrings) each?.pause();
     vring.signalError();

@@ -40,6 +40,7 @@ export class Batch implements BatchEndListener {
   /** Starts what the tasks of this round queued, and publishes what is complete already. */
   run(): void {
     this.engine.run();
+    this.owner.checkMemory();
     this.batchEnded();
   }
 
