@@ -129,6 +129,7 @@ interface Range {
   readonly blocks: number;
 }
 
+/** A range of no blocks overlaps nothing, wherever it stands. */
 function overlap(a: Range, b: Range): boolean {
-  return a.lba < b.lba + b.blocks && b.lba < a.lba + a.blocks;
+  return Math.max(a.lba, b.lba) < Math.min(a.lba + a.blocks, b.lba + b.blocks);
 }

@@ -1,6 +1,9 @@
 import test from 'ava';
 import { putU16, putU32, putU64 } from '../../src/scsi/bytes.ts';
 import { crcT10Dif } from '../../src/scsi/crc-t10-dif.ts';
+import { execute } from '../../src/scsi/device-server.ts';
+import { Status } from '../../src/scsi/status-spec.ts';
+import { Task } from '../../src/scsi/task.ts';
 import { cdb10, cdb16, outcome, pattern } from '../support/block-cdbs.ts';
 import { Core, TestStore } from '../support/core.ts';
 import { guardOf, interleave, type Tags } from '../support/protection.ts';
@@ -288,4 +291,34 @@ test('SANITIZE keeps the type and leaves nothing to check', async (t) => {
     read.dataIn,
     Uint8Array.from({ length: 520 }, (_, i) => (i < 512 ? 0x77 : 0xff)),
   );
+});
+
+test('a transport that keeps protection information apart gets it and gives it apart', async (t) => {
+  const core = formatted(1);
+  const { memory } = core.environment;
+  const data = pattern(1024, 1);
+  const sent = interleave(data, { application: 5, reference: 40 });
+  const tuples = Uint8Array.from([...sent.subarray(512, 520), ...sent.subarray(1032)]);
+  const dataBuffer = memory.allocate(1024);
+  const tupleBuffer = memory.allocate(16);
+  const run = (cdb: Uint8Array, out: boolean) =>
+    new Promise<Task>((resolve) => {
+      const task = new Task({ taskDone: resolve });
+      task.nexus = core.initiator.nexus;
+      task.cdb.set(cdb);
+      task.cdbLength = cdb.length;
+      (out ? task.dataOut : task.dataIn).add(dataBuffer.region, dataBuffer.offset, 1024);
+      (out ? task.protectionOut : task.protectionIn).add(tupleBuffer.region, tupleBuffer.offset, 16);
+      execute(task, core.environment);
+    });
+  dataBuffer.bytes.set(data);
+  tupleBuffer.bytes.set(tuples);
+  const written = await run(cdb10(0x2a, 40, 2, protect(1)), true);
+  t.is(written.status, Status.GOOD);
+  t.is(written.transferred, 1040);
+  dataBuffer.bytes.fill(0);
+  tupleBuffer.bytes.fill(0);
+  t.is((await run(cdb10(0x28, 40, 2, protect(1)), false)).status, Status.GOOD);
+  t.deepEqual(dataBuffer.bytes.slice(0, 1024), data);
+  t.deepEqual(tupleBuffer.bytes.slice(0, 16), tuples);
 });
