@@ -25,9 +25,11 @@ export class Staging {
   }
 }
 
+const NO_WINDOWS: readonly WindowViews[] = [];
+
 export class GuestViews {
   /** By region id. */
-  private readonly regions: WindowViews[][] = [];
+  private readonly regions: (readonly WindowViews[])[] = [];
   /** Set by `words`. */
   wordIndex = 0;
 
@@ -40,7 +42,7 @@ export class GuestViews {
 
   /** Before the region is unmapped: a view of it would be empty then. */
   remove(region: Region): void {
-    delete this.regions[region.id];
+    this.regions[region.id] = NO_WINDOWS;
   }
 
   /** 32-bit words that hold `offset` (a multiple of 4) at index `wordIndex`, and at least 1 GiB after it. */

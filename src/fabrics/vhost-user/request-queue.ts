@@ -5,12 +5,12 @@
 import { execute } from '../../scsi/device-server.ts';
 import { SegmentList } from '../../scsi/segment-list.ts';
 import { Status, type TaskAttribute } from '../../scsi/status-spec.ts';
-import type { Task, TaskOwner } from '../../scsi/task.ts';
+import { MAX_CDB_LENGTH, MAX_SENSE_LENGTH, type Task, type TaskOwner } from '../../scsi/task.ts';
 import { Cut, cutReadable, cutWritable } from './buffers.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import { Staging } from './guest-views.ts';
 import { lunOf } from './lun-field.ts';
-import { MAX_CDB_SIZE, MAX_SENSE_SIZE, type ScsiDevice } from './scsi-device.ts';
+import type { ScsiDevice } from './scsi-device.ts';
 import { ScsiRequest } from './scsi-request.ts';
 import { PiRequestHeader, RequestHeader, ResponseHeader, VirtioScsiResponse } from './virtio-scsi-spec.ts';
 import type { Vring } from './vring.ts';
@@ -34,8 +34,8 @@ export class RequestQueue implements VringHandler, TaskOwner {
   private readonly device: ScsiDevice;
   private readonly pool: ScsiRequest[] = [];
   private readonly headerSegments = new SegmentList(4);
-  private readonly header = new Staging(PiRequestHeader.CDB + MAX_CDB_SIZE);
-  private readonly response = new Staging(ResponseHeader.SENSE + MAX_SENSE_SIZE);
+  private readonly header = new Staging(PiRequestHeader.CDB + MAX_CDB_LENGTH);
+  private readonly response = new Staging(ResponseHeader.SENSE + MAX_SENSE_LENGTH);
   /** Whether `response` holds sense data of the last request. */
   private senseStaged = false;
 

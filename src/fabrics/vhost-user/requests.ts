@@ -34,6 +34,16 @@ export type RequestHandler = (
   fds: number[],
 ) => Reply | undefined | Promise<Reply | undefined>;
 
+/** A message without a reply of its own. */
+function silent(
+  work: (connection: Connection, payload: Uint8Array, fds: number[]) => void | Promise<void>,
+): RequestHandler {
+  return async (connection, payload, fds) => {
+    await work(connection, payload, fds);
+    return undefined;
+  };
+}
+
 const u64 = (value: bigint): Reply => ({ payload: u64Payload(value) });
 
 /** A message without payload. */
@@ -63,7 +73,7 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
       return u64(backEnd.offeredFeatures);
     },
   ],
-  [Request.SET_FEATURES, ({ backEnd }, payload) => void backEnd.setFeatures(parseU64(payload))],
+  [Request.SET_FEATURES, silent(({ backEnd }, payload) => backEnd.setFeatures(parseU64(payload)))],
   [
     Request.GET_PROTOCOL_FEATURES,
     (connection, payload) => {
@@ -73,12 +83,12 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
   ],
   [
     Request.SET_PROTOCOL_FEATURES,
-    (connection, payload) => void connection.setProtocolFeatures(parseU64(payload)),
+    silent((connection, payload) => connection.setProtocolFeatures(parseU64(payload))),
   ],
   // Marks who owns the session; there is one owner per connection anyway.
-  [Request.SET_OWNER, (_connection, payload) => void empty(payload)],
+  [Request.SET_OWNER, silent((_connection, payload) => empty(payload))],
   // Deprecated; the protocol recommends to ignore it.
-  [Request.RESET_OWNER, () => undefined],
+  [Request.RESET_OWNER, silent(() => {})],
   [
     Request.GET_QUEUE_NUM,
     ({ backEnd }, payload) => {
@@ -88,38 +98,35 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
   ],
   [
     Request.SET_MEM_TABLE,
-    ({ backEnd }, payload, fds) =>
-      backEnd.setMemoryTable(parseMemoryTable(payload), fds).then(() => undefined),
+    silent(({ backEnd }, payload, fds) => backEnd.setMemoryTable(parseMemoryTable(payload), fds)),
   ],
   [Request.GET_MAX_MEM_SLOTS, () => u64(BigInt(MAX_MEMORY_SLOTS))],
   [
     Request.ADD_MEM_REG,
-    ({ backEnd }, payload, fds) => void backEnd.addRegion(parseSingleRegion(payload), onlyFd(fds)),
+    silent(({ backEnd }, payload, fds) => backEnd.addRegion(parseSingleRegion(payload), onlyFd(fds))),
   ],
   [
     Request.REM_MEM_REG,
     // A descriptor may come along from front-ends that do it wrong; it is closed like all others.
-    ({ backEnd }, payload) => backEnd.removeRegion(parseSingleRegion(payload)).then(() => undefined),
+    silent(({ backEnd }, payload) => backEnd.removeRegion(parseSingleRegion(payload))),
   ],
   [
     Request.SET_VRING_NUM,
-    ({ backEnd }, payload) => {
+    silent(({ backEnd }, payload) => {
       const { index, value } = parseVringState(payload);
       backEnd.setVringSize(index, value);
-      return undefined;
-    },
+    }),
   ],
   [
     Request.SET_VRING_ADDR,
-    ({ backEnd }, payload) => void backEnd.setVringAddresses(parseVringAddress(payload)),
+    silent(({ backEnd }, payload) => backEnd.setVringAddresses(parseVringAddress(payload))),
   ],
   [
     Request.SET_VRING_BASE,
-    ({ backEnd }, payload) => {
+    silent(({ backEnd }, payload) => {
       const { index, value } = parseVringState(payload);
       backEnd.setVringBase(index, value);
-      return undefined;
-    },
+    }),
   ],
   [
     Request.GET_VRING_BASE,
@@ -130,51 +137,46 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
   ],
   [
     Request.SET_VRING_KICK,
-    ({ backEnd }, payload, fds) => {
+    silent(({ backEnd }, payload, fds) => {
       const { index, fd } = vringFd(payload, fds);
       backEnd.setVringKick(index, fd);
-      return undefined;
-    },
+    }),
   ],
   [
     Request.SET_VRING_CALL,
-    ({ backEnd }, payload, fds) => {
+    silent(({ backEnd }, payload, fds) => {
       const { index, fd } = vringFd(payload, fds);
       backEnd.setVringCall(index, fd);
-      return undefined;
-    },
+    }),
   ],
   [
     Request.SET_VRING_ERR,
-    ({ backEnd }, payload, fds) => {
+    silent(({ backEnd }, payload, fds) => {
       const { index, fd } = vringFd(payload, fds);
       backEnd.setVringErr(index, fd);
-      return undefined;
-    },
+    }),
   ],
   [
     Request.SET_VRING_ENABLE,
-    ({ backEnd }, payload) => {
+    silent(({ backEnd }, payload) => {
       const { index, value } = parseVringState(payload);
       if (value > 1) throw new ProtocolError(`ring ${index} enabled with ${value}, expected 0 or 1`);
       backEnd.enableVring(index, value === 1);
-      return undefined;
-    },
+    }),
   ],
   [
     Request.RESET_DEVICE,
-    ({ backEnd }, payload) => {
+    silent(({ backEnd }, payload) => {
       empty(payload);
-      return backEnd.reset().then(() => undefined);
-    },
+      return backEnd.reset();
+    }),
   ],
   [
     Request.SET_BACKEND_REQ_FD,
-    (connection, _payload, fds) => {
+    silent((connection, _payload, fds) => {
       onlyFd(fds);
       connection.openBackendChannel(fds.pop()!);
-      return undefined;
-    },
+    }),
   ],
   [
     Request.GET_INFLIGHT_FD,
@@ -186,7 +188,7 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
   ],
   [
     Request.SET_INFLIGHT_FD,
-    ({ backEnd }, payload, fds) => void backEnd.setInflight(parseInflight(payload), onlyFd(fds)),
+    silent(({ backEnd }, payload, fds) => backEnd.setInflight(parseInflight(payload), onlyFd(fds))),
   ],
   [
     Request.GET_CONFIG,
@@ -200,10 +202,9 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
   ],
   [
     Request.SET_CONFIG,
-    ({ backEnd }, payload) => {
+    silent(({ backEnd }, payload) => {
       backEnd.device.writeConfig(parseConfig(payload));
-      return undefined;
-    },
+    }),
   ],
 ]);
 

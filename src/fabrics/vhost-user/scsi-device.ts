@@ -30,10 +30,6 @@ import {
 } from './virtio-scsi-spec.ts';
 import type { VringHandler } from './vring-handler.ts';
 
-/** Bytes; a driver may ask for more, but no CDB and no sense data is longer. */
-export const MAX_CDB_SIZE = MAX_CDB_LENGTH;
-export const MAX_SENSE_SIZE = MAX_SENSE_LENGTH;
-
 /** Rings have 8-bit numbers in the messages that hand over their descriptors. */
 const MAX_RINGS = 256;
 /** Limits that QEMU shows to its guests, since it never asks for ours. */
@@ -148,7 +144,7 @@ export class ScsiDevice implements VirtioDevice {
       throw new ProtocolError(`configuration bytes ${offset}+${size} are read-only`);
     }
     const value = new DataView(data.buffer, data.byteOffset).getUint32(0, true);
-    const limit = offset === ScsiConfig.SENSE_SIZE ? MAX_SENSE_SIZE : MAX_CDB_SIZE;
+    const limit = offset === ScsiConfig.SENSE_SIZE ? MAX_SENSE_LENGTH : MAX_CDB_LENGTH;
     if (value > limit) throw new ProtocolError(`configuration value ${value}, at most ${limit}`);
     if (offset === ScsiConfig.SENSE_SIZE) this.senseSize = value;
     else this.cdbSize = value;

@@ -38,7 +38,7 @@ test('a socket that somebody listens on is refused, and the holder is named', as
   const error = await t.throwsAsync(Served.start({ socketPath: served.socketPath }), {
     code: 'EADDRINUSE',
   });
-  t.regex(error!.message, new RegExp(`process ${process.pid} `));
+  t.regex(error.message, new RegExp(`process ${process.pid} `));
   await served.close();
 });
 

@@ -9,7 +9,6 @@ import {
   SplitVirtqueue,
   type SplitVirtqueueOptions,
 } from '../../../src/fabrics/vhost-user/split-virtqueue.ts';
-import type { Region } from '../../../src/native/memory.ts';
 import type { SegmentList } from '../../../src/scsi/segment-list.ts';
 
 const REGION = 1;
@@ -39,7 +38,7 @@ export class HeapRing implements AddressSpace {
     this.size = size;
     this.offered = options.base ?? 0;
     this.view.setUint16(USED + 2, this.offered, true);
-    this.views.add({ id: REGION, length: MEMORY_END, windows: [this.bytes] } as Region);
+    this.views.add({ id: REGION, length: MEMORY_END, windows: [this.bytes] });
     const { buffer } = this.bytes;
     this.queue = new SplitVirtqueue({
       size,

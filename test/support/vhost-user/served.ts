@@ -38,7 +38,7 @@ export interface Guest {
   readonly memory: GuestMemory;
   readonly driver: VirtioScsiDriver;
   /** As QEMU does when it ends: without a word. */
-  leave(): void;
+  readonly leave: () => void;
 }
 
 export interface GuestOptions extends DriverOptions {
@@ -147,7 +147,7 @@ export class Served {
 export async function eventually(condition: () => boolean): Promise<void> {
   const end = Date.now() + 5000;
   while (!condition()) {
-    if (Date.now() > end) throw new Error(`still not so after 5 s: ${condition}`);
+    if (Date.now() > end) throw new Error(`still not so after 5 s: ${String(condition)}`);
     await sleep(2);
   }
 }
