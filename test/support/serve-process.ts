@@ -12,11 +12,15 @@ export interface ServeProcess {
   readonly otherLines: readonly string[];
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>;
+  /** SIGKILL; resolves when it is dead. */
+  kill(): Promise<void>;
 }
 
 export interface ServeProcessOptions {
   /** For Node, before the program. */
   readonly nodeArguments?: readonly string[];
+  /** Where to listen; default a folder of its own. */
+  readonly socket?: string;
   /** For `serve`, after the disks. */
   readonly serveArguments?: readonly string[];
 }
@@ -27,7 +31,7 @@ export async function startServe(
   options: ServeProcessOptions = {},
 ): Promise<ServeProcess> {
   const folder = temporaryFolder();
-  const socket = join(folder.path, 'serve.sock');
+  const socket = options.socket ?? join(folder.path, 'serve.sock');
   const main = join(packageRoot(), 'dist', 'src', 'cli', 'main.js');
   const child = spawnOwned(
     [
@@ -66,6 +70,10 @@ export async function startServe(
     stop() {
       child.kill('SIGTERM');
       return exited;
+    },
+    async kill() {
+      child.kill('SIGKILL');
+      await exited;
     },
   };
 }
