@@ -6,7 +6,7 @@
 import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
-const FOLDERS = ['src', 'test', 'bench', 'qemu', 'tools'];
+const FOLDERS = ['src', 'test', 'bench', 'qemu', 'tools', 'examples'];
 
 function filesBelow(folder, pattern) {
   if (!existsSync(folder)) return [];
@@ -16,8 +16,8 @@ function filesBelow(folder, pattern) {
 }
 
 for (const folder of FOLDERS) {
-  for (const file of filesBelow(join('dist', folder), /\.js(\.map)?$/)) {
-    const source = relative('dist', file).replace(/\.js(\.map)?$/, '.ts');
+  for (const file of filesBelow(join('dist', folder), /\.(js(\.map)?|d\.ts)$/)) {
+    const source = relative('dist', file).replace(/\.(js(\.map)?|d\.ts)$/, '.ts');
     if (!existsSync(source)) rmSync(file, { force: true });
   }
   for (const file of filesBelow(folder, /(?<!\.d)\.ts$/)) {

@@ -41,7 +41,7 @@ export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
   try {
     const unit = new Disk(shard.environment, backstore, {
       identity: diskIdentity(serial, `lunport ${spec.kind}`),
-      attributes: attributesOf(spec, backstore),
+      attributes: attributesOf(backstore, spec.blockSize, isWriteThrough(spec.cache)),
       removable: spec.removable,
       store,
       powerOnId: powerOnId(),
@@ -77,12 +77,17 @@ function openBackstore(spec: DiskSpec, shard: Shard): OpenBackstore {
   }
 }
 
-function attributesOf(spec: DiskSpec, backstore: OpenBackstore): DeviceAttributes {
+/** The attributes that the backstore can keep; `blockSize` in bytes. */
+export function attributesOf(
+  backstore: OpenBackstore,
+  blockSize: number,
+  writeThrough = false,
+): DeviceAttributes {
   const { capabilities } = backstore;
   return {
     ...DEFAULT_ATTRIBUTES,
-    block_size: spec.blockSize,
-    emulate_write_cache: capabilities.volatileCache && !isWriteThrough(spec.cache) ? 1 : 0,
+    block_size: blockSize,
+    emulate_write_cache: capabilities.volatileCache && !writeThrough ? 1 : 0,
     emulate_tpu: capabilities.unmap ? 1 : 0,
     emulate_tpws: capabilities.unmap ? 1 : 0,
     unmap_zeroes_data: capabilities.unmapReadsZero ? 1 : 0,

@@ -5,8 +5,9 @@
 import { execute } from '../../scsi/device-server.ts';
 import type { Environment, Scratch } from '../../scsi/environment.ts';
 import type { Nexus } from '../../scsi/nexus.ts';
-import { type Status, TaskAttribute } from '../../scsi/status-spec.ts';
-import { Task, type TaskOwner } from '../../scsi/task.ts';
+import { type ServiceResponse, type Status, TaskAttribute } from '../../scsi/status-spec.ts';
+import { MAX_CDB_LENGTH, Task, type TaskOwner } from '../../scsi/task.ts';
+import { abortNexus, manage, TaskManagementFunction } from '../../scsi/task-management.ts';
 
 export interface CommandRequest {
   readonly cdb: ArrayLike<number>;
@@ -41,10 +42,13 @@ export interface RunningCommand {
   readonly result: Promise<CommandResult>;
 }
 
+/** One initiator port on one target port: an I_T nexus, and what an HBA does with it. */
 export class Initiator implements TaskOwner {
   readonly nexus: Nexus;
   readonly environment: Environment;
   private readonly running = new Map<Task, (result: CommandResult) => void>();
+  /** Where the data of a running command arrives. */
+  private readonly incoming = new Map<Task, Scratch>();
   private nextTag = 1;
 
   constructor(nexus: Nexus, environment: Environment) {
@@ -52,12 +56,23 @@ export class Initiator implements TaskOwner {
     this.environment = environment;
   }
 
+  /** The initiator port's name, `naa.…` for one that `LocalTarget.connect` made. */
+  get name(): string {
+    return this.nexus.initiatorPort.name;
+  }
+
   /** Sends one command; never rejects for a SCSI outcome. */
   send(request: CommandRequest): Promise<CommandResult> {
     return this.start(request).result;
   }
 
+  /** Sends one command that can be aborted. Throws a RangeError for a CDB that no transport could carry. */
   start(request: CommandRequest): RunningCommand {
+    if (request.cdb.length === 0 || request.cdb.length > MAX_CDB_LENGTH) {
+      throw new RangeError(
+        `Expected a CDB of 1 to ${MAX_CDB_LENGTH} bytes but received ${request.cdb.length}`,
+      );
+    }
     const task = new Task(this);
     const { memory } = this.environment;
     const { dataOut, dataInLength = 0 } = request;
@@ -80,18 +95,55 @@ export class Initiator implements TaskOwner {
         release(memory, out, incoming);
       });
     });
-    this.incoming.set(task, incoming);
+    if (incoming !== undefined) this.incoming.set(task, incoming);
     execute(task, this.environment);
     return { task, result };
   }
 
-  private readonly incoming = new WeakMap<Task, Scratch | undefined>();
+  /** ABORT TASK (SAM-5 7.2); resolves when the command has ended, whichever way. */
+  abort(command: RunningCommand): Promise<ServiceResponse> {
+    const { lun, tagHigh, tagLow } = command.task;
+    return this.manage(TaskManagementFunction.ABORT_TASK, lun, tagLow, tagHigh);
+  }
+
+  /** ABORT TASK SET (SAM-5 7.3): every command of this initiator on `lun`. */
+  abortTaskSet(lun = 0): Promise<ServiceResponse> {
+    return this.manage(TaskManagementFunction.ABORT_TASK_SET, lun);
+  }
+
+  /** LOGICAL UNIT RESET (SAM-5 7.7): everybody's commands on `lun`. */
+  resetLogicalUnit(lun = 0): Promise<ServiceResponse> {
+    return this.manage(TaskManagementFunction.LOGICAL_UNIT_RESET, lun);
+  }
+
+  /** I_T NEXUS RESET (SAM-5 7.6): every command of this initiator, and what it holds besides reservations. */
+  resetNexus(): Promise<ServiceResponse> {
+    return this.manage(TaskManagementFunction.I_T_NEXUS_RESET, 0);
+  }
+
+  /** Any task management function; it is answered when the tasks that it ends have ended. */
+  manage(code: TaskManagementFunction, lun: number, tagLow = 0, tagHigh = 0): Promise<ServiceResponse> {
+    return new Promise((resolve) =>
+      manage({ function: code, nexus: this.nexus, lun, tagHigh, tagLow }, resolve),
+    );
+  }
+
+  /** Logs out (I_T nexus loss): commands under way are aborted; resolves when none touches its data any more. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      abortNexus(this.nexus, () => {
+        this.nexus.close();
+        resolve();
+      });
+    });
+  }
 
   taskDone(task: Task): void {
     const resolve = this.running.get(task)!;
     this.running.delete(task);
     const offered = task.dataIn.byteLength > 0 ? task.dataIn.byteLength : task.dataOut.byteLength;
     const scratch = this.incoming.get(task);
+    this.incoming.delete(task);
     resolve({
       status: task.status,
       sense: task.sense.slice(0, task.senseLength),
