@@ -95,9 +95,15 @@ const HINTS: Readonly<Record<string, string>> = {
   ETXTBSY: 'The file is being executed.',
 };
 
+/** What libuv does not know, or knows by another name. */
+const OTHERS: Readonly<Record<number, readonly [name: string, text: string]>> = {
+  [Errno.ENOLCK]: ['ENOLCK', 'no locks available'],
+  [Errno.EOPNOTSUPP]: ['EOPNOTSUPP', 'operation not supported'],
+};
+
 /** Name and text of an errno as the addon returns it (negative), such as ['ENOENT', 'no such file or directory']. */
 export function describeErrno(errno: number): readonly [name: string, text: string] {
-  return getSystemErrorMap().get(errno) ?? [`E${-errno}`, `system error ${-errno}`];
+  return OTHERS[errno] ?? getSystemErrorMap().get(errno) ?? [`E${-errno}`, `system error ${-errno}`];
 }
 
 /** An error for a system call that failed: `systemError(-2, 'open', '/dev/sdz')`. */

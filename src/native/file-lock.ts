@@ -13,8 +13,8 @@ import { lockHolder } from './lock-holder.ts';
 const HELD_BASE = 100;
 const UNSHARED_BASE = 200;
 
-/** Bits of QEMU's BLK_PERM_… */
-const Permission = { CONSISTENT_READ: 0, WRITE: 1, WRITE_UNCHANGED: 2, RESIZE: 3 } as const;
+/** Bits of QEMU's BLK_PERM_… that matter here; the others are 2 write unchanged and 3 resize. */
+const Permission = { CONSISTENT_READ: 0, WRITE: 1 } as const;
 const PERMISSION_BITS = 4;
 
 /** F_OFD_SETLK on file systems and kernels without such locks. */
@@ -42,8 +42,9 @@ export interface LockOptions {
  */
 export function lockImage(fd: number, path: string, options: LockOptions): void {
   const held = new Set<number>([Permission.CONSISTENT_READ]);
-  if (options.write) held.add(Permission.WRITE).add(Permission.RESIZE);
-  const unshared = new Set<number>(options.share ? [] : [Permission.WRITE, Permission.RESIZE]);
+  if (options.write) held.add(Permission.WRITE);
+  // As QEMU's own disks, which leave resizing to others: nobody can resize without the right to write.
+  const unshared = new Set<number>(options.share ? [] : [Permission.WRITE]);
   const bytes = [
     ...[...held].map((bit) => HELD_BASE + bit),
     ...[...unshared].map((bit) => UNSHARED_BASE + bit),

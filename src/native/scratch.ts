@@ -53,7 +53,7 @@ export class ScratchPool {
   readonly #memory: RegionMemory;
   /** By size class: SMALLEST, twice that, and so on. */
   readonly #free: PooledScratch[][] = [];
-  readonly #big = new Map<Scratch, Region>();
+  readonly #big = new Map<PooledScratch, Region>();
 
   constructor(memory: RegionMemory) {
     this.#memory = memory;
@@ -72,17 +72,14 @@ export class ScratchPool {
   }
 
   release(scratch: Scratch): void {
-    const region = this.#big.get(scratch);
-    if (region !== undefined) {
-      this.#big.delete(scratch);
-      this.#memory.unmap(region);
-      return;
-    }
     const pooled = scratch as PooledScratch;
     // Two owners of one buffer would be a bug that shows up anywhere but here.
     if (pooled.isFree) throw new Error('This buffer was released before');
+    const region = this.#big.get(pooled);
+    if (region === undefined) pooled.free.push(pooled);
+    else if (this.#memory.unmap(region)) this.#big.delete(pooled);
+    else throw new Error('This buffer is released while an operation uses it');
     pooled.isFree = true;
-    pooled.free.push(pooled);
   }
 
   #grow(size: number, free: PooledScratch[]): void {
