@@ -5,6 +5,7 @@
 import type { IoEngine } from '../../native/io-engine.ts';
 import type { RegionMemory } from '../../native/memory.ts';
 import { Batch, type BatchOwner } from './batch.ts';
+import { DirtyLog } from './dirty-log.ts';
 import { featureSet, hasFeature } from './feature-set.ts';
 import type { GuestViews } from './guest-views.ts';
 import { InflightBuffer } from './inflight-buffer.ts';
@@ -31,6 +32,7 @@ const RING_FEATURES = featureSet(
   VirtioFeature.RING_INDIRECT_DESC,
   VirtioFeature.RING_EVENT_IDX,
   VhostFeature.PROTOCOL_FEATURES,
+  VhostFeature.LOG_ALL,
 );
 
 /**
@@ -66,6 +68,9 @@ export class BackEnd implements DeviceHost, BatchOwner {
   private readonly owner: BackEndOwner;
   private readonly batch: Batch;
   private readonly vrings: (Vring | undefined)[] = [];
+  /** Set while a migration wants writes to be marked. */
+  log: DirtyLog | undefined = undefined;
+  private logBuffer: DirtyLog | undefined = undefined;
   private inflight: InflightBuffer | undefined = undefined;
   private faultsSeen: number;
   private closing = false;
@@ -97,6 +102,7 @@ export class BackEnd implements DeviceHost, BatchOwner {
     }
     this.features = features;
     this.device.setFeatures(features);
+    this.log = hasFeature(features, VhostFeature.LOG_ALL) ? this.logBuffer : undefined;
   }
 
   // -- Memory -------------------------------------------------------------------------------------------------
@@ -113,6 +119,14 @@ export class BackEnd implements DeviceHost, BatchOwner {
   /** The caller closes `fds`, when this has resolved. */
   setMemoryTable(descriptions: readonly RegionDescription[], fds: readonly number[]): Promise<void> {
     return this.whileQuiet(() => this.space.replace(descriptions, fds));
+  }
+
+  /** SET_LOG_BASE; `size` and `offset` in bytes. The caller closes `fd`. */
+  setLog(size: number, offset: number, fd: number): void {
+    const buffer = new DirtyLog(this.memory, this.space, size, offset, fd);
+    this.logBuffer?.close();
+    this.logBuffer = buffer;
+    if (hasFeature(this.features, VhostFeature.LOG_ALL)) this.log = buffer;
   }
 
   // -- Rings --------------------------------------------------------------------------------------------------
@@ -215,6 +229,8 @@ export class BackEnd implements DeviceHost, BatchOwner {
     for (const vring of this.vrings) vring?.close();
     this.batch.close();
     this.replaceInflight(undefined);
+    this.log = undefined;
+    this.logBuffer?.close();
     this.space.clear();
   }
 
@@ -239,6 +255,7 @@ export class BackEnd implements DeviceHost, BatchOwner {
     this.faultsSeen = faults;
     const regions = this.space.mapped.map(({ region }) => region);
     if (this.inflight !== undefined) regions.push(this.inflight.region);
+    if (this.logBuffer !== undefined) regions.push(this.logBuffer.region);
     if (!this.closing && regions.some((region) => this.memory.broken(region))) {
       this.owner.memoryLost('the front-end took back memory that it had shared');
     }

@@ -3,12 +3,15 @@
  * end. One of these per connection.
  */
 import type { BatchEndListener, IoEngine } from '../../native/io-engine.ts';
+import type { DirtyLog } from './dirty-log.ts';
 import type { VirtqueueError } from './protocol-error.ts';
 import type { Vring } from './vring.ts';
 
 export interface BatchOwner {
   /** The driver broke the rules of a virtqueue. */
   ringBroken(vring: Vring, error: VirtqueueError): void;
+  /** Where writes to guest memory are marked; undefined while nobody migrates. */
+  readonly log: DirtyLog | undefined;
   /** Called once per batch: whether the guest's memory is still there. */
   checkMemory(): void;
 }
@@ -25,6 +28,10 @@ export class Batch implements BatchEndListener {
     this.engine = engine;
     this.owner = owner;
     engine.addBatchEndListener(this);
+  }
+
+  get log(): DirtyLog | undefined {
+    return this.owner.log;
   }
 
   close(): void {

@@ -16,6 +16,7 @@ import { MessageFlags, ProtocolFeature } from './vhost-user-spec.ts';
 
 const PROTOCOL_FEATURES = featureSet(
   ProtocolFeature.MQ,
+  ProtocolFeature.LOG_SHMFD,
   ProtocolFeature.REPLY_ACK,
   ProtocolFeature.BACKEND_REQ,
   ProtocolFeature.INFLIGHT_SHMFD,

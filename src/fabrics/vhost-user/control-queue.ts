@@ -152,6 +152,7 @@ export class ControlQueue implements VringHandler {
 
   private answer({ vring, head, answer }: ControlRequest, response: Staging, length: number): void {
     if (!vring.discards) this.device.views.copyIn(answer, response, length);
+    this.device.log?.markSegments(answer, length);
     vring.push(head, Math.min(length, answer.byteLength));
   }
 }

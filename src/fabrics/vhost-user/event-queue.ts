@@ -83,6 +83,7 @@ export class EventQueue implements VringHandler, NexusListener {
     if (event === EventType.NO_EVENT) bytes.fill(0, Event.LUN, Event.REASON);
     else putLunField(bytes, Event.LUN, device.targetNumber, lun);
     device.views.copyIn(header, staging, Event.LENGTH);
+    device.log?.markSegments(header, Event.LENGTH);
     vring.push(chain.head, Event.LENGTH);
     return true;
   }

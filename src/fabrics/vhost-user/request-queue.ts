@@ -120,12 +120,13 @@ export class RequestQueue implements VringHandler, TaskOwner {
     // The length in the used ring counts from the first byte on, so all bytes before data-in have to be written.
     let written: number = ResponseHeader.SENSE + senseLength;
     if (dataIn.byteLength > 0 && transferred > 0) written = ResponseHeader.SENSE + senseSize + transferred;
-    if (!request.vring!.discards) {
-      this.device.views.copyIn(
-        request.response,
-        this.response,
-        Math.min(written, ResponseHeader.SENSE + senseSize),
-      );
+    const header = Math.min(written, ResponseHeader.SENSE + senseSize);
+    if (!request.vring!.discards) this.device.views.copyIn(request.response, this.response, header);
+    const { log } = this.device;
+    if (log !== undefined) {
+      log.markSegments(request.response, header);
+      // Of a request that failed, nobody knows how much was written.
+      log.markSegments(dataIn, dataIn.byteLength);
     }
     this.giveBack(request, written);
   }

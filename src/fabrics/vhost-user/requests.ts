@@ -9,6 +9,7 @@ import {
   inflightPayload,
   parseConfig,
   parseInflight,
+  parseLog,
   parseMemoryTable,
   parseSingleRegion,
   parseU64,
@@ -179,6 +180,17 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
     }),
   ],
   [
+    Request.SET_LOG_BASE,
+    ({ backEnd }, payload, fds) => {
+      const { size, offset } = parseLog(payload);
+      backEnd.setLog(size, offset, onlyFd(fds));
+      // Always answered, whether asked for or not.
+      return u64(0n);
+    },
+  ],
+  // An eventfd to be signalled when the log changes: optional, and no front-end waits for it.
+  [Request.SET_LOG_FD, silent(() => {})],
+  [
     Request.GET_INFLIGHT_FD,
     ({ backEnd }, payload) => {
       const { queues, queueSize } = parseInflight(payload);
@@ -211,6 +223,7 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
 /** Messages that need a protocol feature. */
 const REQUIRED: ReadonlyMap<number, number> = new Map<number, number>([
   [Request.GET_QUEUE_NUM, ProtocolFeature.MQ],
+  [Request.SET_LOG_BASE, ProtocolFeature.LOG_SHMFD],
   [Request.SET_BACKEND_REQ_FD, ProtocolFeature.BACKEND_REQ],
   [Request.GET_INFLIGHT_FD, ProtocolFeature.INFLIGHT_SHMFD],
   [Request.SET_INFLIGHT_FD, ProtocolFeature.INFLIGHT_SHMFD],

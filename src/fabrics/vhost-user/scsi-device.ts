@@ -9,6 +9,7 @@ import { AbortedBy, MAX_CDB_LENGTH, MAX_SENSE_LENGTH, type Task } from '../../sc
 import { abortNexus, manage, TaskManagementFunction } from '../../scsi/task-management.ts';
 import type { AddressSpace } from './address-space.ts';
 import { ControlQueue } from './control-queue.ts';
+import type { DirtyLog } from './dirty-log.ts';
 import { EventQueue } from './event-queue.ts';
 import { featureSet, hasFeature } from './feature-set.ts';
 import type { GuestViews } from './guest-views.ts';
@@ -103,6 +104,10 @@ export class ScsiDevice implements VirtioDevice {
       default:
         return new RequestQueue(this);
     }
+  }
+
+  get log(): DirtyLog | undefined {
+    return this.host.log;
   }
 
   /** The nexus for the target in the LUN field at `at`; undefined when there is no such target. */

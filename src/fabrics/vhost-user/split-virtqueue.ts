@@ -64,6 +64,7 @@ export interface SplitVirtqueueOptions {
 export class SplitVirtqueue implements Virtqueue {
   readonly size: number;
   readonly chainLimit: number;
+  readonly usedBytes: number;
   inFlight = 0;
   private readonly mask: number;
   private readonly descriptors: Uint32Array;
@@ -94,6 +95,7 @@ export class SplitVirtqueue implements Virtqueue {
     this.size = size;
     this.mask = size - 1;
     this.chainLimit = Math.max(size, TOLERATED_CHAIN);
+    this.usedBytes = options.used.byteLength;
     this.descriptors = options.descriptors;
     this.available = options.available;
     this.used = options.used;

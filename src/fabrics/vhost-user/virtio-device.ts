@@ -3,6 +3,7 @@
  * a request means. One object per connection.
  */
 import type { AddressSpace } from './address-space.ts';
+import type { DirtyLog } from './dirty-log.ts';
 import type { GuestViews } from './guest-views.ts';
 import type { ConfigAccess } from './message.ts';
 import type { VringHandler } from './vring-handler.ts';
@@ -11,6 +12,8 @@ import type { VringHandler } from './vring-handler.ts';
 export interface DeviceHost {
   readonly space: AddressSpace;
   readonly views: GuestViews;
+  /** Where writes to guest memory are marked; undefined while nobody migrates. */
+  readonly log: DirtyLog | undefined;
   /** The rings that exist so far, request queues included: takes what the driver made available. */
   processRings(fromIndex: number): void;
 }

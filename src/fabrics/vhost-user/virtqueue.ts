@@ -6,6 +6,8 @@ export interface Virtqueue {
   readonly size: number;
   /** The longest chain that `pop` returns, in buffers. */
   readonly chainLimit: number;
+  /** Bytes of the part that the device writes. */
+  readonly usedBytes: number;
   /** Chains taken and not returned. */
   readonly inFlight: number;
   /** What GET_VRING_BASE answers: where this ring goes on after it has stopped. */

@@ -176,7 +176,9 @@ export class Vring {
         const welcome = handler.available === undefined ? this.acceptAll(queue) : handler.available(this);
         batch.run();
         if (this.queue !== queue || this.paused || !welcome) return;
-        if (!queue.awaitKicks()) return;
+        const more = queue.awaitKicks();
+        this.logUsedRing();
+        if (!more) return;
         if (round === ROUNDS_PER_KICK) {
           batch.later(this);
           return;
@@ -216,9 +218,13 @@ export class Vring {
   publish(): void {
     const { queue } = this;
     if (queue === undefined) return;
-    if (!this.discarding && queue.publish() && this.callFd !== NO_FD) {
-      this.counters.signals++;
-      addon.signal(this.callFd);
+    if (!this.discarding) {
+      const wanted = queue.publish();
+      this.logUsedRing();
+      if (wanted && this.callFd !== NO_FD) {
+        this.counters.signals++;
+        addon.signal(this.callFd);
+      }
     }
     if (queue.inFlight === 0 && this.whenDrained.length > 0) {
       for (const resolve of this.whenDrained.splice(0)) resolve();
@@ -231,6 +237,14 @@ export class Vring {
       this.handler.accept(this, this.chain);
     }
     return true;
+  }
+
+  /** For a migration: which of its few pages were written is not worth knowing. */
+  private logUsedRing(): void {
+    const { log } = this.batch;
+    const { addresses, queue } = this;
+    if (log !== undefined && addresses?.logged && queue !== undefined)
+      log.mark(addresses.log, queue.usedBytes);
   }
 
   private unpoll(): void {
