@@ -40,10 +40,10 @@ export interface ProvisioningAbilities {
   readonly anchor: false;
 }
 
-/** Bytes. Any fabric's buffers are smaller; it bounds what one task can make a backstore queue. */
-const MAXIMUM_TRANSFER = 64 << 20;
+/** Bytes of user data per command. Fabrics that collect data in buffers must have room for as much. */
+export const MAXIMUM_TRANSFER = 32 << 20;
 /** Bytes kept in the journal while an atomic write is under way; see atomic-journal.ts. */
-const MAXIMUM_ATOMIC_TRANSFER = 256 << 10;
+const MAXIMUM_ATOMIC_TRANSFER = 1 << 20;
 /** Blocks: the CDB's NUMBER OF LOGICAL BLOCKS is one byte. */
 const MAXIMUM_COMPARE_AND_WRITE = 255;
 

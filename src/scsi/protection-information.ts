@@ -143,6 +143,11 @@ export function generateProtection(
   }
 }
 
+/** Whether one block's protection information is all ones. */
+export function isUnchecked(tuple: Uint8Array): boolean {
+  return tuple.every((byte) => byte === 0xff);
+}
+
 /** Copies one block's protection information to `count` blocks; types 1 and 2 count the reference tag up. */
 export function repeatProtection(
   tuple: Uint8Array,
@@ -151,9 +156,11 @@ export function repeatProtection(
   index: number,
   type: ProtectionType,
 ): void {
+  // All ones mean "do not check" and stay so in every block (SBC-4 5.56).
+  const counts = type !== 3 && !isUnchecked(tuple);
   const reference = u32(tuple, 4);
   for (let i = 0; i < count; i++) {
     tuples.set(tuple, i * PI_LENGTH);
-    if (type !== 3) putU32(tuples, i * PI_LENGTH + 4, tagAfter(reference, index + i));
+    if (counts) putU32(tuples, i * PI_LENGTH + 4, tagAfter(reference, index + i));
   }
 }

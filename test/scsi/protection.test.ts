@@ -293,6 +293,16 @@ test('SANITIZE keeps the type and leaves nothing to check', async (t) => {
   );
 });
 
+test('WRITE SAME with protection information of all ones writes just that', async (t) => {
+  const core = formatted(1);
+  const one = new Uint8Array(520).fill(0xff);
+  one.fill(3, 0, 512);
+  const same = cdb10(0x41, 20, 3, protect(1));
+  t.is(outcome(await core.initiator.send({ cdb: same, dataOut: one })), 'GOOD');
+  const read = await core.initiator.send({ cdb: cdb10(0x28, 22, 1, protect(1)), dataInLength: 520 });
+  t.deepEqual(read.dataIn, one);
+});
+
 test('a transport that keeps protection information apart gets it and gives it apart', async (t) => {
   const core = formatted(1);
   const { memory } = core.environment;

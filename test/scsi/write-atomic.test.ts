@@ -10,8 +10,8 @@ function cdb(lba: number, blocks: number, flags = 0, boundary = 0): number[] {
 
 const rows: [string, CoreOptions, number[], number, string][] = [
   ['of one block', {}, cdb(5, 1), 512, 'GOOD'],
-  ['of the maximum', {}, cdb(5, 512), 512 * 512, 'GOOD'],
-  ['of more', {}, cdb(5, 513), 513 * 512, '5/24/00@12'],
+  ['of the maximum', {}, cdb(0, 2048), 2048 * 512, 'GOOD'],
+  ['of more', { byteLength: 2 << 20 }, cdb(5, 2049), 2049 * 512, '5/24/00@12'],
   ['of no blocks', {}, cdb(5, 0), 0, 'GOOD'],
   ['of no blocks past the end', {}, cdb(2049, 0), 0, '5/21/00@2'],
   ['past the end', {}, cdb(2047, 2), 1024, '5/21/00@2'],

@@ -4,7 +4,7 @@ import { provisioningAbilities } from '../block-limits.ts';
 import type { BlockTransfer } from '../block-transfer.ts';
 import type { CommandRow } from '../command.ts';
 import type { Medium, Verdict } from '../medium.ts';
-import type { ProtectedBlocks } from '../protection-information.ts';
+import { isUnchecked, type ProtectedBlocks } from '../protection-information.ts';
 import { Sense } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
@@ -67,7 +67,7 @@ async function fillProtected(
   transfer: BlockTransfer,
   one: ProtectedBlocks,
 ): Promise<Verdict | undefined> {
-  const wrong = transfer.check(one, 1, 0, false);
+  const wrong = isUnchecked(one.tuples) ? undefined : transfer.check(one, 1, 0, false);
   if (wrong !== undefined) return wrong;
   const step = medium.chunkBlocks(task.blocks);
   const scratch = medium.scratch(step);
