@@ -2,6 +2,7 @@
  * One SCSI command on an iSCSI session: collects its data-out (immediate, unsolicited, solicited by R2T), hands
  * the task to the core, and sends data-in, status and sense (RFC 7143 11.3, 11.4, 11.7, 11.8).
  */
+import { MAXIMUM_TRANSFER } from '../../scsi/block-limits.ts';
 import { execute } from '../../scsi/device-server.ts';
 import type { Scratch } from '../../scsi/environment.ts';
 import { Status } from '../../scsi/status-spec.ts';
@@ -13,8 +14,8 @@ import { header, headerWithoutTransfer } from './pdu-builder.ts';
 import { protocolSense } from './protocol-sense.ts';
 import type { Session } from './session.ts';
 
-/** Bytes of data buffer that one command gets; the core's maximum transfer length is below. */
-const MAX_BUFFER = 16 << 20;
+/** Bytes of data buffer that one command gets: what the core moves at most, with 8 bytes per 512 of protection. */
+const MAX_BUFFER = MAXIMUM_TRANSFER + MAXIMUM_TRANSFER / 64;
 
 /** A burst that was asked for with R2T. */
 interface Solicited {
