@@ -1,5 +1,5 @@
 /**
- * Reservations of one logical unit: persistent (SPC-4 5.12) and the older RESERVE and RELEASE (SPC-2 5.5), which
+ * Reservations of one logical unit: persistent (SPC-4 5.13) and the older RESERVE and RELEASE (SPC-2 5.5), which
  * exclude each other. What a service action does to the state is in the files of reservations/; here a decision
  * is made durable, comes into force, and is announced.
  */
@@ -8,7 +8,7 @@ import type { ReservationRule } from './command.ts';
 import { DamagedStateError } from './damaged-state-error.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 import type { Nexus } from './nexus.ts';
-import { Right, rightsOf } from './reservations/access-rights.ts';
+import { Right, rightsOf, runsThoughLost } from './reservations/access-rights.ts';
 import type { Persistence } from './reservations/parameter-list.ts';
 import { admitsRegistrants } from './reservations/persistent-reservation-spec.ts';
 import {
@@ -100,17 +100,16 @@ export class Reservations {
   /** Ends the task and returns false if its command may not run beside the reservation that is held. */
   admit(task: Task): boolean {
     const rule = task.row!.reservation;
-    if (rule === 'allowed') return true;
-    if (this.state.lost && rule !== 'own') {
+    if (this.state.lost && rule !== 'own' && !runsThoughLost(task.cdb)) {
       task.fail(Sense.PERSISTENT_RESERVATION_INFORMATION_LOST);
       return false;
     }
-    if (this.allows(task)) return true;
+    if (rule === 'allowed' || this.allows(task)) return true;
     task.finish(Status.RESERVATION_CONFLICT);
     return false;
   }
 
-  /** LOGICAL UNIT RESET releases what RESERVE took; persistent reservations stay (SPC-4 5.12.1). */
+  /** LOGICAL UNIT RESET releases what RESERVE took; persistent reservations stay (SPC-4 5.13.1). */
   reset(): void {
     this.setReservedBy(undefined);
   }
@@ -200,28 +199,27 @@ export class Reservations {
   private putInForce(decision: Change, task: Task): Promise<void> | undefined {
     this.state = decision.state;
     this.stateChanged();
-    for (const { id, attention } of decision.attentions) {
-      for (const itl of this.device.itlNexuses) {
-        if (this.idOf(itl.nexus) === id) itl.establish(attention);
-      }
+    for (const itl of this.device.itlNexuses) {
+      const own = this.idOf(itl.nexus);
+      for (const { id, attention } of decision.attentions) if (id === own) itl.establish(attention);
+      if (decision.allowingRemoval.includes(own)) itl.preventsRemoval = false;
     }
     return decision.preempted.length === 0 ? undefined : this.abortPreempted(decision.preempted, task);
   }
 
-  /** SPC-4 5.12.11.2.6: their commands but this one, their ACA conditions, their PREVENT. */
+  /** SPC-4 5.13.11.2.6: their ACA conditions, and their commands but this one. */
   private abortPreempted(preempted: readonly NexusId[], task: Task): Promise<void> {
     const { taskSet, itlNexuses } = this.device;
     const isPreempted = (nexus: Nexus) => preempted.includes(this.idOf(nexus));
     for (const itl of itlNexuses) {
       if (!isPreempted(itl.nexus)) continue;
-      itl.preventsRemoval = false;
       taskSet.clearAca(itl.nexus);
     }
     const tasks = taskSet.filter((other) => other !== task && isPreempted(other.nexus!));
     return new Promise((resolve) => taskSet.clear(tasks, task.nexus, resolve));
   }
 
-  /** Compatible reservation handling: RESERVE and RELEASE of those who have access anyway (SPC-4 5.12.3). */
+  /** Compatible reservation handling: RESERVE and RELEASE of those who have access anyway (SPC-4 5.13.3). */
   private isCompatible(nexus: Nexus): boolean {
     const { reservation, registrations } = this.state;
     const id = this.idOf(nexus);

@@ -45,13 +45,13 @@ test('READ RESERVATION tells key, scope and type of what is reserved', async (t)
 
 test('REPORT CAPABILITIES promises what works: APTPL with a store only', async (t) => {
   const { dataIn } = await sendIn(new Core().initiator, 2);
-  t.deepEqual([...dataIn], [0, 8, 0x9c, 0xb0, 0xea, 0x01, 0, 0]);
+  t.deepEqual([...dataIn], [0, 8, 0x9c, 0xc0, 0xea, 0x01, 0, 0]);
   const { initiator } = new Core({ store: new TestStore() });
-  t.deepEqual([...(await sendIn(initiator, 2)).dataIn], [0, 8, 0x9d, 0xb0, 0xea, 0x01, 0, 0]);
+  t.deepEqual([...(await sendIn(initiator, 2)).dataIn], [0, 8, 0x9d, 0xc0, 0xea, 0x01, 0, 0]);
   await sendOut(initiator, 'register', { actionKey: 1, aptpl: true });
-  t.is((await sendIn(initiator, 2)).dataIn[3], 0xb1, 'PTPL_A');
+  t.is((await sendIn(initiator, 2)).dataIn[3], 0xc1, 'PTPL_A');
   await sendOut(initiator, 'register', { key: 1, actionKey: 1 });
-  t.is((await sendIn(initiator, 2)).dataIn[3], 0xb0);
+  t.is((await sendIn(initiator, 2)).dataIn[3], 0xc0);
   const bits = (await sendIn(initiator, 2)).dataIn;
   for (const [name, bit] of Object.entries(TYPE_BITS)) t.true((bits[4] & bit) !== 0, name);
 });

@@ -126,23 +126,22 @@ for (const { what, registered, fields, after, ...expected } of REGISTER_TABLE) {
   });
 }
 
-test('SPEC_I_PT registers ports that never connected, all or none, and leaves registered ones alone', async (t) => {
+test('SPEC_I_PT registers ports that never connected, all or none', async (t) => {
   const core = new Core();
   const second = core.connect('naa.5000000000000002');
   await sendOut(second, 'register', { actionKey: 2 });
-  const specified = [sasId(2), sasId(7)];
-  const bad = [sasId(8), new Uint8Array(24).fill(0x0f)];
-  t.is(await out(core.initiator, 'register', { actionKey: 1, specified: bad }), '5 2600');
+  const noId = new Uint8Array(24).fill(0x0f);
+  const register = (specified: Uint8Array[]) => out(core.initiator, 'register', { actionKey: 1, specified });
+  t.is(await register([sasId(8), noId]), '5 2600');
+  t.is(await register([sasId(8), sasId(2)]), '5 2600', 'one is registered already');
   t.deepEqual((await readKeys(second)).keys, [2]);
-  t.is(await out(core.initiator, 'register', { actionKey: 1, specified }), 'good');
-  t.deepEqual((await readKeys(second)).keys, [2, 1, 1]);
-  t.is(
-    await out(core.initiator, 'register', { key: 1, actionKey: 3, specified }),
-    '5 2400',
-    'when registered',
-  );
+  t.is(await register([sasId(7), sasId(8)]), 'good');
+  t.deepEqual((await readKeys(second)).keys, [2, 1, 1, 1]);
+  const again = await sendOut(core.initiator, 'register', { key: 1, actionKey: 3, specified: [sasId(9)] });
+  t.is(outcome(again), '5 2600', 'when registered');
+  t.deepEqual([...again.sense.subarray(15, 18)], [0x8b, 0, 20]);
   t.is(await out(core.connect('naa.5000000000000007'), 'register', { key: 1, actionKey: 7 }), 'good');
-  t.is(await out(second, 'registerAndIgnore', { actionKey: 1, specified }), '5 2600');
+  t.is(await out(second, 'registerAndIgnore', { actionKey: 1, specified: [sasId(9)] }), '5 2600');
 });
 
 test('ALL_TG_PT registers, changes and unregisters on every target port', async (t) => {
@@ -383,6 +382,28 @@ test('PREEMPT AND ABORT answers when the commands of the preempted have ended, a
   t.deepEqual(await attentionsOf({ a, b, c }), { a: ['2a05'], b: [], c: ['2a04'] });
 });
 
+test('PREEMPT AND ABORT of a reservation that all hold ends the commands of all, those of its sender too', async (t) => {
+  const { core, a, b, d } = await setUp();
+  await sendOut(a, 'reserve', { key: 1, type: TYPES.WE_AR });
+  core.backstore.hold = true;
+  const running = [a, b, d].map((initiator) => initiator.start(READ));
+  t.is(await out(b, 'preemptAndAbort', { key: 2, type: TYPES.WE }), 'good');
+  core.backstore.releaseHeld();
+  const aborted = await Promise.all(running.map(async ({ result }) => (await result).aborted));
+  t.deepEqual(aborted, [true, true, false], 'the last one was not registered');
+});
+
+test('CLEAR ends what PREVENT ALLOW MEDIUM REMOVAL held of the registered', async (t) => {
+  const { a, b, d } = await setUp();
+  const itls = [a, b, d].map((initiator) => initiator.nexus.unit(0)!);
+  for (const itl of itls) itl.preventsRemoval = true;
+  await sendOut(a, 'clear', { key: 1 });
+  t.deepEqual(
+    itls.map(({ preventsRemoval }) => preventsRemoval),
+    [false, false, true],
+  );
+});
+
 test('PREEMPT leaves the commands of the preempted running', async (t) => {
   const { core, a, b } = await setUp();
   await sendOut(a, 'reserve', { key: 1, type: TYPES.EA });
@@ -417,8 +438,13 @@ test('REGISTER AND MOVE hands the reservation to a port that need not be connect
   t.is(await out(a, 'registerAndMove', { key: 5, actionKey: 9, to }), 'conflict', 'the wrong key');
   t.is(await out(a, 'registerAndMove', { key: 1, to }), '5 2600', 'key 0');
   t.is(await out(a, 'registerAndMove', { key: 1, actionKey: 9, to: { ...to, port: 99 } }), '5 2600');
-  const itself = { transportId: sasId(1), port: 1 };
-  t.is(await out(a, 'registerAndMove', { key: 1, actionKey: 9, to: itself }), '5 2600');
+  core.connect('naa.500000000000000b', 2);
+  const itself = { transportId: sasId(1), port: 2 };
+  t.is(
+    await out(a, 'registerAndMove', { key: 1, actionKey: 9, to: itself }),
+    '5 2600',
+    'on another port, even',
+  );
   const nonsense = { transportId: new Uint8Array(24).fill(0xff), port: 1 };
   t.is(await out(a, 'registerAndMove', { key: 1, actionKey: 9, to: nonsense }), '5 2600');
 
@@ -440,9 +466,12 @@ test('REGISTER AND MOVE cannot move what every registrant holds', async (t) => {
   t.is(await out(a, 'registerAndMove', { key: 1, actionKey: 9, to }), 'conflict');
 });
 
-test('REPLACE LOST RESERVATION is an invalid field while nothing is lost', async (t) => {
-  const { a } = await setUp();
-  t.is(await out(a, 'replaceLost', { actionKey: 1, type: TYPES.WE }), '5 2400');
+test('REPLACE LOST RESERVATION is out of place while nothing is lost', async (t) => {
+  const { a, d } = await setUp();
+  t.is(await out(d, 'replaceLost', { actionKey: 1, type: TYPES.WE }), '5 2604');
+  await sendOut(a, 'reserve', { key: 1, type: TYPES.WE });
+  t.is(await out(a, 'replaceLost', { actionKey: 1, type: TYPES.WE }), '5 2604');
+  t.is(await out(d, 'replaceLost', { actionKey: 1, type: TYPES.WE }), 'conflict');
 });
 
 // PRGENERATION.

@@ -18,7 +18,7 @@ import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { any, CONTROL, reserved } from './usage.ts';
 
-/** Key, obsolete bytes, SCOPE and TYPE (SPC-4 table 179). */
+/** Key, obsolete bytes, SCOPE and TYPE (SPC-4 6.15.3). */
 const RESERVATION_LENGTH = 16;
 const RESERVATION_SCOPE_AND_TYPE = 13;
 

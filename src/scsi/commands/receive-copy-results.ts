@@ -88,7 +88,7 @@ const row = (
   // LIST IDENTIFIER is reserved in OPERATING PARAMETERS, but initiators leave theirs there.
   usage: [0x84, serviceAction, 0xff, ...reserved(7), ...any(4), 0, CONTROL],
   direction: 'in',
-  reservation: 'write',
+  reservation: 'persistent',
   alua: 'active',
   unitAttention: 'report',
   needsReady: false,

@@ -1,5 +1,5 @@
 /**
- * RESERVE and RELEASE, (6) and (10), as SPC-2 defines them and SPC-4 5.12.3 limits them beside persistent
+ * RESERVE and RELEASE, (6) and (10), as SPC-2 defines them and SPC-4 5.13.3 limits them beside persistent
  * reservations. Only whole logical units, and no third parties.
  */
 import { blockDeviceOf } from '../block-device-of.ts';

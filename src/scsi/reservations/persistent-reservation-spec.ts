@@ -1,6 +1,6 @@
 /** Codes and layouts of PERSISTENT RESERVE IN and OUT (SPC-4 6.15, 6.16). Offsets and lengths in bytes. */
 
-/** PERSISTENT RESERVE OUT service actions (SPC-4 table 186). */
+/** PERSISTENT RESERVE OUT service actions (SPC-4 6.16.2). */
 export const OutAction = {
   REGISTER: 0x00,
   RESERVE: 0x01,
@@ -14,7 +14,7 @@ export const OutAction = {
 } as const;
 export type OutAction = (typeof OutAction)[keyof typeof OutAction];
 
-/** PERSISTENT RESERVE IN service actions (SPC-4 table 176). */
+/** PERSISTENT RESERVE IN service actions (SPC-4 6.15.1). */
 export const InAction = {
   READ_KEYS: 0x00,
   READ_RESERVATION: 0x01,
@@ -61,7 +61,7 @@ export function excludesReaders(type: ReservationType): boolean {
 /** SCOPE: the whole logical unit is the only one that is not obsolete. */
 export const LU_SCOPE = 0x0;
 
-/** Basic parameter list of PERSISTENT RESERVE OUT (SPC-4 table 187). */
+/** Basic parameter list of PERSISTENT RESERVE OUT (SPC-4 6.16.3). */
 export const BasicList = {
   LENGTH: 24,
   RESERVATION_KEY: 0,
@@ -75,7 +75,7 @@ export const BasicList = {
 /** Bits of byte 20 of the basic parameter list. */
 export const BasicFlag = { SPEC_I_PT: 0x08, ALL_TG_PT: 0x04, APTPL: 0x01, RESERVED: 0xf2 } as const;
 
-/** Parameter list of REGISTER AND MOVE (SPC-4 table 190). */
+/** Parameter list of REGISTER AND MOVE (SPC-4 6.16.4). */
 export const MoveList = {
   FLAGS: 17,
   RELATIVE_TARGET_PORT: 18,
@@ -86,7 +86,7 @@ export const MoveList = {
 /** Bits of byte 17 of the REGISTER AND MOVE parameter list. */
 export const MoveFlag = { UNREG: 0x02, APTPL: 0x01, RESERVED: 0xfc } as const;
 
-/** REPORT CAPABILITIES parameter data (SPC-4 table 182): byte 2, byte 3, and the type mask in bytes 4 and 5. */
+/** REPORT CAPABILITIES parameter data (SPC-4 6.15.4): byte 2, byte 3, and the type mask in bytes 4 and 5. */
 export const Capability = {
   LENGTH: 8,
   /** Replace lost reservation capable. */
@@ -99,16 +99,16 @@ export const Capability = {
   /** Type mask valid. */
   TMV: 0x80,
   /**
-   * ALLOW COMMANDS 011b: TEST UNIT READY passes every type; MODE SENSE, READ BUFFER, READ DEFECT DATA, RECEIVE
-   * DIAGNOSTIC RESULTS and REPORT SUPPORTED OPERATION CODES pass the write exclusive ones.
+   * ALLOW COMMANDS 100b: TEST UNIT READY and RECEIVE COPY RESULTS pass every type; MODE SENSE, READ BUFFER, READ
+   * DEFECT DATA, RECEIVE DIAGNOSTIC RESULTS and REPORT SUPPORTED OPERATION CODES pass the write exclusive ones.
    */
-  ALLOW_COMMANDS: 0x30,
+  ALLOW_COMMANDS: 0x40,
   PTPL_A: 0x01,
   /** WR_EX_AR, EX_AC_RO, WR_EX_RO, EX_AC, WR_EX; then EX_AC_AR in the second byte. */
   TYPE_MASK: 0xea01,
 } as const;
 
-/** Full status descriptor (SPC-4 table 185). */
+/** Full status descriptor (SPC-4 6.15.5). */
 export const FullStatus = {
   /** Without the TransportID. */
   LENGTH: 24,

@@ -1,5 +1,5 @@
 /**
- * Registrations and the persistent reservation of one logical unit (SPC-4 5.12) as one value that is never
+ * Registrations and the persistent reservation of one logical unit (SPC-4 5.13) as one value that is never
  * changed in place: a service action makes the next value, which comes into force once it is on stable storage.
  */
 import { isAllRegistrants, type ReservationType } from './persistent-reservation-spec.ts';
@@ -36,7 +36,7 @@ export interface PersistentState {
   /** In order of registration. */
   readonly registrations: ReadonlyMap<NexusId, Registration>;
   readonly reservation: PersistentReservation | undefined;
-  /** What was saved cannot be read: nobody knows who may write (SPC-4 5.12.11.3). */
+  /** What was saved cannot be read: nobody knows who may write (SPC-4 5.13.11.3). */
   readonly lost: boolean;
 }
 
@@ -58,7 +58,7 @@ export function idOf(name: NexusName): NexusId {
   return `${name.transportId},${name.relativePort}`;
 }
 
-/** Whether `id` is a persistent reservation holder (SPC-4 5.12.10). */
+/** Whether `id` is a persistent reservation holder (SPC-4 5.13.10). */
 export function isHolder(state: PersistentState, id: NexusId): boolean {
   const { reservation, registrations } = state;
   if (reservation === undefined) return false;
@@ -82,7 +82,7 @@ export function nextGeneration(state: PersistentState): number {
 
 /**
  * `registrations` in place of those of `state`. The reservation goes with its holder, and one of an all
- * registrants type with the last registration (SPC-4 5.12.11.2.3).
+ * registrants type with the last registration (SPC-4 5.13.11.2.3).
  */
 export function withRegistrations(
   state: PersistentState,

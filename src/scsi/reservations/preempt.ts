@@ -1,4 +1,4 @@
-/** PREEMPT and PREEMPT AND ABORT (SPC-4 5.12.11.2.4 to 5.12.11.2.6). */
+/** PREEMPT and PREEMPT AND ABORT (SPC-4 5.13.11.2.4 to 5.13.11.2.6). */
 import { Sense } from '../sense-spec.ts';
 import { isReservationType, LU_SCOPE } from './persistent-reservation-spec.ts';
 import {
@@ -16,10 +16,10 @@ import { CONFLICT, change, type Decision, Faulty, type OutRequest, tell } from '
 
 export function preempt(state: PersistentState, request: OutRequest): Decision {
   const decision = preemptAndAbort(state, request);
-  return 'refusal' in decision ? decision : { ...decision, preempted: [] };
+  return 'refusal' in decision ? decision : change(decision.state, decision.attentions);
 }
 
-/** Which of two things it does hangs on whether SERVICE ACTION RESERVATION KEY identifies the holder (table 53). */
+/** Which of two things it does hangs on whether SERVICE ACTION RESERVATION KEY identifies the holder (table 72). */
 export function preemptAndAbort(state: PersistentState, request: OutRequest): Decision {
   const { reservation, registrations } = state;
   const { actionKey } = request;
@@ -28,9 +28,7 @@ export function preemptAndAbort(state: PersistentState, request: OutRequest): De
   if (reservation === undefined) return removeRegistrations(state, request, named);
   if (reservation.holder === undefined) {
     if (actionKey !== NO_KEY) return removeRegistrations(state, request, named);
-    const id = idOf(request.nexus);
-    const others = [...registrations.keys()].filter((other) => other !== id);
-    return takeReservation(state, request, others);
+    return takeReservation(state, request, [...registrations.keys()]);
   }
   if (actionKey === NO_KEY) return Faulty.actionKey();
   if (registrations.get(reservation.holder)!.key === actionKey) return takeReservation(state, request, named);

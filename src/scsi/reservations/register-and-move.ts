@@ -1,4 +1,4 @@
-/** REGISTER AND MOVE (SPC-4 5.12.8): the holder hands its reservation to another I_T nexus, connected or not. */
+/** REGISTER AND MOVE (SPC-4 5.13.8): the holder hands its reservation to another I_T nexus, connected or not. */
 
 import { Sense } from '../sense-spec.ts';
 import { isAllRegistrants, MoveList } from './persistent-reservation-spec.ts';
@@ -30,7 +30,8 @@ export function registerAndMove(state: PersistentState, request: OutRequest): De
   if (request.actionKey === NO_KEY) return Faulty.actionKey();
   const registration = { ...to, key: request.actionKey };
   const target = idOf(registration);
-  if (target === from) return invalidParameter(MoveList.TRANSPORT_ID);
+  // On another target port, too (SPC-4 5.13.8).
+  if (to.transportId === request.nexus.transportId) return invalidParameter(MoveList.TRANSPORT_ID);
 
   const registrations = new Map(state.registrations).set(target, registration);
   if (unregister) registrations.delete(from);

@@ -1,6 +1,6 @@
-/** REGISTER and REGISTER AND IGNORE EXISTING KEY (SPC-4 5.12.7, tables 51 and 52; unregistering 5.12.11.2.3). */
+/** REGISTER and REGISTER AND IGNORE EXISTING KEY (SPC-4 5.13.7, tables 67 and 68; unregistering 5.13.11.2.3). */
 import { Sense } from '../sense-spec.ts';
-import { admitsRegistrants } from './persistent-reservation-spec.ts';
+import { admitsRegistrants, BasicList } from './persistent-reservation-spec.ts';
 import {
   idOf,
   MAXIMUM_REGISTRATIONS,
@@ -12,7 +12,14 @@ import {
   type Registration,
   withRegistrations,
 } from './persistent-state.ts';
-import { CONFLICT, change, type Decision, invalidCdbField, type OutRequest, tell } from './service-action.ts';
+import {
+  CONFLICT,
+  change,
+  type Decision,
+  invalidParameter,
+  type OutRequest,
+  tell,
+} from './service-action.ts';
 
 export function register(state: PersistentState, request: OutRequest): Decision {
   return registerWith(state, request, (registered) => request.key === (registered?.key ?? NO_KEY));
@@ -33,7 +40,7 @@ function registerWith(
   const own = state.registrations.get(id);
   if (!accepts(own)) return CONFLICT;
   if (own === undefined && actionKey === NO_KEY) return change(state);
-  if (own !== undefined && specified !== undefined) return invalidCdbField(1, 4);
+  if (own !== undefined && specified !== undefined) return invalidParameter(BasicList.FLAGS, 3);
 
   const registrations = new Map(state.registrations);
   // As if the command had come through each of the ports (SPC-4 6.16.3, ALL_TG_PT): where it would have met a
@@ -45,7 +52,8 @@ function registerWith(
   for (const transportId of specified ?? []) {
     for (const relativePort of ports) {
       const name: NexusName = { transportId, relativePort };
-      if (!registrations.has(idOf(name))) setKey(registrations, name, actionKey);
+      if (state.registrations.has(idOf(name))) return invalidParameter(BasicList.TRANSPORT_IDS);
+      setKey(registrations, name, actionKey);
     }
   }
   if (registrations.size > MAXIMUM_REGISTRATIONS)

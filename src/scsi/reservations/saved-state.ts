@@ -1,7 +1,7 @@
 /**
  * Persistent reservations as text in the state store. Everything is saved, whatever APTPL says: a restart of this
  * process is no loss of power to the initiators. Only when the power-on identity differs from the saved one was
- * there a loss of power, and then APTPL decides (SPC-4 5.12.5).
+ * there a loss of power, and then APTPL decides (SPC-4 5.13.5).
  */
 import { DamagedStateError } from '../damaged-state-error.ts';
 import { isAllRegistrants, isReservationType } from './persistent-reservation-spec.ts';

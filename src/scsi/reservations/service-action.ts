@@ -37,6 +37,8 @@ export interface Change {
   readonly attentions: readonly UnitAttentionFor[];
   /** I_T nexuses whose commands PREEMPT AND ABORT ends. */
   readonly preempted: readonly NexusId[];
+  /** I_T nexuses whose PREVENT ALLOW MEDIUM REMOVAL ends (SBC-4 5.15). */
+  readonly allowingRemoval: readonly NexusId[];
 }
 
 /** RESERVATION CONFLICT, or CHECK CONDITION with the given sense. */
@@ -57,7 +59,7 @@ export function change(
   attentions: readonly UnitAttentionFor[] = [],
   preempted: readonly NexusId[] = [],
 ): Change {
-  return { state, attentions, preempted };
+  return { state, attentions, preempted, allowingRemoval: preempted };
 }
 
 export function invalidCdbField(byte: number, bit?: number): Refused {

@@ -127,7 +127,7 @@ class Model {
   private move({ who, actionKey, to, flag: unregister }: Step): string {
     if (this.held === undefined) return '5 2400';
     if ([WE_AR, EA_AR].includes(this.held.type) || this.held.holder !== who) return 'conflict';
-    if (actionKey === 0 || to === who) return '5 2600';
+    if (actionKey === 0 || to >> 1 === who >> 1) return '5 2600';
     this.keys[to] = actionKey;
     if (unregister) this.keys[who] = 0;
     this.held = { type: this.held.type, holder: to };
