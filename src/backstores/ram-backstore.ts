@@ -10,8 +10,12 @@ import {
   OperationKind,
   Outcome,
 } from '../scsi/backstore.ts';
+import { GranuleMap } from './granule-map.ts';
 import type { BackstoreDescription, OpenBackstore } from './open-backstore.ts';
 import { outcomeOf } from './outcome.ts';
+
+/** Bytes: a page, below which no memory is given back. */
+const GRANULE = 4096;
 
 /** Pooled: the engine's side of one operation. */
 class RamRequest implements IoOwner {
@@ -38,6 +42,7 @@ export class RamBackstore implements OpenBackstore {
   private readonly engine: IoEngine;
   private readonly memory: RegionMemory;
   private readonly region: Region;
+  private readonly granules: GranuleMap;
   private readonly free: RamRequest[] = [];
 
   /** `byteLength` in bytes. Throws when the memory cannot be had. */
@@ -51,12 +56,13 @@ export class RamBackstore implements OpenBackstore {
       volatileCache: false,
       unmap: true,
       unmapReadsZero: true,
-      unmapGranularity: 4096,
+      unmapGranularity: GRANULE,
       writeZeroes: true,
       physicalBlockSize: 4096,
       rotational: false,
       volatile: true,
     };
+    this.granules = new GranuleMap(byteLength, GRANULE);
     this.region = memory.mapAnonymous(byteLength, { hugepages: true, name });
   }
 
@@ -74,6 +80,7 @@ export class RamBackstore implements OpenBackstore {
         );
         return;
       case OperationKind.WRITE:
+        this.granules.map(offset, length);
         this.engine.ramWrite(
           this.region.id,
           offset,
@@ -85,12 +92,18 @@ export class RamBackstore implements OpenBackstore {
         return;
       case OperationKind.UNMAP:
       case OperationKind.WRITE_ZEROES:
+        if (kind === OperationKind.UNMAP) this.granules.unmap(offset, length);
+        else this.granules.map(offset, length);
         this.engine.ramZero(this.region.id, offset, length, this.request(operation));
         return;
       default:
         // Flush and prefetch: memory is as stable as this backstore gets, and always at hand.
         operation.finish(Outcome.GOOD, length);
     }
+  }
+
+  extent(offset: number): { mapped: boolean; end: number } {
+    return this.granules.extent(offset);
   }
 
   cancel(): void {
