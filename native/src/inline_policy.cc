@@ -1,6 +1,7 @@
 #include "inline_policy.h"
 
 #include <linux/magic.h>
+#include <sys/resource.h>
 #include <sys/vfs.h>
 #include <time.h>
 
@@ -12,14 +13,25 @@ namespace lunport {
 
 namespace {
 
-constexpr uint64_t kSlow = 2'000'000;     // ns; plus a nanosecond per byte, which any copy beats
+constexpr uint64_t kSlow = 2'000'000;  // ns; plus a nanosecond per byte, which any copy beats
+// How long a file that blocked goes the long way: so long that, should every trial block, the loop would still
+// have nearly all of its time.
 constexpr uint64_t kPenalty = 100'000'000;  // ns
-constexpr int kMaxDescriptor = 1 << 16;     // files above are never tried: a bound for the table
+constexpr uint64_t kPenaltyFactor = 16;
+constexpr uint64_t kWatch = 2'000'000'000;  // ns
+constexpr int kMaxDescriptor = 1 << 16;  // files above are never tried: a bound for the table
 
 uint64_t now() {
   timespec time;
   clock_gettime(CLOCK_MONOTONIC, &time);
   return static_cast<uint64_t>(time.tv_sec) * 1'000'000'000u + static_cast<uint64_t>(time.tv_nsec);
+}
+
+// How often this thread has given up its processor of its own will, to wait for something.
+long sleeps() {
+  rusage usage;
+  getrusage(RUSAGE_THREAD, &usage);
+  return usage.ru_nvcsw;
 }
 
 bool is_memory(int fd) {
@@ -67,10 +79,16 @@ bool InlinePolicy::try_timed(Operation& operation, File& file) {
   const uint64_t start = now();
   if (start < file.slow_until) return false;
   const uint64_t length = operation.remaining;
+  const bool watched = start < file.watched_until;
+  const long sleeps_before = watched ? sleeps() : 0;
   while (!operation.settle(operation.attempt(0))) {
   }
   const uint64_t end = now();
-  if (end - start > kSlow + length) file.slow_until = end + kPenalty;
+  const uint64_t elapsed = end - start;
+  if (elapsed > kSlow + length) {
+    file.watched_until = end + kWatch;
+    if (watched && sleeps() > sleeps_before) file.slow_until = end + kPenalty + kPenaltyFactor * elapsed;
+  }
   return true;
 }
 

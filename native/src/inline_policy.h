@@ -2,7 +2,9 @@
 //
 // Data in the page cache is a copy away, and a hand-over costs more than the copy. Reads can ask the kernel
 // to refuse rather than block (RWF_NOWAIT). Writes cannot, on most file systems; so each is timed, and one
-// that blocked (a journal commit, dirty throttling) sends that file's writes the long way for a while.
+// that blocked (a journal commit, dirty throttling) sends that file's writes the long way for a while. On a
+// busy machine a write may also be slow because the thread was preempted, which says nothing about the file:
+// the first slow one only has the next ones watched more closely, for whether the thread really slept.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +24,9 @@ class InlinePolicy {
  private:
   struct File {
     bool refuses_nowait = false;  // this file system does not know RWF_NOWAIT
-    uint64_t slow_until = 0;      // CLOCK_MONOTONIC, ns
+    // CLOCK_MONOTONIC, ns
+    uint64_t slow_until = 0;
+    uint64_t watched_until = 0;
   };
 
   File* file(int fd);

@@ -5,6 +5,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -76,7 +77,7 @@ class ReceivedDescriptors {
   }
   int count() const { return count_; }
   void take(int32_t* out) {
-    memcpy(out, fds_, static_cast<size_t>(count_) * sizeof(int));
+    std::copy_n(fds_, count_, out);
     count_ = 0;
   }
 
