@@ -6,6 +6,7 @@ import { UsageError } from '../target/disk-spec.ts';
 import { LunportError } from '../target/errors.ts';
 import { ExitCode } from './exit-codes.ts';
 import { serveCommand } from './serve.ts';
+import { sgCommand } from './sg.ts';
 
 const EXAMPLES = `
 Examples:
@@ -32,18 +33,22 @@ async function main(): Promise<number> {
     .exitOverride()
     .showHelpAfterError('(lunport --help tells more)');
   let code: number = ExitCode.OK;
-  program.addCommand(
-    serveCommand((ended) => {
-      code = ended;
-    }),
-  );
-  for (const command of program.commands) command.exitOverride().showHelpAfterError('(--help tells more)');
+  const ended = (status: number) => {
+    code = status;
+  };
+  for (const command of [serveCommand, sgCommand]) program.addCommand(command(ended));
+  for (const command of allCommands(program))
+    command.exitOverride().showHelpAfterError('(--help tells more)');
   try {
     await program.parseAsync();
     return code;
   } catch (error) {
     return report(error);
   }
+}
+
+function allCommands(program: Command): Command[] {
+  return program.commands.flatMap((command) => [command, ...allCommands(command)]);
 }
 
 function report(error: unknown): number {
