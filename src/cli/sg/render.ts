@@ -15,12 +15,12 @@ export function render(decoded: Decoded, indent = ''): string[] {
 function renderEntry(name: string, value: Value, indent: string): string[] {
   if (Array.isArray(value)) return renderList(name, value, indent);
   if (isRecord(value)) return [`${indent}${name}:`, ...render(value, indent + INDENT)];
-  return [`${indent}${name}: ${String(value)}`];
+  return [`${indent}${name}: ${plain(value)}`];
 }
 
 function renderList(name: string, values: readonly Value[], indent: string): string[] {
   if (values.length === 0) return [`${indent}${name}: none`];
-  if (!values.every(isRecord)) return [`${indent}${name}: ${values.join(', ')}`];
+  if (!values.every(isRecord)) return [`${indent}${name}: ${values.map(plain).join(', ')}`];
   const lines = isTable(values) ? table(values) : values.flatMap(renderItem);
   return [`${indent}${name}:`, ...lines.map((line) => indent + INDENT + line)];
 }
@@ -40,7 +40,7 @@ function table(records: readonly Decoded[]): string[] {
   const names = [...new Set(records.flatMap((record) => Object.keys(record)))];
   const rows = [
     names.map((name) => name.replaceAll('_', ' ')),
-    ...records.map((record) => names.map((name) => String(record[name] ?? ''))),
+    ...records.map((record) => names.map((name) => plain(record[name] ?? ''))),
   ];
   const widths = names.map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows.map((row) =>
@@ -49,6 +49,11 @@ function table(records: readonly Decoded[]): string[] {
       .join('  ')
       .trimEnd(),
   );
+}
+
+/** A value without parts of its own; whatever has parts is written as `--json` has it. */
+function plain(value: Value): string {
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }
 
 function isRecord(value: Value): value is Decoded {
