@@ -27,7 +27,7 @@ export interface FileOptions {
   readonly cache: CacheMode;
   /** Make the file, sparse, when it does not exist. */
   readonly create: boolean;
-  /** Serve an image that another process has locked. */
+  /** Others that say the same may use it too. */
   readonly share: boolean;
 }
 

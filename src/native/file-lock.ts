@@ -80,7 +80,7 @@ function inUse(fd: number, path: string, write: boolean): LunportError {
     object: path,
     message: `Cannot ${write ? 'write to' : 'read'} ${path}: ${holder} uses it`,
     hint:
-      'Stop the other user of the image. To serve it all the same, say share=on: only for guests that ' +
-      'coordinate their writes, such as a cluster, since any other file system would be destroyed.',
+      'Stop the other user of the image. To use it twice, both must agree: `,share` for lunport, share-rw=on for ' +
+      "QEMU's device. Only guests that coordinate their writes, as clusters do, survive that.",
   });
 }

@@ -3,6 +3,7 @@
  * the path is doubled, as QEMU has it.
  */
 import { CACHE_MODES, type CacheMode } from '../backstores/cache-mode.ts';
+import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../scsi/device-attributes.ts';
 import { parseSize } from './size.ts';
 
 export interface DiskSpec {
@@ -17,9 +18,13 @@ export interface DiskSpec {
   readonly serial: string | undefined;
   readonly cache: CacheMode;
   readonly create: boolean;
-  /** Serve it although another process has it locked. */
+  /** Others that say the same may use it too. */
   readonly share: boolean;
   readonly removable: boolean;
+  /** Protection type that the disk is formatted with at first; undefined: no place for protection information. */
+  readonly protection: number | undefined;
+  /** Attributes under LIO's names that differ from the defaults. */
+  readonly attributes: Partial<DeviceAttributes>;
 }
 
 /** What was wrong with a command line; the CLI answers it with exit code 2. */
@@ -38,7 +43,9 @@ export const DISK_OPTIONS_HELP = `Options of a disk, after commas:
   serial=TEXT           serial number (default: derived from the path)
   cache=MODE            writeback (default), writethrough, none (O_DIRECT), directsync
   removable             a removable medium
-  share                 serve it although another process has it locked
+  pi=0|1|2|3            room for protection information, in FILE.pi beside the file; its type at first
+  attr.NAME=NUMBER      an attribute under LIO's name, such as attr.emulate_tpu=0
+  share                 others that say the same may use it too (QEMU: share-rw=on)
   A comma inside a path is doubled: my,,disk.img`;
 
 interface Draft {
@@ -50,6 +57,8 @@ interface Draft {
   create: boolean;
   share: boolean;
   removable: boolean;
+  protection?: number;
+  attributes: Record<string, number>;
 }
 
 /** Throws UsageError. */
@@ -62,12 +71,13 @@ export function parseDisk(text: string): DiskSpec {
     create: false,
     share: false,
     removable: false,
+    attributes: {},
   };
   for (const option of options) applyOption(draft, option, text);
   const memory = /^(ram|null):(.*)$/.exec(name);
   if (memory !== null) return memoryDisk(memory[1] as 'ram' | 'null', memory[2], draft, text);
   if (name === '') throw new UsageError(`"${text}" names no disk`);
-  return { kind: 'file', name, size: undefined, serial: undefined, ...draft };
+  return { kind: 'file', name, size: undefined, serial: undefined, protection: undefined, ...draft };
 }
 
 function memoryDisk(kind: 'ram' | 'null', sizeText: string, draft: Draft, text: string): DiskSpec {
@@ -80,7 +90,7 @@ function memoryDisk(kind: 'ram' | 'null', sizeText: string, draft: Draft, text: 
   }
   if (draft.create || draft.size !== undefined)
     throw new UsageError(`"${text}": its size stands after the colon`);
-  return { serial: undefined, ...draft, kind, name: `${kind}:${sizeText}`, size };
+  return { serial: undefined, protection: undefined, ...draft, kind, name: `${kind}:${sizeText}`, size };
 }
 
 function applyOption(draft: Draft, option: string, text: string): void {
@@ -130,9 +140,34 @@ function applyOption(draft: Draft, option: string, text: string): void {
       if (!CACHE_MODES.includes(value as CacheMode)) throw expected(CACHE_MODES.join(', '));
       draft.cache = value as CacheMode;
       return;
+    case 'pi': {
+      const type = Number(value);
+      if (!/^[0-3]$/.test(value ?? '')) throw expected('0, 1, 2 or 3');
+      draft.protection = type;
+      return;
+    }
     default:
+      if (key.startsWith('attr.')) return applyAttribute(draft, key.slice('attr.'.length), value, text);
       throw new UsageError(`"${text}": unknown option "${key}"\n${DISK_OPTIONS_HELP}`);
   }
+}
+
+/** Attributes that other options set, so that there is one way to say each thing. */
+const ELSEWHERE: Readonly<Record<string, string>> = {
+  block_size: 'block-size=',
+  emulate_write_cache: 'cache=',
+  pi_prot_type: 'pi=',
+};
+
+function applyAttribute(draft: Draft, name: string, value: string | undefined, text: string): void {
+  if (ELSEWHERE[name] !== undefined)
+    throw new UsageError(`"${text}": say ${ELSEWHERE[name]} instead of attr.${name}`);
+  if (!Object.hasOwn(DEFAULT_ATTRIBUTES, name)) {
+    const known = Object.keys(DEFAULT_ATTRIBUTES).filter((other) => ELSEWHERE[other] === undefined);
+    throw new UsageError(`"${text}": unknown attribute "${name}"; there are ${known.join(', ')}`);
+  }
+  if (!/^\d{1,10}$/.test(value ?? '')) throw new UsageError(`"${text}": expected a number for attr.${name}`);
+  draft.attributes[name] = Number(value);
 }
 
 /** Splits at single commas; a doubled one is a comma. */

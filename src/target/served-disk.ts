@@ -16,9 +16,15 @@ import { FileStateStore } from './file-state-store.ts';
 import { powerOnId } from './power-on-id.ts';
 import type { Shard } from './shard.ts';
 
+const PROTECTION_LENGTH = 8;
+/** Bytes; what the file of protection information is rounded up to. */
+const PAGE = 4096;
+
 export interface ServedDisk {
   readonly spec: DiskSpec;
   readonly backstore: OpenBackstore;
+  /** Where protection information lies, when there is room for it. */
+  readonly protection: OpenBackstore | undefined;
   readonly unit: Disk;
 }
 
@@ -34,6 +40,7 @@ export interface OpenDiskOptions {
 export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
   const { shard } = options;
   const backstore = openBackstore(spec, shard);
+  const protection = openProtection(spec, backstore, shard);
   const serial = spec.serial ?? deriveSerial(spec.kind === 'file' ? resolve(spec.name) : options.place);
   // What is in memory only is gone with the process, and so are the reservations on it.
   const durable = spec.kind === 'file' && options.stateDirectory !== undefined;
@@ -41,15 +48,50 @@ export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
   try {
     const unit = new Disk(shard.environment, backstore, {
       identity: diskIdentity(serial, `lunport ${spec.kind}`),
-      attributes: attributesOf(backstore, spec.blockSize, isWriteThrough(spec.cache)),
+      attributes: {
+        ...attributesOf(backstore, spec.blockSize, isWriteThrough(spec.cache)),
+        ...spec.attributes,
+        pi_prot_type: spec.protection ?? 0,
+      },
+      protection,
       removable: spec.removable,
       store,
       powerOnId: powerOnId(),
     });
-    return { spec, backstore, unit };
+    return { spec, backstore, protection, unit };
+  } catch (error) {
+    void closeBackstores({ backstore, protection });
+    throw error instanceof DamagedStateError ? damagedState(spec, store!, error) : error;
+  }
+}
+
+/** Makes a disk durable and gives it back. */
+export async function closeBackstores(disk: Pick<ServedDisk, 'backstore' | 'protection'>): Promise<void> {
+  await disk.backstore.close();
+  await disk.protection?.close();
+}
+
+/** Eight bytes per block (SBC-3 4.22), beside the data: in a sparse file of its own, or in memory. */
+function openProtection(spec: DiskSpec, backstore: OpenBackstore, shard: Shard): OpenBackstore | undefined {
+  if (spec.protection === undefined) return undefined;
+  const size = Math.ceil(((backstore.byteLength / spec.blockSize) * PROTECTION_LENGTH) / PAGE) * PAGE;
+  const name = `${spec.name}.pi`;
+  try {
+    if (spec.kind !== 'file') return new RamBackstore(name, size, shard.engine, shard.memory, spec.readOnly);
+    const { readOnly, share } = spec;
+    const opened = openFile({
+      path: name,
+      readOnly,
+      size,
+      share,
+      create: true,
+      blockSize: PAGE,
+      cache: 'writeback',
+    });
+    return new FileBackstore(opened, shard.engine, shard.memory);
   } catch (error) {
     void backstore.close();
-    throw error instanceof DamagedStateError ? damagedState(spec, store!, error) : error;
+    throw error;
   }
 }
 

@@ -4,7 +4,7 @@ import type { Environment } from '../scsi/environment.ts';
 import { LunMap } from '../scsi/lun-map.ts';
 import { WellKnownUnit } from '../scsi/well-known-unit.ts';
 import { deriveSerial, deriveWwn, diskIdentity, sasTransportId } from './disk-identity.ts';
-import type { ServedDisk } from './served-disk.ts';
+import { closeBackstores, type ServedDisk } from './served-disk.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
 
@@ -57,6 +57,6 @@ export class ServedTarget {
   /** Disconnects initiators, then makes every disk durable and gives it back. */
   async close(): Promise<void> {
     await this.vhostUser?.close();
-    for (const disk of this.disks) await disk.backstore.close();
+    for (const disk of this.disks) await closeBackstores(disk);
   }
 }

@@ -41,7 +41,7 @@ export class Server {
 
   /** Opens and listens. Throws LunportError; nothing stays open then. */
   static async open(specs: readonly TargetSpec[], options: ServerOptions): Promise<Server> {
-    const server = new Server(new Shard(options.io));
+    const server = new Server(new Shard(options.io, (error) => options.log.error(describeDefect(error))));
     try {
       for (const spec of specs) await server.addTarget(spec, options);
       if (options.iscsi !== undefined) {
@@ -72,4 +72,8 @@ export class Server {
   private open(spec: DiskSpec, place: string, options: ServerOptions): ServedDisk {
     return openDisk(spec, { shard: this.shard, place, stateDirectory: options.stateDirectory });
   }
+}
+
+function describeDefect(error: unknown): string {
+  return `a defect of lunport's own: ${error instanceof Error ? error.stack : String(error)}`;
 }

@@ -13,9 +13,10 @@ export class Shard {
   readonly engine: IoEngine;
   readonly environment: Environment;
 
-  constructor(mode: IoMode = 'auto') {
+  /** `defect` hears of exceptions of our own making, which cost one command and not the process. */
+  constructor(mode: IoMode = 'auto', defect?: (error: unknown) => void) {
     this.memory = new RegionMemory();
-    this.engine = new IoEngine({ mode });
+    this.engine = new IoEngine({ mode, defect });
     this.environment = {
       memory: this.memory,
       now: () => Date.now(),
@@ -24,6 +25,7 @@ export class Shard {
         timer.unref();
         return { cancel: () => clearTimeout(timer) };
       },
+      defect,
     };
   }
 

@@ -12,6 +12,8 @@ const plain = {
   create: false,
   share: false,
   removable: false,
+  protection: undefined,
+  attributes: {},
 };
 
 const good: [text: string, expected: object][] = [
@@ -24,6 +26,7 @@ const good: [text: string, expected: object][] = [
   ],
   ['ram:64M', { ...plain, kind: 'ram', name: 'ram:64M', size: 2 ** 26 }],
   ['null:1T,ro', { ...plain, kind: 'null', name: 'null:1T', size: 2 ** 40, readOnly: true }],
+  ['d,pi=1,attr.emulate_tpu=0', { ...plain, name: 'd', protection: 1, attributes: { emulate_tpu: 0 } }],
   ['./ram:1G', { ...plain, name: './ram:1G' }],
 ];
 
@@ -42,6 +45,10 @@ const bad: [text: string, message: RegExp][] = [
   ['disk.img,block-size=520', /expected 512, 1024, 2048, 4096 for block-size but received "520"/],
   ['disk.img,cache=unsafe', /expected writeback/],
   ['disk.img,serial=', /printable/],
+  ['disk.img,pi=4', /expected 0, 1, 2 or 3/],
+  ['disk.img,attr.block_size=512', /say block-size=/],
+  ['disk.img,attr.colour=1', /unknown attribute "colour"/],
+  ['disk.img,attr.emulate_tpu=yes', /expected a number/],
   ['disk.img,size=lots', /expected a size such as 10G for size but received "lots"/],
 ];
 
