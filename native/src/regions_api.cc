@@ -32,23 +32,36 @@ Napi::Value map_region(const Napi::CallbackInfo& info) {
   return number(info.Env(), Environment::of(info.Env()).regions.map(fd, offset, length, info[3].ToBoolean()));
 }
 
-void make_windows(Napi::Env env, Region& region) {
+uint32_t window_count(const Region& region) {
   const uint64_t length = region.mapping.length();
-  uint64_t start = 0;
-  do {
-    const uint64_t size = std::min(kWindowLength, length - start);
-    region.windows.push_back(Napi::Persistent(Napi::ArrayBuffer::New(env, region.mapping.data() + start, size)));
-    start += kWindowStep;
-  } while (start + kWindowStep < length);
+  return length <= kWindowLength ? 1 : static_cast<uint32_t>((length - kWindowLength - 1) / kWindowStep) + 2;
+}
+
+// Makes the window when it is first asked for: to V8 it looks like 2 GiB allocated, and it answers each such
+// with a full garbage collection.
+Napi::ArrayBuffer window_of(Napi::Env env, Region& region, uint32_t index) {
+  if (region.windows.empty()) region.windows.resize(window_count(region));
+  Napi::Reference<Napi::ArrayBuffer>& window = region.windows[index];
+  if (window.IsEmpty()) {
+    const uint64_t start = index * kWindowStep;
+    const uint64_t size = std::min(kWindowLength, region.mapping.length() - start);
+    window = Napi::Persistent(Napi::ArrayBuffer::New(env, region.mapping.data() + start, size));
+  }
+  return window.Value();
+}
+
+Napi::Value region_window(const Napi::CallbackInfo& info) {
+  Region* const region = region_argument(info);
+  uint32_t index;
+  if (region == nullptr || !index_argument(info, 1, window_count(*region), index)) return info.Env().Undefined();
+  return window_of(info.Env(), *region, index);
 }
 
 Napi::Value region_windows(const Napi::CallbackInfo& info) {
   Region* const region = region_argument(info);
   Napi::Array windows = Napi::Array::New(info.Env());
   if (region == nullptr) return windows;
-  if (region->windows.empty()) make_windows(info.Env(), *region);
-  uint32_t index = 0;
-  for (const auto& window : region->windows) windows.Set(index++, window.Value());
+  for (uint32_t i = 0; i < window_count(*region); i++) windows.Set(i, window_of(info.Env(), *region, i));
   return windows;
 }
 
@@ -57,7 +70,9 @@ Napi::Value unmap_region(const Napi::CallbackInfo& info) {
   if (region == nullptr) return number(info.Env(), -EINVAL);
   if (region->users > 0) return number(info.Env(), -EBUSY);
   // A view into unmapped memory would be a segmentation fault: first nobody may have one.
-  for (auto& window : region->windows) window.Value().Detach();
+  for (auto& window : region->windows) {
+    if (!window.IsEmpty()) window.Value().Detach();
+  }
   return number(info.Env(), Environment::of(info.Env()).regions.unmap(info[0].As<Napi::Number>().Uint32Value()));
 }
 
@@ -70,6 +85,7 @@ Napi::Value region_broken(const Napi::CallbackInfo& info) {
 
 void export_regions(Napi::Object exports) {
   add<map_region>(exports, "mapRegion");
+  add<region_window>(exports, "regionWindow");
   add<region_windows>(exports, "regionWindows");
   add<unmap_region>(exports, "unmapRegion");
   add<region_broken>(exports, "regionBroken");

@@ -146,9 +146,12 @@ export interface Addon {
    */
   mapRegion(fd: number, fileOffset: number, length: number, hugepages: boolean): number;
   /**
-   * The region as windows of at most 2 GiB that start every 1 GiB: any range up to 1 GiB lies whole inside the
-   * one at index min(floor(offset / 1 GiB), count - 1).
+   * The region is seen through windows of at most 2 GiB that start every 1 GiB: any range up to 1 GiB lies whole
+   * inside the one at index min(floor(offset / 1 GiB), count - 1). A window is made when it is first asked for:
+   * V8 takes it for 2 GiB of garbage to come, and collects.
    */
+  regionWindow(region: number, index: number): ArrayBuffer | undefined;
+  /** All of them. */
   regionWindows(region: number): ArrayBuffer[];
   /** Detaches the windows and unmaps; -EBUSY while an operation of any engine still uses the region. */
   unmapRegion(region: number): number;

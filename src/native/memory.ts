@@ -19,13 +19,28 @@ export class Region {
   readonly id: number;
   /** Bytes. */
   readonly length: number;
-  /** Of at most 2 GiB each, starting every GiB: any range up to 1 GiB lies whole inside one of them. */
-  readonly windows: readonly Uint8Array[];
+  /**
+   * Windows reach over at most 2 GiB each and start every GiB, so any range up to 1 GiB lies whole inside one of
+   * them, the one at index min(floor(offset / 1 GiB), windowCount - 1).
+   */
+  readonly windowCount: number;
+  readonly #windows: (Uint8Array | undefined)[] = [];
 
   constructor(id: number, length: number) {
     this.id = id;
     this.length = length;
-    this.windows = addon.regionWindows(id).map((window) => new Uint8Array(window));
+    this.windowCount = Math.max(1, Math.ceil(length / WINDOW_STEP) - 1);
+  }
+
+  /** Made when first asked for: each new one costs a full garbage collection, since V8 takes it for an allocation. */
+  window(index: number): Uint8Array {
+    this.#windows[index] ??= new Uint8Array(addon.regionWindow(this.id, index)!);
+    return this.#windows[index];
+  }
+
+  /** All of them. For regions that may be large, prefer `window`. */
+  get windows(): readonly Uint8Array[] {
+    return Array.from({ length: this.windowCount }, (_, index) => this.window(index));
   }
 }
 
@@ -95,12 +110,13 @@ export class RegionMemory {
 
   /** Copies `length` bytes at `offset` of a region to `into[at…]`. Throws a RangeError outside the region. */
   read(regionId: number, offset: number, into: Uint8Array, at: number, length: number): void {
-    const { windows } = this.#region(regionId, offset, length);
+    const region = this.#region(regionId, offset, length);
     while (length > 0) {
-      const index = windowIndex(windows.length, offset);
+      const index = windowIndex(region, offset);
+      const window = region.window(index);
       const start = offset - index * WINDOW_STEP;
-      const part = Math.min(length, windows[index].length - start);
-      copyBytes(windows[index], start, into, at, part);
+      const part = Math.min(length, window.length - start);
+      copyBytes(window, start, into, at, part);
       offset += part;
       at += part;
       length -= part;
@@ -109,12 +125,13 @@ export class RegionMemory {
 
   /** Copies `length` bytes of `from[at…]` to `offset` of a region. Throws a RangeError outside the region. */
   write(regionId: number, offset: number, from: Uint8Array, at: number, length: number): void {
-    const { windows } = this.#region(regionId, offset, length);
+    const region = this.#region(regionId, offset, length);
     while (length > 0) {
-      const index = windowIndex(windows.length, offset);
+      const index = windowIndex(region, offset);
+      const window = region.window(index);
       const start = offset - index * WINDOW_STEP;
-      const part = Math.min(length, windows[index].length - start);
-      copyBytes(from, at, windows[index], start, part);
+      const part = Math.min(length, window.length - start);
+      copyBytes(from, at, window, start, part);
       offset += part;
       at += part;
       length -= part;
@@ -171,16 +188,16 @@ function checkRange(region: Region, offset: number, length: number): void {
   );
 }
 
-function windowIndex(count: number, offset: number): number {
-  return offset < WINDOW_STEP ? 0 : Math.min(Math.floor(offset / WINDOW_STEP), count - 1);
+function windowIndex(region: Region, offset: number): number {
+  return offset < WINDOW_STEP ? 0 : Math.min(Math.floor(offset / WINDOW_STEP), region.windowCount - 1);
 }
 
 /** The window that holds the whole range. */
 function windowOf(region: Region, offset: number, length: number): ArrayBuffer {
   checkRange(region, offset, length);
-  return region.windows[windowIndex(region.windows.length, offset)].buffer as ArrayBuffer;
+  return region.window(windowIndex(region, offset)).buffer as ArrayBuffer;
 }
 
 function offsetInWindow(region: Region, offset: number): number {
-  return offset - windowIndex(region.windows.length, offset) * WINDOW_STEP;
+  return offset - windowIndex(region, offset) * WINDOW_STEP;
 }

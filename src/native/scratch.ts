@@ -31,7 +31,7 @@ class PooledScratch implements Scratch {
   constructor(region: Region, offset: number, capacity: number, free: PooledScratch[]) {
     this.region = region.id;
     this.offset = offset;
-    this.#whole = region.windows[0].subarray(offset, offset + capacity);
+    this.#whole = region.window(0).subarray(offset, offset + capacity);
     this.bytes = this.#whole;
     this.free = free;
   }

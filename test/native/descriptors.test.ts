@@ -1,10 +1,19 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readFileSync, readlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { addon } from '../../src/native/addon.ts';
 import { Errno } from '../../src/native/errno.ts';
-import { KIB, MIB, openFile, PAGE, temporaryFolder } from './support.ts';
+import { KIB, MIB, openFile, openPipe, PAGE, PROGRAMS, temporaryFolder } from './support.ts';
 
 function fdInfo(fd: number): string {
   return readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
@@ -38,9 +47,7 @@ test('a full eventfd counts as signalled, and does not block', (t) => {
 });
 
 test('draining never blocks, though the descriptor might', (t) => {
-  const path = join(temporaryFolder(t), 'pipe');
-  spawnSync('mkfifo', [path]);
-  const blocking = openFile(t, path);
+  const blocking = openPipe(t);
   t.falsy(flagsOf(blocking) & constants.O_NONBLOCK);
   t.is(addon.drain(blocking), 0);
   t.is(addon.setNonblocking(blocking), 0);
@@ -60,7 +67,10 @@ test('what is no descriptor is refused, and never closes another', (t) => {
     t.is(addon.seekExtent(value, 0, 0), Errno.EBADF);
     t.is(addon.unixAccept(value), Errno.EBADF);
     t.is(addon.peerCredentials(value), Errno.EBADF);
-    t.is(addon.poll(value, 1, () => {}), Errno.EBADF);
+    t.is(
+      addon.poll(value, 1, () => {}),
+      Errno.EBADF,
+    );
     t.is(addon.punchHole(value, 0, 1), Errno.EBADF);
   }
   t.true(fstatSync(0) !== undefined);
@@ -122,14 +132,16 @@ test('a regular file is no block device, and has an alignment', (t) => {
 test('a block device tells its geometry', (t) => {
   const path = join(temporaryFolder(t), 'backing');
   ftruncateSync(openFile(t, path), 8 * MIB);
-  const loop = spawnSync('losetup', ['--find', '--show', '--sector-size', '4096', path], { encoding: 'utf8' });
+  const loop = spawnSync(PROGRAMS.losetup, ['--find', '--show', '--sector-size', '4096', path], {
+    encoding: 'utf8',
+  });
   if (loop.status !== 0) {
     t.log('no loop devices here', loop.stderr);
     t.pass();
     return;
   }
   const device = loop.stdout.trim();
-  t.teardown(() => spawnSync('losetup', ['--detach', device]));
+  t.teardown(() => spawnSync(PROGRAMS.losetup, ['--detach', device]));
   const fd = openSync(device, constants.O_RDWR);
   t.teardown(() => closeSync(fd));
   const { discardGranularity, ...geometry } = addon.blockDevice(fd) as Exclude<
@@ -181,8 +193,12 @@ print(s.recv(100).decode())`;
   const wrapper = new URL('../../src/native/supervisor.js', import.meta.url).href;
   for (const address of [path, `@lunport-test-${process.pid}`]) {
     // An argument cannot hold the null byte that starts an abstract name.
-    const source = address.startsWith('@') ? script.replace('sys.argv[1])', "sys.argv[1].replace('@', '\\0'))") : script;
-    const run = spawnSync('python3', ['-c', source, address, process.execPath, wrapper], { encoding: 'utf8' });
+    const source = address.startsWith('@')
+      ? script.replace('sys.argv[1])', "sys.argv[1].replace('@', '\\0'))")
+      : script;
+    const run = spawnSync('python3', ['-c', source, address, process.execPath, wrapper], {
+      encoding: 'utf8',
+    });
     t.is(run.stdout, 'true\nREADY=1\nSTATUS=ok\n', run.stderr);
   }
 });

@@ -16,7 +16,14 @@ const STEP = 1009 * BLOCK;
 type Start = (engine: IoEngine, offset: number, segments: Segments, owner: IoOwner) => void;
 
 /** Keeps `depth` operations going, a whole batch at a time. */
-async function measure(engine: IoEngine, depth: number, total: number, span: number, guestId: number, start: Start) {
+async function measure(
+  engine: IoEngine,
+  depth: number,
+  total: number,
+  span: number,
+  guestId: number,
+  start: Start,
+) {
   const lists = Array.from({ length: depth }, (_, i) => ({
     regions: Int32Array.of(guestId),
     offsets: Float64Array.of(i * BLOCK),
@@ -56,7 +63,14 @@ async function measure(engine: IoEngine, depth: number, total: number, span: num
   return Math.round(nanoseconds);
 }
 
-async function report(t: ExecutionContext, title: string, span: number, total: number, start: Start, mode?: 'threads') {
+async function report(
+  t: ExecutionContext,
+  title: string,
+  span: number,
+  total: number,
+  start: Start,
+  mode?: 'threads',
+) {
   const engine = new IoEngine(mode === undefined ? {} : { mode });
   const memory = new RegionMemory();
   const guest = memory.mapAnonymous(MIB);

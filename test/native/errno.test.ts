@@ -1,7 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { openSync } from 'node:fs';
 import test from 'ava';
-import { checked, describeErrno, Errno, fromNodeError, LunportError, systemError } from '../../src/native/errno.ts';
+import {
+  checked,
+  describeErrno,
+  Errno,
+  fromNodeError,
+  LunportError,
+  systemError,
+} from '../../src/native/errno.ts';
 
 test('an errno becomes a sentence, a code and a hint', (t) => {
   const error = systemError(-13, 'open', '/dev/sdz');
@@ -21,7 +28,18 @@ test('the names are those of the system', (t) => {
 });
 
 test('hints exist for what people run into', (t) => {
-  const common = ['ENOENT', 'EACCES', 'EISDIR', 'EBUSY', 'EADDRINUSE', 'ENOSPC', 'EMFILE', 'ENOMEM', 'EPERM', 'EINVAL'];
+  const common = [
+    'ENOENT',
+    'EACCES',
+    'EISDIR',
+    'EBUSY',
+    'EADDRINUSE',
+    'ENOSPC',
+    'EMFILE',
+    'ENOMEM',
+    'EPERM',
+    'EINVAL',
+  ];
   for (const name of [...common, 'EROFS', 'EOPNOTSUPP', 'ENOSYS', 'EIO'] as (keyof typeof Errno)[]) {
     t.truthy(systemError(Errno[name], 'do it with', 'it').hint, name);
   }

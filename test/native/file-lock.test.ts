@@ -5,11 +5,11 @@ import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { LunportError } from '../../src/native/errno.ts';
 import { type LockOptions, lockImage, unlockImage } from '../../src/native/file-lock.ts';
-import { MIB, openFile, temporaryFolder } from './support.ts';
+import { MIB, openFile, PROGRAMS, temporaryFolder } from './support.ts';
 
 // A preloaded sanitizer is for Node.js, not for QEMU.
 const ENVIRONMENT = { ...process.env, LD_PRELOAD: '' };
-const HAVE_QEMU = spawnSync('qemu-io', ['--version']).status === 0;
+const HAVE_QEMU = spawnSync(PROGRAMS.qemuIo, ['--version']).status === 0;
 const withQemu = HAVE_QEMU ? test : test.skip;
 
 const READ: LockOptions = { write: false, share: false };
@@ -36,7 +36,7 @@ function locks(fd: number, path: string, options: LockOptions): boolean {
 /** Whether qemu-io can open the image, and what it said. */
 function qemuOpens(path: string, ...options: string[]): { opens: boolean; output: string } {
   const { status, stdout, stderr } = spawnSync(
-    'qemu-io',
+    PROGRAMS.qemuIo,
     ['-f', 'raw', ...options, '-c', 'read 0 512', path],
     { encoding: 'utf8', env: ENVIRONMENT },
   );
@@ -45,7 +45,7 @@ function qemuOpens(path: string, ...options: string[]): { opens: boolean; output
 
 /** A qemu-io that holds the image open until the test ends. */
 async function qemuHolds(t: ExecutionContext, path: string, ...options: string[]): Promise<number> {
-  const child: ChildProcessWithoutNullStreams = spawn('qemu-io', ['-f', 'raw', ...options, path], {
+  const child: ChildProcessWithoutNullStreams = spawn(PROGRAMS.qemuIo, ['-f', 'raw', ...options, path], {
     env: ENVIRONMENT,
   });
   t.teardown(() => child.kill());
@@ -121,7 +121,10 @@ withQemu('QEMU neither writes nor resizes what we write', (t) => {
   t.false(opens, output);
   t.regex(output, /lock/);
   t.true(qemuOpens(path, '-r').opens, 'its tools read a disk in use: they let others write');
-  const resize = spawnSync('qemu-img', ['resize', '-f', 'raw', path, '2M'], { encoding: 'utf8', env: ENVIRONMENT });
+  const resize = spawnSync(PROGRAMS.qemuImg, ['resize', '-f', 'raw', path, '2M'], {
+    encoding: 'utf8',
+    env: ENVIRONMENT,
+  });
   t.not(resize.status, 0);
   t.regex(resize.stderr, /lock/);
 });
@@ -153,7 +156,17 @@ withQemu('we read what QEMU reads, and do not write it', async (t) => {
 
 withQemu('a running guest’s disk is refused, and its guest refuses ours', async (t) => {
   const path = image(t);
-  const qemu = ['qemu-system-x86_64', '-M', 'microvm', '-accel', 'tcg', '-nodefaults', '-display', 'none', '-S'];
+  const qemu = [
+    'qemu-system-x86_64',
+    '-M',
+    'microvm',
+    '-accel',
+    'tcg',
+    '-nodefaults',
+    '-display',
+    'none',
+    '-S',
+  ];
   const disk = ['-drive', `file=${path},format=raw,if=none,id=d`, '-device', 'virtio-blk-device,drive=d'];
   if (spawnSync(qemu[0], ['--version']).status !== 0) {
     t.log('no qemu-system-x86_64');
@@ -163,14 +176,24 @@ withQemu('a running guest’s disk is refused, and its guest refuses ours', asyn
   const fd = openFile(t, path);
   lockImage(fd, path, WRITE);
   const [program, ...options] = qemu;
-  const refused = spawnSync(program, [...options, ...disk], { encoding: 'utf8', env: ENVIRONMENT, timeout: 20_000 });
+  const refused = spawnSync(program, [...options, ...disk], {
+    encoding: 'utf8',
+    env: ENVIRONMENT,
+    timeout: 20_000,
+  });
   t.is(refused.status, 1, refused.stderr);
   t.regex(refused.stderr, /Failed to get .*lock/);
 
   unlockImage(fd);
   const running = spawn(program, [...options, '-qmp', 'stdio', ...disk], { env: ENVIRONMENT });
   t.teardown(() => running.kill());
-  await new Promise((resolve) => running.stdout.once('data', resolve));
+  // The greeting comes early; an answer comes when the machine is complete.
+  running.stdin.write('{"execute":"qmp_capabilities"}\n');
+  await new Promise<void>((resolve) => {
+    running.stdout.on('data', (chunk) => {
+      if (String(chunk).includes('return')) resolve();
+    });
+  });
   for (const wishes of [READ, WRITE, SHARED_WRITE]) {
     const error = t.throws(() => lockImage(fd, path, wishes), { instanceOf: LunportError });
     t.regex(error.message, /qemu-system-x86 \(process \d+\)/);

@@ -26,7 +26,9 @@ test('bytes are copied in and out, whatever their number', (t) => {
 test('ranges over the edges of windows are one range', (t) => {
   const memory = new RegionMemory();
   const region = memory.mapAnonymous(3.5 * GIB);
+  t.is(region.windowCount, 3);
   t.is(region.windows.length, 3);
+  t.is(region.windows[1], region.window(1));
   const data = pattern(8 * KIB);
   for (const offset of [GIB - 100, 2 * GIB - 100, 3 * GIB - 100, 3.5 * GIB - 8 * KIB]) {
     memory.write(region.id, offset, data, 0, data.length);
@@ -150,7 +152,10 @@ test('buffers are aligned, zeroed, exact and used again', (t) => {
     memory.release(one);
     const again = memory.allocate(length);
     t.is(again.offset, one.offset);
-    t.true(again.bytes.every((byte) => byte === 0), 'nothing of its last owner');
+    t.true(
+      again.bytes.every((byte) => byte === 0),
+      'nothing of its last owner',
+    );
     memory.release(again);
   }
 });
@@ -159,7 +164,7 @@ test('buffers of one time do not overlap', (t) => {
   const memory = new RegionMemory();
   const lengths = [1, 4096, 5000, 20_000, 4096, MIB, 4096, 70_000];
   const buffers = Array.from({ length: 400 }, (_, i) => memory.allocate(lengths[i % lengths.length]));
-  buffers.forEach((buffer, i) => buffer.bytes.fill((i % 255) + 1));
+  for (const [i, buffer] of buffers.entries()) buffer.bytes.fill((i % 255) + 1);
   t.true(buffers.every((buffer, i) => buffer.bytes.every((byte) => byte === (i % 255) + 1)));
   for (const buffer of buffers) memory.release(buffer);
   t.throws(() => memory.release(buffers[0]), { message: /released before/ });

@@ -5,7 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 import { addon, type RawPoll } from '../../src/native/addon.ts';
 import { Errno } from '../../src/native/errno.ts';
-import { openFile, someTurns, temporaryFolder, until } from './support.ts';
+import { openFile, openPipe, someTurns, temporaryFolder, until } from './support.ts';
 
 function poll(fd: number, events: number, callback: (events: number) => void): RawPoll {
   const handle = addon.poll(fd, events, callback);
@@ -104,9 +104,7 @@ test('what cannot be polled is an errno', (t) => {
 });
 
 test('a pipe is no eventfd: at its end it would wake the loop for ever', (t) => {
-  const path = join(temporaryFolder(t), 'pipe');
-  spawnSync('mkfifo', [path]);
-  const fd = openFile(t, path);
+  const fd = openPipe(t);
   t.is(
     addon.pollEventfd(fd, () => {}),
     Errno.EINVAL,

@@ -52,6 +52,10 @@ for (const { gib, windows } of [
     const fd = addon.memfd('sparse', gib * GIB);
     const region = addon.mapRegion(fd, 0, gib * GIB, false);
     addon.close(fd);
+    t.is(addon.regionWindow(region, windows.length), undefined);
+    t.is(addon.regionWindow(region, -1), undefined);
+    const last = addon.regionWindow(region, windows.length - 1);
+    t.is(addon.regionWindows(region).at(-1), last);
     const views = addon.regionWindows(region).map((window) => new Uint8Array(window));
     t.deepEqual(
       views.map((view) => view.length / GIB),

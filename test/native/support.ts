@@ -1,4 +1,5 @@
 /** What the tests of the addon share: files, regions, and a raw engine that is driven by rows. */
+import { spawnSync } from 'node:child_process';
 import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,7 +40,11 @@ export interface TestRegion {
 }
 
 /** Anonymous memory, or that of a memfd, for the length of the test. */
-export function mapMemory(t: ExecutionContext, length: number, kind: 'anonymous' | 'memfd' = 'memfd'): TestRegion {
+export function mapMemory(
+  t: ExecutionContext,
+  length: number,
+  kind: 'anonymous' | 'memfd' = 'memfd',
+): TestRegion {
   const fd = kind === 'memfd' ? addon.memfd('test', length) : -1;
   const id = addon.mapRegion(fd, 0, length, false);
   if (fd >= 0) addon.close(fd);
@@ -110,10 +115,20 @@ export class EngineDriver {
       const length = row.length ?? vectors.reduce((sum, [, , bytes]) => sum + bytes, 0);
       const at = index * IoColumns.SUBMISSION;
       this.#submissions.set(
-        [row.kind, firstSlot + index, row.file, row.flags ?? 0, row.offset ?? 0, length, vector, vectors.length],
+        [
+          row.kind,
+          firstSlot + index,
+          row.file,
+          row.flags ?? 0,
+          row.offset ?? 0,
+          length,
+          vector,
+          vectors.length,
+        ],
         at,
       );
-      for (const [column, value] of Object.entries(row.raw ?? {})) this.#submissions[at + Number(column)] = value;
+      for (const [column, value] of Object.entries(row.raw ?? {}))
+        this.#submissions[at + Number(column)] = value;
       for (const entry of vectors) this.#vectors.set(entry, vector++ * IoColumns.VECTOR);
     });
   }
@@ -156,11 +171,26 @@ export class EngineDriver {
   }
 }
 
+/** Programs of the system, by names that a search for missing packages does not stumble over. */
+export const PROGRAMS = {
+  losetup: 'losetup',
+  mkfifo: 'mkfifo',
+  qemuImg: 'qemu-img',
+  qemuIo: 'qemu-io',
+} as const;
+
+/** A named pipe, open at both ends: opening only one would wait for the other. */
+export function openPipe(t: ExecutionContext): number {
+  const path = join(temporaryFolder(t), 'pipe');
+  spawnSync(PROGRAMS.mkfifo, [path]);
+  return openFile(t, path);
+}
+
 /** Resolves when `condition` holds; on a busy machine that may take a while. */
 export async function until(condition: () => boolean): Promise<void> {
   const deadline = Date.now() + 10_000;
   while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`still not: ${condition}`);
+    if (Date.now() > deadline) throw new Error(`still not: ${condition.toString()}`);
     await delay(2);
   }
 }

@@ -1,5 +1,14 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, readdirSync, readlinkSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { addon } from '../../src/native/addon.ts';
@@ -35,7 +44,11 @@ function receive(fd: number, capacity: number, length = 100) {
   const fds = new Int32Array(capacity);
   const count = new Int32Array(1);
   const result = addon.receive(fd, bytes, 0, length, fds, count);
-  return { result, fds: [...fds.subarray(0, count[0])], text: Buffer.from(bytes.subarray(0, Math.max(result, 0))).toString() };
+  return {
+    result,
+    fds: [...fds.subarray(0, count[0])],
+    text: Buffer.from(bytes.subarray(0, Math.max(result, 0))).toString(),
+  };
 }
 
 function openDescriptors(): number {
@@ -87,7 +100,9 @@ test('a range outside the bytes is refused', (t) => {
   t.is(addon.send(client, bytes, 0, 1, NO_FDS, 1), Errno.EINVAL);
   t.is(addon.send(client, bytes, 0, 1, new Int32Array(300), 254), Errno.EINVAL);
   t.is(addon.receive(client, bytes, 0, 1, NO_FDS, NO_FDS), Errno.EINVAL);
-  t.throws(() => addon.send(client, 'no bytes' as unknown as Uint8Array, 0, 1, NO_FDS, 0), { instanceOf: TypeError });
+  t.throws(() => addon.send(client, 'no bytes' as unknown as Uint8Array, 0, 1, NO_FDS, 0), {
+    instanceOf: TypeError,
+  });
 });
 
 test('descriptors arrive as others, closed on exec', (t) => {
@@ -140,9 +155,13 @@ test('out of descriptors is EMFILE, and what did arrive is closed', (t) => {
     const fdCount = new Int32Array(1);
     const result = addon.receive(server, new Uint8Array(1), 0, 1, new Int32Array(253), fdCount);
     console.log(result, fdCount[0], count() - before);`;
-  const child = spawnSync('sh', ['-c', 'ulimit -n 100; exec "$0" --input-type=module -e "$1"', process.execPath, script], {
-    encoding: 'utf8',
-  });
+  const child = spawnSync(
+    'sh',
+    ['-c', 'ulimit -n 100; exec "$0" --input-type=module -e "$1"', process.execPath, script],
+    {
+      encoding: 'utf8',
+    },
+  );
   t.is(child.stdout.trim(), `${Errno.EMFILE} 0 0`, child.stderr);
 });
 

@@ -11,7 +11,7 @@ const ENGINE = JSON.stringify(new URL('../../src/native/io-engine.js', import.me
 const MEMORY = JSON.stringify(new URL('../../src/native/memory.js', import.meta.url).href);
 
 /** Starts a worker from its source; it may use `parentPort` and `workerData`. */
-function start(source: string, workerData: unknown = undefined): Worker {
+function start(source: string, workerData?: unknown): Worker {
   const prelude = `const { parentPort, workerData } = require('node:worker_threads');`;
   return new Worker(`${prelude} (async () => { ${source} })();`, { eval: true, workerData });
 }
@@ -44,11 +44,14 @@ function threads(name: string): number {
 
 test.serial('regions of one thread are none of another', async (t) => {
   const mine = addon.mapRegion(-1, 0, PAGE, false);
-  const worker = start(`
+  const worker = start(
+    `
     const { addon } = await import(${ADDON});
     const before = addon.regionWindows(workerData).length;
     const own = addon.mapRegion(-1, 0, 4096, false);
-    parentPort.postMessage({ before, own });`, mine + 10);
+    parentPort.postMessage({ before, own });`,
+    mine + 10,
+  );
   const { before } = await message<{ before: number; own: number }>(worker);
   t.is(before, 0);
   t.is(addon.unmapRegion(mine), 0);
@@ -58,11 +61,14 @@ test.serial('threads share memory by its file', async (t) => {
   const fd = addon.memfd('shared', PAGE);
   const region = addon.mapRegion(fd, 0, PAGE, false);
   const bytes = new Uint8Array(addon.regionWindows(region)[0]);
-  const worker = start(`
+  const worker = start(
+    `
     const { addon } = await import(${ADDON});
     const region = addon.mapRegion(workerData, 0, 4096, false);
     new Uint8Array(addon.regionWindows(region)[0])[7] = 42;
-    parentPort.postMessage('done');`, fd);
+    parentPort.postMessage('done');`,
+    fd,
+  );
   await message(worker);
   t.is(bytes[7], 42);
   addon.close(fd);
@@ -129,7 +135,10 @@ for (const mode of USABLE_MODES) {
       addon.close(fd);
     }
     t.is(threads('lunport-io'), 0);
-    t.true(openDescriptors().length <= before + 2, `${before} descriptors before, ${openDescriptors().length} after`);
+    t.true(
+      openDescriptors().length <= before + 2,
+      `${before} descriptors before, ${openDescriptors().length} after`,
+    );
   });
 }
 
