@@ -20,6 +20,7 @@ import { readBufferCommands } from './commands/read-buffer.ts';
 import { readCapacityCommands } from './commands/read-capacity.ts';
 import { readDefectDataCommands } from './commands/read-defect-data.ts';
 import { receiveCopyResultsCommands } from './commands/receive-copy-results.ts';
+import { receiveCopyStatusCommands } from './commands/receive-copy-status.ts';
 import { receiveDiagnosticResultsCommands } from './commands/receive-diagnostic-results.ts';
 import { reportIdentifyingInformationCommands } from './commands/report-identifying-information.ts';
 import { reportLunsCommands } from './commands/report-luns.ts';
@@ -29,6 +30,7 @@ import { reportTargetPortGroupsCommands } from './commands/report-target-port-gr
 import { reportTimestampCommands } from './commands/report-timestamp.ts';
 import { blockDeviceSense, requestSenseCommands } from './commands/request-sense.ts';
 import { reserveReleaseCommands } from './commands/reserve-release.ts';
+import { rodTokenCommands } from './commands/rod-tokens.ts';
 import { sanitizeCommands } from './commands/sanitize.ts';
 import { seekCommands } from './commands/seek.ts';
 import { sendDiagnosticCommands } from './commands/send-diagnostic.ts';
@@ -83,6 +85,8 @@ export const blockDeviceCommands = new CommandSet([
   ...preventAllowMediumRemovalCommands,
   ...extendedCopyCommands,
   ...receiveCopyResultsCommands,
+  ...rodTokenCommands,
+  ...receiveCopyStatusCommands,
   ...reserveReleaseCommands,
   ...persistentReserveInCommands,
   ...persistentReserveOutCommands,

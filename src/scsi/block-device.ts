@@ -7,6 +7,7 @@ import { AtomicJournal } from './atomic-journal.ts';
 import type { Backstore } from './backstore.ts';
 import { type BlockLimits, blockLimits } from './block-limits.ts';
 import { CopyManager } from './copy/copy-manager.ts';
+import { RodTokens } from './copy/rod-tokens.ts';
 import type { DeviceAttributes } from './device-attributes.ts';
 import { DeviceBuffer } from './device-buffer.ts';
 import { DeviceClock } from './device-clock.ts';
@@ -76,6 +77,7 @@ export abstract class BlockDevice extends LogicalUnit {
   readonly removableMedium: RemovableMedium | undefined;
   readonly modeParameters: ModeParameters;
   readonly copies = new CopyManager();
+  readonly tokens = new RodTokens(this);
   readonly statistics = new Statistics();
   readonly selfTest: SelfTest;
   readonly buffer = new DeviceBuffer();

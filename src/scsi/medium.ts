@@ -35,6 +35,12 @@ export type Verdict = Status | { readonly code: SenseCode; readonly detail?: Sen
 /** Bytes moved by one step of a command that reads or writes through scratch memory. */
 const CHUNK = 512 << 10;
 
+const CHANGING: ReadonlySet<OperationKind> = new Set([
+  OperationKind.WRITE,
+  OperationKind.WRITE_ZEROES,
+  OperationKind.UNMAP,
+]);
+
 export class Medium implements OperationOwner {
   readonly device: BlockDevice;
   private readonly task: Task | undefined;
@@ -197,7 +203,8 @@ export class Medium implements OperationOwner {
     data?: Scratch,
     forceUnitAccess = false,
   ): Promise<Verdict | undefined> {
-    const { backstore, blockSize } = this.device;
+    const { backstore, blockSize, tokens } = this.device;
+    if (tokens.live && CHANGING.has(kind)) tokens.changing(lba, blocks);
     return this.perform(backstore, blockSize, kind, lba, blocks, data, forceUnitAccess);
   }
 

@@ -1,4 +1,4 @@
-/** EXTENDED COPY(LID1) (SPC-4 6.4). */
+/** EXTENDED COPY(LID1) (SPC-4 6.5). */
 import type { BlockDevice } from '../block-device.ts';
 import { blockDeviceOf } from '../block-device-of.ts';
 import { u32 } from '../bytes.ts';
@@ -15,6 +15,9 @@ import { Status } from '../status-spec.ts';
 import { MAX_SENSE_LENGTH, type Task } from '../task.ts';
 import { runSteps } from './steps.ts';
 import { any, CONTROL, reserved } from './usage.ts';
+
+/** SERVICE ACTION. */
+const LID1 = 0x00;
 
 /** LIO's emulate_3pc. */
 export function offersCopies(unit: LogicalUnit): boolean {
@@ -34,7 +37,7 @@ function extendedCopy(task: Task): void {
     return task.fail(request.code, request.field === undefined ? {} : { field: request.field });
   }
   const { listId } = request;
-  const record = listId === undefined ? new CopyRecord() : device.copies.open(task.itl!, listId);
+  const record = listId === undefined ? new CopyRecord(LID1) : device.copies.open(task.itl!, listId, LID1);
   if (record === undefined) return task.fail(Sense.OPERATION_IN_PROGRESS);
   runSteps(task, device, () => copy(task, device, request, record));
 }
@@ -51,19 +54,26 @@ async function copy(
     verdict = task.aborted ? Status.TASK_ABORTED : await runSegments(task, request, record);
   } finally {
     device.copies.leave();
-    close(record, verdict, device);
+    closeRecord(record, verdict, device);
   }
   return verdict;
 }
 
-/** What RECEIVE COPY RESULTS tells about the copy from now on. */
-function close(record: CopyRecord, verdict: Verdict, device: BlockDevice): void {
-  record.status = verdict === Status.GOOD ? CopyStatus.COMPLETED : CopyStatus.FAILED;
+/** What initiators are told about the copy from now on. `status` is of a copy that went well. */
+export function closeRecord(
+  record: CopyRecord,
+  verdict: Verdict,
+  device: BlockDevice,
+  status: CopyStatus = CopyStatus.COMPLETED,
+): void {
+  record.status = status;
   if (verdict === Status.GOOD) return;
   if (typeof verdict === 'number') {
+    record.status = verdict === Status.TASK_ABORTED ? CopyStatus.TERMINATED : CopyStatus.FAILED;
     record.failure = { status: verdict, sense: new Uint8Array(0) };
     return;
   }
+  record.status = CopyStatus.FAILED;
   const sense = new Uint8Array(MAX_SENSE_LENGTH);
   const length = buildSense(sense, verdict.code, verdict.detail ?? {}, device.descriptorSense);
   record.failure = { status: Status.CHECK_CONDITION, sense: sense.subarray(0, length) };
@@ -73,9 +83,9 @@ export const extendedCopyCommands: readonly CommandRow[] = [
   {
     name: 'EXTENDED COPY(LID1)',
     opcode: 0x83,
-    serviceAction: 0x00,
+    serviceAction: LID1,
     cdbLength: 16,
-    usage: [0x83, 0x00, ...reserved(8), ...any(4), 0, CONTROL],
+    usage: [0x83, LID1, ...reserved(8), ...any(4), 0, CONTROL],
     direction: 'out',
     reservation: 'write',
     alua: 'active',
@@ -83,7 +93,7 @@ export const extendedCopyCommands: readonly CommandRow[] = [
     needsReady: false,
     writes: false,
     timeout: 300,
-    standard: 'SPC-4 6.4',
+    standard: 'SPC-4 6.5',
     supported: offersCopies,
     handler: extendedCopy,
   },

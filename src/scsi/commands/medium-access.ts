@@ -113,6 +113,7 @@ export function startRead(task: Task, device: BlockDevice, forceUnitAccess: bool
 /** Writes the initiator's buffer to the task's range and ends the task. */
 export function startWrite(task: Task, device: BlockDevice, forceUnitAccess: boolean): void {
   const { operation } = task;
+  if (device.tokens.live) device.tokens.changing(task.lba, task.blocks);
   operation.kind = OperationKind.WRITE;
   operation.owner = transferOwner;
   operation.segments = task.dataOut;

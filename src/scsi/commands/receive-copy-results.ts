@@ -1,13 +1,13 @@
 /**
  * The answers about third-party copies, once service actions of RECEIVE COPY RESULTS: RECEIVE COPY STATUS(LID1),
- * RECEIVE COPY OPERATING PARAMETERS and RECEIVE COPY FAILURE DETAILS(LID1) (SPC-4 6.22 to 6.26). RECEIVE COPY
+ * RECEIVE COPY OPERATING PARAMETERS and RECEIVE COPY FAILURE DETAILS(LID1) (SPC-4 6.22 to 6.25). RECEIVE COPY
  * DATA has nothing to give: no segment that is offered holds data.
  */
 import { blockDeviceOf } from '../block-device-of.ts';
 import { putU16, putU32, u32 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
 import type { CopyRecord } from '../copy/copy-manager.ts';
-import { CopyLimit, DESCRIPTOR_CODES } from '../copy/copy-spec.ts';
+import { CopyLimit, CopyStatus, DESCRIPTOR_CODES } from '../copy/copy-spec.ts';
 import type { Task } from '../task.ts';
 import { offersCopies } from './extended-copy.ts';
 import { any, CONTROL, reserved } from './usage.ts';
@@ -16,7 +16,14 @@ const LIST_IDENTIFIER = 2;
 const ALLOCATION_LENGTH = 10;
 
 const STATUS_LENGTH = 12;
-/** TRANSFER COUNT UNITS (SPC-4 table 217). */
+/** COPY COMMAND STATUS (SPC-4 6.25), which knows fewer outcomes. */
+const COMPLETED_WITH_ERRORS = 0x02;
+const COMMAND_STATUS: ReadonlyMap<CopyStatus, number> = new Map<CopyStatus, number>([
+  [CopyStatus.IN_PROGRESS, 0x00],
+  [CopyStatus.COMPLETED, 0x01],
+  [CopyStatus.COMPLETED_PARTIALLY, 0x01],
+]);
+/** TRANSFER COUNT UNITS (SPC-4 6.24). */
 const Unit = { BYTES: 0, KIB: 1 } as const;
 const FAILURE_HEADER = 60;
 const FAILED_STATUS = 56;
@@ -32,9 +39,11 @@ function respond(task: Task, data: Uint8Array): void {
 }
 
 function copyStatus(task: Task, record: CopyRecord): void {
+  if (record.isTold) return task.failCdbField(LIST_IDENTIFIER);
+  record.isTold = record.status !== CopyStatus.IN_PROGRESS;
   const data = new Uint8Array(STATUS_LENGTH);
   const inBytes = record.transferred <= 0xffff_ffff;
-  data[4] = record.status;
+  data[4] = COMMAND_STATUS.get(record.status) ?? COMPLETED_WITH_ERRORS;
   putU16(data, 5, record.segmentsProcessed);
   data[7] = inBytes ? Unit.BYTES : Unit.KIB;
   putU32(data, 8, inBytes ? record.transferred : Math.floor(record.transferred / 1024));
@@ -100,7 +109,7 @@ const row = (
 });
 
 export const receiveCopyResultsCommands: readonly CommandRow[] = [
-  row('RECEIVE COPY STATUS(LID1)', 0x00, 'SPC-4 6.26', about(copyStatus)),
-  row('RECEIVE COPY OPERATING PARAMETERS', 0x03, 'SPC-4 6.23', operatingParameters),
-  row('RECEIVE COPY FAILURE DETAILS(LID1)', 0x04, 'SPC-4 6.22', about(failureDetails)),
+  row('RECEIVE COPY STATUS(LID1)', 0x00, 'SPC-4 6.25', about(copyStatus)),
+  row('RECEIVE COPY OPERATING PARAMETERS', 0x03, 'SPC-4 6.22', operatingParameters),
+  row('RECEIVE COPY FAILURE DETAILS(LID1)', 0x04, 'SPC-4 6.23', about(failureDetails)),
 ];

@@ -7,13 +7,12 @@ import type { BlockDevice } from '../block-device.ts';
 import type { Scratch } from '../environment.ts';
 import { Medium, type Verdict } from '../medium.ts';
 import { Sense, type SenseCode } from '../sense-spec.ts';
-import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { CopyLimit } from './copy-spec.ts';
 import type { Transfer } from './segment.ts';
 
 /** Bytes; a multiple of every block size. */
-const PIECE = 512 << 10;
+export const PIECE = 512 << 10;
 
 /** What a transfer means on two given devices: bytes, all of them multiples of block sizes. */
 export interface ByteRange {
@@ -43,7 +42,7 @@ export function byteRange(
   return isExact ? { from, to, length } : Sense.UNEXPECTED_INEXACT_SEGMENT;
 }
 
-/** `progress` is called with the bytes of each piece that arrived. */
+/** `progress` is called with the bytes that have arrived, in the order of the segment. */
 export async function copyBlocks(
   task: Task,
   source: BlockDevice,
@@ -63,12 +62,12 @@ export async function copyBlocks(
       const length = Math.min(piece, range.length - done);
       const at = backwards ? range.length - done - length : done;
       const failure =
-        (await readPiece(reader, range.from + at, length, scratch)) ??
-        (await writePiece(writer, range.to + at, length, scratch));
+        (await readLocked(reader, range.from + at, length, scratch)) ??
+        (await writeLocked(writer, range.to + at, length, scratch));
       if (failure !== undefined) return failure;
-      if (task.aborted) return Status.TASK_ABORTED;
-      progress(length);
+      if (!backwards) progress(length);
     }
+    if (backwards) progress(range.length);
     return undefined;
   } finally {
     reader.releaseScratch();
@@ -76,7 +75,8 @@ export async function copyBlocks(
   }
 }
 
-function readPiece(
+/** Reads whole blocks to the start of `scratch`; `from` and `length` in bytes. */
+export function readLocked(
   medium: Medium,
   from: number,
   length: number,
@@ -85,7 +85,8 @@ function readPiece(
   return locked(medium.device, from, length, (lba, blocks) => medium.read(lba, blocks, scratch));
 }
 
-function writePiece(
+/** Writes whole blocks from the start of `scratch`; `to` and `length` in bytes. */
+export function writeLocked(
   medium: Medium,
   to: number,
   length: number,

@@ -1,6 +1,6 @@
-/** Codes, layouts and limits of third-party copies by EXTENDED COPY(LID1) (SPC-4 5.16, 6.4, 6.22). Bytes. */
+/** Codes, layouts and limits of third-party copies by EXTENDED COPY(LID1) (SPC-4 5.17, 6.5, 6.20 to 6.26). Bytes. */
 
-/** Parameter list of EXTENDED COPY(LID1) (SPC-4 table 97). */
+/** Parameter list of EXTENDED COPY(LID1) (SPC-4 6.5). */
 export const CopyList = {
   HEADER_LENGTH: 16,
   LIST_IDENTIFIER: 0,
@@ -11,10 +11,10 @@ export const CopyList = {
   INLINE_DATA_LENGTH: 12,
 } as const;
 
-/** LIST ID USAGE, bits 4 and 3 of the flags (SPC-4 table 98). */
+/** LIST ID USAGE, bits 4 and 3 of the flags (SPC-4 6.4.3.2). */
 export const ListIdUsage = { HOLD: 0, RESERVED: 1, DISCARD: 2, NONE: 3 } as const;
 
-/** CSCD descriptor, of which only the identification form is offered (SPC-4 6.4.5.3). */
+/** CSCD descriptor, of which only the identification form is offered (SPC-4 6.4.5.6). */
 export const CscdDescriptor = {
   LENGTH: 32,
   IDENTIFICATION: 0xe4,
@@ -26,10 +26,10 @@ export const CscdDescriptor = {
   DISK_BLOCK_LENGTH: 29,
 } as const;
 
-/** In place of an index of a CSCD: the logical unit that the command was sent to (SPC-4 table 102). */
+/** In place of an index of a CSCD: the logical unit that the command was sent to (SPC-4 6.4.6.1). */
 export const OWN_CSCD = 0xffff;
 
-/** Segment descriptors (SPC-4 table 112): code, and DESCRIPTOR LENGTH, which does not count the first 4 bytes. */
+/** Segment descriptors (SPC-4 6.4.6): code, and DESCRIPTOR LENGTH, which does not count the first 4 bytes. */
 export const SegmentType = {
   BLOCK_TO_BLOCK: { code: 0x02, length: 0x18 },
   VERIFY_CSCD: { code: 0x07, length: 0x08 },
@@ -59,7 +59,7 @@ export const BlockWithOffset = {
 /** Verify CSCD (07h). */
 export const VerifyCscd = { FLAGS: 8, TUR: 0x01 } as const;
 
-/** IMPLEMENTED DESCRIPTOR LIST: segment and CSCD descriptors, in ascending order (SPC-4 6.23). */
+/** IMPLEMENTED DESCRIPTOR LIST: segment and CSCD descriptors, in ascending order (SPC-4 6.22). */
 export const DESCRIPTOR_CODES = [
   SegmentType.BLOCK_TO_BLOCK.code,
   SegmentType.VERIFY_CSCD.code,
@@ -80,6 +80,13 @@ export const CopyLimit = {
   KEPT: 32,
 } as const;
 
-/** COPY OPERATION STATUS (SPC-4 table 216). */
-export const CopyStatus = { IN_PROGRESS: 0x00, COMPLETED: 0x01, FAILED: 0x02 } as const;
+/** COPY OPERATION STATUS (SPC-4 6.24). */
+export const CopyStatus = {
+  COMPLETED: 0x01,
+  FAILED: 0x02,
+  /** Completed, but the token stood for fewer data than there was room for. */
+  COMPLETED_PARTIALLY: 0x03,
+  IN_PROGRESS: 0x11,
+  TERMINATED: 0x60,
+} as const;
 export type CopyStatus = (typeof CopyStatus)[keyof typeof CopyStatus];

@@ -1,5 +1,5 @@
 /**
- * Copy sources and copy destinations (SPC-4 5.16.2). A CSCD is looked up in the LUN map of the I_T nexus that asks
+ * Copy sources and copy destinations (SPC-4 5.17.2). A CSCD is looked up in the LUN map of the I_T nexus that asks
  * and nowhere else: EXTENDED COPY must not open a way to a unit that the initiator cannot see (CVE-2020-28374,
  * CVE-2021-3139), nor one to write where it may only read.
  */

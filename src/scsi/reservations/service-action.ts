@@ -62,7 +62,7 @@ export function change(
   return { state, attentions, preempted, allowingRemoval: preempted };
 }
 
-export function invalidCdbField(byte: number, bit?: number): Refused {
+function invalidCdbField(byte: number, bit?: number): Refused {
   const field = bit === undefined ? { inCdb: true, byte } : { inCdb: true, byte, bit };
   return { refusal: { code: Sense.INVALID_FIELD_IN_CDB, field } };
 }
