@@ -22,6 +22,7 @@ const TESTS: Readonly<Record<string, string>> = {
   'read-buffer': 'buffer',
   'read-defect-data': 'old-commands',
   'receive-copy-results': 'extended-copy',
+  'receive-copy-status': 'rod-tokens',
   'receive-diagnostic-results': 'diagnostic',
   'report-identifying-information': 'identifying-information',
   'report-supported-task-management-functions': 'report-supported-operation-codes',
