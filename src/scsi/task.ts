@@ -38,7 +38,7 @@ export class Task {
   tagHigh = 0;
   tagLow = 0;
   attribute: TaskAttribute = TaskAttribute.SIMPLE;
-  readonly cdb = new Uint8Array(MAX_CDB_LENGTH);
+  readonly cdb: Uint8Array;
   /** Bytes of `cdb` that the initiator sent. */
   cdbLength = 0;
   /** From the initiator. */
@@ -86,8 +86,10 @@ export class Task {
   next: Task | undefined = undefined;
   previous: Task | undefined = undefined;
 
-  constructor(owner: TaskOwner) {
+  /** `cdb` is the buffer for its CDBs, `MAX_CDB_LENGTH` bytes: a fabric may have one where it receives them. */
+  constructor(owner: TaskOwner, cdb: Uint8Array = new Uint8Array(MAX_CDB_LENGTH)) {
     this.owner = owner;
+    this.cdb = cdb;
     this.operation.context = this;
   }
 

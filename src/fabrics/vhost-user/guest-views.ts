@@ -53,10 +53,9 @@ export class GuestViews {
     return windows[window].words;
   }
 
-  /** Copies the bytes of `segments`, which must fit, to the start of `into`. */
-  copyOut(segments: SegmentList, into: Staging): void {
+  /** Copies the bytes of `segments`, which must fit, to byte `at` of `into`. */
+  copyOut(segments: SegmentList, into: Staging, at = 0): void {
     const { regions, offsets, lengths, count } = segments;
-    let at = 0;
     for (let i = 0; i < count; i++) {
       const length = lengths[i];
       this.copyPartOut(regions[i], offsets[i], into, at, length);

@@ -5,7 +5,7 @@
 import { execute } from '../../scsi/device-server.ts';
 import { SegmentList } from '../../scsi/segment-list.ts';
 import { Status, type TaskAttribute } from '../../scsi/status-spec.ts';
-import { MAX_CDB_LENGTH, MAX_SENSE_LENGTH, type Task, type TaskOwner } from '../../scsi/task.ts';
+import { MAX_SENSE_LENGTH, type Task, type TaskOwner } from '../../scsi/task.ts';
 import { Cut, cutReadable, cutWritable } from './buffers.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import { Staging } from './guest-views.ts';
@@ -34,7 +34,6 @@ export class RequestQueue implements VringHandler, TaskOwner {
   private readonly device: ScsiDevice;
   private readonly pool: ScsiRequest[] = [];
   private readonly headerSegments = new SegmentList(4);
-  private readonly header = new Staging(PiRequestHeader.CDB + MAX_CDB_LENGTH);
   private readonly response = new Staging(ResponseHeader.SENSE + MAX_SENSE_LENGTH);
   /** Whether `response` holds sense data of the last request. */
   private senseStaged = false;
@@ -67,24 +66,24 @@ export class RequestQueue implements VringHandler, TaskOwner {
       this.refuse(request, VirtioScsiResponse.FAILURE);
       return;
     }
-    device.views.copyOut(headerSegments, this.header);
-    const { bytes, words } = this.header;
+    const { bytes, words } = request.header;
+    const header = PiRequestHeader.CDB - cdbOffset;
+    device.views.copyOut(headerSegments, request.header, header);
     if (cdbOffset !== RequestHeader.CDB && hasProtectionInformation(bytes)) {
       this.refuse(request, VirtioScsiResponse.FAILURE);
       return;
     }
-    const nexus = device.nexusAt(bytes, RequestHeader.LUN);
+    const lunField = header + RequestHeader.LUN;
+    const nexus = device.nexusAt(bytes, lunField);
     if (nexus === undefined) {
       this.refuse(request, VirtioScsiResponse.BAD_TARGET);
       return;
     }
     request.nexus = nexus;
-    request.lun = lunOf(bytes, RequestHeader.LUN);
-    request.tagLow = words[TAG_LOW];
-    request.tagHigh = words[TAG_HIGH];
-    request.attribute = (bytes[RequestHeader.TASK_ATTRIBUTE] & TASK_ATTRIBUTE_MASK) as TaskAttribute;
-    const { cdb } = request;
-    for (let i = 0; i < cdbSize; i++) cdb[i] = bytes[cdbOffset + i];
+    request.lun = lunOf(bytes, lunField);
+    request.tagLow = words[header / 4 + TAG_LOW];
+    request.tagHigh = words[header / 4 + TAG_HIGH];
+    request.attribute = (bytes[header + RequestHeader.TASK_ATTRIBUTE] & TASK_ATTRIBUTE_MASK) as TaskAttribute;
     request.cdbLength = cdbSize;
     device.counters.requests++;
     execute(request, device.environment);
