@@ -1,5 +1,5 @@
-// Reads the arguments of a call. A wrong type throws a TypeError (our own defect); a number that names nothing
-// becomes a value that the system call refuses.
+// Reads the arguments of a call. A wrong type throws a TypeError (our own defect); a number that names
+// nothing becomes a value that the system call refuses.
 #pragma once
 
 #include <napi.h>

@@ -113,8 +113,9 @@ Napi::Value seek_extent(const Napi::CallbackInfo& info) {
   if (!unsigned_argument(info, 1, from) || !index_argument(info, 2, 2, whence)) {
     return number(info.Env(), -EINVAL);
   }
-  const off_t at = lseek(descriptor_argument(info, 0), static_cast<off_t>(from), whence == 0 ? SEEK_DATA : SEEK_HOLE);
-  return number(info.Env(), or_errno(at));
+  const int fd = descriptor_argument(info, 0);
+  const off_t found = lseek(fd, static_cast<off_t>(from), whence == 0 ? SEEK_DATA : SEEK_HOLE);
+  return number(info.Env(), or_errno(found));
 }
 
 Napi::Value punch_hole(const Napi::CallbackInfo& info) {

@@ -21,7 +21,8 @@ constexpr uint64_t kMaxTransfer = std::numeric_limits<int32_t>::max();
 bool is_ram(Kind kind) { return kind == Kind::RAM_READ || kind == Kind::RAM_WRITE || kind == Kind::RAM_ZERO; }
 
 bool has_vectors(Kind kind) {
-  return kind == Kind::READ_FILE || kind == Kind::WRITE_FILE || kind == Kind::RAM_READ || kind == Kind::RAM_WRITE;
+  return kind == Kind::READ_FILE || kind == Kind::WRITE_FILE || kind == Kind::RAM_READ ||
+         kind == Kind::RAM_WRITE;
 }
 
 }  // namespace
@@ -35,8 +36,8 @@ Engine::Engine(Environment& environment, const Options& options, Tables tables)
   for (uint32_t slot = 0; slot < options.depth; slot++) operations_[slot].slot = slot;
 }
 
-std::unique_ptr<Engine> Engine::open(Environment& environment, const Options& options, Tables tables, Ready ready,
-                                     void* context, int& error) {
+std::unique_ptr<Engine> Engine::open(Environment& environment, const Options& options, Tables tables,
+                                     Ready ready, void* context, int& error) {
   std::unique_ptr<Engine> self(new Engine(environment, options, tables));
   error = self->open_io(options);
   if (error != 0) return nullptr;
@@ -109,8 +110,8 @@ int Engine::prepare(const double* row, Operation& operation) {
       !to_index(row[7], options_.max_vectors + 1 - first, count)) {
     return -EINVAL;
   }
-  return gather(environment_.regions, tables_.vectors + size_t{first} * kVectorColumns, count, operation.remaining,
-                operation);
+  const double* const rows = tables_.vectors + size_t{first} * kVectorColumns;
+  return gather(environment_.regions, rows, count, operation.remaining, operation);
 }
 
 void Engine::run(const double* row, Operation& operation) {

@@ -32,8 +32,8 @@ class Engine {
   using Ready = void (*)(void* context, int events);
 
   // Returns null and sets `error` to a negative errno when it cannot be made.
-  static std::unique_ptr<Engine> open(Environment& environment, const Options& options, Tables tables, Ready ready,
-                                      void* context, int& error);
+  static std::unique_ptr<Engine> open(Environment& environment, const Options& options, Tables tables,
+                                      Ready ready, void* context, int& error);
   ~Engine();
 
   const char* mode() const { return io_->mode(); }
@@ -47,8 +47,8 @@ class Engine {
 
   void cancel(uint32_t slot);
   void forget_file(int fd) { policy_.forget(fd); }
-  // Ends all operations, waiting for those that cannot be cancelled. Afterwards only the destructor may be called,
-  // and it no longer touches the environment.
+  // Ends all operations, waiting for those that cannot be cancelled. Afterwards only the destructor may be
+  // called, and it no longer touches the environment.
   void shut_down();
 
  private:

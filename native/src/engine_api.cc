@@ -95,7 +95,9 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   Napi::Value close(const Napi::CallbackInfo& info) {
     if (engine_ == nullptr) return info.Env().Undefined();
-    if (!engine_->idle()) throw Napi::Error::New(info.Env(), "lunport: operations of this io engine still run");
+    if (!engine_->idle()) {
+      throw Napi::Error::New(info.Env(), "lunport: operations of this io engine still run");
+    }
     engine_.reset();
     ready_.Reset();
     for (auto& table : tables_) table.Reset();

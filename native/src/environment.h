@@ -31,7 +31,7 @@ class Environment {
   void poll_closed(LoopPoll* poll);
 
  private:
-  // The environment ends: engines wait for their operations, polls close, regions are unmapped, in this order.
+  // The environment ends: engines wait for their operations, polls close, regions go, in this order.
   static void shut_down(napi_async_cleanup_hook_handle handle, void* self);
   void finish_if_closed();
 

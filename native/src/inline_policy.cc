@@ -14,11 +14,12 @@ namespace lunport {
 namespace {
 
 constexpr uint64_t kSlow = 2'000'000;  // ns; plus a nanosecond per byte, which any copy beats
-// How long a file that blocked goes the long way: so long that, should every trial block, the loop would still
-// have nearly all of its time.
+// How long a file that blocked goes the long way: so long that, should every trial block, the loop would
+// still have nearly all of its time.
 constexpr uint64_t kPenalty = 100'000'000;  // ns
 constexpr uint64_t kPenaltyFactor = 16;
 constexpr uint64_t kWatch = 2'000'000'000;  // ns
+constexpr uint32_t kReadsBetweenQuestions = 64;
 constexpr int kMaxDescriptor = 1 << 16;  // files above are never tried: a bound for the table
 
 uint64_t now() {
@@ -62,13 +63,16 @@ bool InlinePolicy::try_now(Operation& operation) {
 }
 
 bool InlinePolicy::try_read(Operation& operation, File& file) {
-  if (file.refuses_nowait) return try_timed(operation, file);
+  if (file.reads_without_nowait > 0) {
+    file.reads_without_nowait--;
+    return try_timed(operation, file);
+  }
   const int64_t outcome = operation.attempt(RWF_NOWAIT);
   if (outcome == -EAGAIN) return false;
   if (outcome == -EOPNOTSUPP) {
     // Reads from memory may go ahead, timed, since only swapping can block them; others never.
     if (!is_memory(operation.fd)) return false;
-    file.refuses_nowait = true;
+    file.reads_without_nowait = kReadsBetweenQuestions;
     return try_timed(operation, file);
   }
   // A short count may be the end of the file or of what is cached: whoever takes the rest will see.

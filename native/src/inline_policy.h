@@ -23,7 +23,9 @@ class InlinePolicy {
 
  private:
   struct File {
-    bool refuses_nowait = false;  // this file system does not know RWF_NOWAIT
+    // Reads to do without asking again whether this file system knows RWF_NOWAIT. It is asked now and then,
+    // because the number may mean another file by now: not everybody closes files through the addon.
+    uint32_t reads_without_nowait = 0;
     // CLOCK_MONOTONIC, ns
     uint64_t slow_until = 0;
     uint64_t watched_until = 0;

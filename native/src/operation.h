@@ -45,8 +45,8 @@ struct Operation {
     return left < kMaxVectorsPerCall ? static_cast<unsigned>(left) : kMaxVectorsPerCall;
   }
 
-  // Takes the outcome of one attempt (bytes or a negative errno). True: the operation has ended with `result`;
-  // false: the rest is to be attempted.
+  // Takes the outcome of one attempt (bytes or a negative errno). True: the operation has ended with
+  // `result`; false: the rest is to be attempted.
   bool settle(int64_t outcome);
   // One blocking attempt by plain system calls, for `settle`. `extra` are RWF_ flags.
   int64_t attempt(int extra) const;

@@ -38,9 +38,9 @@ int32_t ram_transfer(Region& disk, const Operation& operation) {
   }
   // After a fault, what was copied may be zeroes that were never there. The counter is the whole process's:
   // it only says when to look.
-  if (faults() != before && (is_broken(&disk) || std::any_of(operation.regions.begin(), operation.regions.end(),
-                                                              is_broken))) {
-    return -EFAULT;
+  if (faults() != before) {
+    const auto& regions = operation.regions;
+    if (is_broken(&disk) || std::any_of(regions.begin(), regions.end(), is_broken)) return -EFAULT;
   }
   return operation.kind == Kind::RAM_ZERO ? 0 : static_cast<int32_t>(operation.remaining);
 }

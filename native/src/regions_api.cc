@@ -20,16 +20,22 @@ Region* region_argument(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value map_region(const Napi::CallbackInfo& info) {
-  // -1, for anonymous memory, is the one number here that is no descriptor.
-  const bool anonymous = info[0].IsNumber() && info[0].As<Napi::Number>().DoubleValue() == kAnonymous;
-  const int fd = anonymous ? kAnonymous : descriptor_argument(info, 0);
+  const int fd = descriptor_argument(info, 0);
   uint64_t offset;
   uint64_t length;
-  if (!anonymous && fd < 0) return number(info.Env(), -EBADF);
+  if (fd < 0) return number(info.Env(), -EBADF);
   if (!unsigned_argument(info, 1, offset) || !unsigned_argument(info, 2, length)) {
     return number(info.Env(), -EINVAL);
   }
   return number(info.Env(), Environment::of(info.Env()).regions.map(fd, offset, length, info[3].ToBoolean()));
+}
+
+// A function of its own, so that no failed call's -1 is taken for a wish for private memory.
+Napi::Value map_anonymous(const Napi::CallbackInfo& info) {
+  uint64_t length;
+  if (!unsigned_argument(info, 0, length)) return number(info.Env(), -EINVAL);
+  RegionTable& regions = Environment::of(info.Env()).regions;
+  return number(info.Env(), regions.map(kAnonymous, 0, length, info[1].ToBoolean()));
 }
 
 uint32_t window_count(const Region& region) {
@@ -53,7 +59,9 @@ Napi::ArrayBuffer window_of(Napi::Env env, Region& region, uint32_t index) {
 Napi::Value region_window(const Napi::CallbackInfo& info) {
   Region* const region = region_argument(info);
   uint32_t index;
-  if (region == nullptr || !index_argument(info, 1, window_count(*region), index)) return info.Env().Undefined();
+  if (region == nullptr || !index_argument(info, 1, window_count(*region), index)) {
+    return info.Env().Undefined();
+  }
   return window_of(info.Env(), *region, index);
 }
 
@@ -73,7 +81,8 @@ Napi::Value unmap_region(const Napi::CallbackInfo& info) {
   for (auto& window : region->windows) {
     if (!window.IsEmpty()) window.Value().Detach();
   }
-  return number(info.Env(), Environment::of(info.Env()).regions.unmap(info[0].As<Napi::Number>().Uint32Value()));
+  const uint32_t id = info[0].As<Napi::Number>().Uint32Value();
+  return number(info.Env(), Environment::of(info.Env()).regions.unmap(id));
 }
 
 Napi::Value region_broken(const Napi::CallbackInfo& info) {
@@ -85,6 +94,7 @@ Napi::Value region_broken(const Napi::CallbackInfo& info) {
 
 void export_regions(Napi::Object exports) {
   add<map_region>(exports, "mapRegion");
+  add<map_anonymous>(exports, "mapAnonymous");
   add<region_window>(exports, "regionWindow");
   add<region_windows>(exports, "regionWindows");
   add<unmap_region>(exports, "unmapRegion");

@@ -107,7 +107,8 @@ void ThreadPool::reap(Finished& finished) {
 void ThreadPool::cancel(Operation& operation) {
   operation.cancelled = true;
   const std::lock_guard lock(mutex_);
-  const auto waiting = std::find(queue_.begin() + static_cast<std::ptrdiff_t>(next_), queue_.end(), &operation);
+  const auto first = queue_.begin() + static_cast<std::ptrdiff_t>(next_);
+  const auto waiting = std::find(first, queue_.end(), &operation);
   if (waiting == queue_.end()) return;
   queue_.erase(waiting);
   operation.result = -ECANCELED;

@@ -27,6 +27,10 @@ int make_address(const std::string& path, sockaddr_un& address) {
   return 0;
 }
 
+const sockaddr* as_sockaddr(const sockaddr_un& address) {
+  return reinterpret_cast<const sockaddr*>(&address);
+}
+
 int close_with(int fd, int error) {
   close(fd);
   return -error;
@@ -41,7 +45,7 @@ int listen_on(const std::string& path, int backlog) {
   // The file that bind makes takes its mode from the socket: 0600 from its first moment, whatever the umask
   // (which is the process's, and so no thread may change it).
   if (fchmod(fd, S_IRUSR | S_IWUSR) != 0) return close_with(fd, errno);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return close_with(fd, errno);
+  if (bind(fd, as_sockaddr(address), sizeof address) != 0) return close_with(fd, errno);
   if (listen(fd, backlog) != 0) {
     const int listen_error = errno;
     unlink(path.c_str());
@@ -56,7 +60,7 @@ int connect_to(const std::string& path) {
   if (error != 0) return error;
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -errno;
-  if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return close_with(fd, errno);
+  if (connect(fd, as_sockaddr(address), sizeof address) != 0) return close_with(fd, errno);
   return fd;
 }
 
@@ -67,7 +71,7 @@ class ReceivedDescriptors {
     for (int i = 0; i < count_; i++) close(fds_[i]);
   }
   void collect(msghdr& message) {
-    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    for (cmsghdr* header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
       if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
       const int count = static_cast<int>((header->cmsg_len - CMSG_LEN(0)) / sizeof(int));
       for (int i = 0; i < count && count_ < kMaxDescriptors; i++) {
@@ -196,7 +200,8 @@ Napi::Value send(const Napi::CallbackInfo& info) {
   if (!index_argument(info, 5, kMaxDescriptors + 1, count) || count > fds.ElementLength()) {
     return number(info.Env(), -EINVAL);
   }
-  return number(info.Env(), send_to(descriptor_argument(info, 0), bytes, fds.Data(), static_cast<int>(count)));
+  const int fd = descriptor_argument(info, 0);
+  return number(info.Env(), send_to(fd, bytes, fds.Data(), static_cast<int>(count)));
 }
 
 }  // namespace

@@ -122,8 +122,8 @@ void Uring::reap(Finished& finished) {
 
 void Uring::cancel(Operation& operation) {
   operation.cancelled = true;
-  // Every flush leaves the ring empty, so there is an entry. A refusal only means that the operation takes its
-  // time: collecting completions here, to make room, would lose the wake-up that belongs to them.
+  // Every flush leaves the ring empty, so there is an entry. A refusal only means that the operation takes
+  // its time: collecting completions here, to make room, would lose the wake-up that belongs to them.
   io_uring_sqe* const entry = queues_.next();
   entry->opcode = IORING_OP_ASYNC_CANCEL;
   entry->addr = operation.slot;

@@ -14,13 +14,14 @@ namespace lunport {
 namespace {
 
 // COOP_TASKRUN: no interrupt of our JavaScript for each completion; they are posted when we next enter the
-// kernel, and waiting for events is such an entry. TASKRUN_FLAG tells who spins that it has to. SINGLE_ISSUER:
-// only this thread submits. Not DEFER_TASKRUN: it saved nothing measurable, and under it polling the ring's
-// descriptor by epoll lost wake-ups (Linux 6.18).
+// kernel, and waiting for events is such an entry. TASKRUN_FLAG tells who spins that it has to.
+// SINGLE_ISSUER: only this thread submits. Not DEFER_TASKRUN: it saved nothing measurable, and under it
+// polling the ring's descriptor by epoll lost wake-ups (Linux 6.18).
+constexpr unsigned kCooperative = IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG;
 constexpr unsigned kBaseFlags = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
 constexpr unsigned kFlagChoices[] = {
-    kBaseFlags | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SINGLE_ISSUER,  // Linux 6.0
-    kBaseFlags | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,                               // 5.19
+    kBaseFlags | kCooperative | IORING_SETUP_SINGLE_ISSUER,  // Linux 6.0
+    kBaseFlags | kCooperative,                               // 5.19
     kBaseFlags,
 };
 

@@ -8,8 +8,8 @@
 
 namespace lunport {
 
-// Fills `operation.vectors` and `operation.regions` from `count` rows. Returns 0; -EINVAL for numbers that are
-// none or that do not add up to `length`; -EFAULT for a region that is unknown or broken, or too short.
+// Fills `operation.vectors` and `operation.regions` from `count` rows. Returns 0; -EINVAL for numbers that
+// are none or that do not add up to `length`; -EFAULT for a region that is unknown or broken, or too short.
 int gather(RegionTable& regions, const double* rows, uint32_t count, uint64_t length, Operation& operation);
 
 }  // namespace lunport

@@ -141,10 +141,12 @@ export interface Addon {
   /**
    * Maps `length` bytes of a regular file from `fileOffset`, shared and writable; returns a region id (small
    * integer ≥ 0). -EINVAL when fstat says that the file is shorter, -ENODEV when it is no regular file. Keeps
-   * its own mapping; the caller may close the fd. fd -1 maps private anonymous memory. `hugepages` asks for
-   * transparent huge pages: most systems grant them to anonymous memory only.
+   * its own mapping; the caller may close the fd. `hugepages` asks for transparent huge pages: most systems
+   * grant them to anonymous memory only.
    */
   mapRegion(fd: number, fileOffset: number, length: number, hugepages: boolean): number;
+  /** The same for private memory that starts as zeroes, and is used up where it is touched. */
+  mapAnonymous(length: number, hugepages: boolean): number;
   /**
    * The region is seen through windows of at most 2 GiB that start every 1 GiB: any range up to 1 GiB lies whole
    * inside the one at index min(floor(offset / 1 GiB), count - 1). A window is made when it is first asked for:

@@ -10,8 +10,6 @@ import { type Scratch, ScratchPool } from './scratch.ts';
 /** Windows start every GiB and are twice as long: see `Addon.regionWindows`. */
 const WINDOW_STEP = 2 ** 30;
 
-const ANONYMOUS = -1;
-
 /** From here on a bulk copy is quicker than a loop, in spite of the view it allocates. */
 const LOOP_LIMIT = 96;
 
@@ -81,12 +79,7 @@ export class RegionMemory {
   /** Private memory of our own that starts as zeroes and is used up only where it is touched. */
   mapAnonymous(length: number, options: MapOptions = {}): Region {
     const name = options.name ?? `${length} bytes of memory`;
-    return this.#add(
-      addon.mapRegion(ANONYMOUS, 0, length, options.hugepages === true),
-      'reserve',
-      name,
-      length,
-    );
+    return this.#add(addon.mapAnonymous(length, options.hugepages === true), 'reserve', name, length);
   }
 
   /** Returns false, and nothing has changed, while an operation of the io engine still uses the region. */

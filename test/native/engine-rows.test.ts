@@ -376,7 +376,7 @@ for (const mode of USABLE_MODES) {
   test(`${mode}: a region stays mapped while an operation uses it`, async (t) => {
     const slow = slowWrite(t);
     const [[slowRegion]] = slow.vectors!;
-    const held = addon.mapRegion(-1, 0, PAGE, false);
+    const held = addon.mapAnonymous(PAGE, false);
     const engine = new EngineDriver(t, mode);
     const vectors: Vector[] = [
       [slowRegion, 0, SLOW_LENGTH - 1],

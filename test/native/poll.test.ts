@@ -111,7 +111,7 @@ test('a pipe is no eventfd: at its end it would wake the loop for ever', (t) => 
   );
 });
 
-test('promises run before the next event, and an exception is an uncaught one', (t) => {
+test.serial('promises run before the next event, and an exception is an uncaught one', (t) => {
   const addonUrl = new URL('../../src/native/addon.js', import.meta.url).href;
   const script = `
     const { addon } = await import(${JSON.stringify(addonUrl)});
@@ -142,7 +142,7 @@ test('promises run before the next event, and an exception is an uncaught one', 
   t.is(child.stdout.trim(), 'first tick microtask second thrown', child.stderr);
 });
 
-test('an active poll keeps the process, an unref’d one does not', (t) => {
+test.serial('an active poll keeps the process, an unref’d one does not', (t) => {
   const addonUrl = new URL('../../src/native/addon.js', import.meta.url).href;
   const script = (end: string) => `
     const { addon } = await import(${JSON.stringify(addonUrl)});

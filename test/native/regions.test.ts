@@ -31,7 +31,7 @@ test('an offset that is no multiple of a page is mapped exactly', (t) => {
 
 test('anonymous memory starts as zeroes, with and without huge pages', (t) => {
   for (const hugepages of [false, true]) {
-    const region = addon.mapRegion(-1, 0, 5 * 1024 * 1024 + 1, hugepages);
+    const region = addon.mapAnonymous(5 * 1024 * 1024 + 1, hugepages);
     t.true(region >= 0);
     const bytes = new Uint8Array(addon.regionWindows(region)[0]);
     t.is(bytes.length, 5 * 1024 * 1024 + 1);
@@ -72,13 +72,13 @@ for (const { gib, windows } of [
 }
 
 test('windows are made once', (t) => {
-  const region = addon.mapRegion(-1, 0, PAGE, false);
+  const region = addon.mapAnonymous(PAGE, false);
   t.is(addon.regionWindows(region)[0], addon.regionWindows(region)[0]);
   t.is(addon.unmapRegion(region), 0);
 });
 
 test('after unmapping, all views are empty and the id names nothing', (t) => {
-  const region = addon.mapRegion(-1, 0, PAGE, false);
+  const region = addon.mapAnonymous(PAGE, false);
   const bytes = new Uint8Array(addon.regionWindows(region)[0]);
   bytes[5] = 1;
   t.is(addon.unmapRegion(region), 0);
@@ -91,9 +91,9 @@ test('after unmapping, all views are empty and the id names nothing', (t) => {
 });
 
 test('an id is not reused at once', (t) => {
-  const first = addon.mapRegion(-1, 0, PAGE, false);
+  const first = addon.mapAnonymous(PAGE, false);
   addon.unmapRegion(first);
-  const second = addon.mapRegion(-1, 0, PAGE, false);
+  const second = addon.mapAnonymous(PAGE, false);
   t.not(second, first);
   addon.unmapRegion(second);
 });
@@ -117,12 +117,16 @@ test('what cannot be mapped is an errno', (t) => {
     [device, 0, 1, Errno.ENODEV],
     [readOnly, 0, 1, Errno.EACCES],
     [1_000_000, 0, 1, Errno.EBADF],
+    [-1, 0, 1, Errno.EBADF],
     [-2, 0, 1, Errno.EBADF],
     [Number.NaN, 0, 1, Errno.EBADF],
-    [-1, 0, 2 ** 52, Errno.ENOMEM],
   ];
   for (const [descriptor, offset, length, expected] of rows) {
     t.is(addon.mapRegion(descriptor, offset, length, false), expected, `${descriptor} ${offset} ${length}`);
+  }
+  t.is(addon.mapAnonymous(2 ** 52, false), Errno.ENOMEM);
+  for (const length of [0, -1, 0.5, 2 ** 53, Number.NaN]) {
+    t.is(addon.mapAnonymous(length, false), Errno.EINVAL);
   }
   for (const id of [-1, 0.5, 1_000_000, Number.NaN, Number.POSITIVE_INFINITY]) {
     t.is(addon.unmapRegion(id), Errno.EINVAL);
@@ -210,7 +214,7 @@ test('a SIGBUS that is none of ours ends the process as ever', (t) => {
 });
 
 test('a thousand regions come and go', (t) => {
-  const ids = Array.from({ length: 1000 }, () => addon.mapRegion(-1, 0, PAGE, false));
+  const ids = Array.from({ length: 1000 }, () => addon.mapAnonymous(PAGE, false));
   t.is(new Set(ids).size, 1000);
   for (const id of ids) new Uint8Array(addon.regionWindows(id)[0])[0] = 1;
   for (const id of ids) t.is(addon.unmapRegion(id), 0);

@@ -45,9 +45,9 @@ export function mapMemory(
   length: number,
   kind: 'anonymous' | 'memfd' = 'memfd',
 ): TestRegion {
-  const fd = kind === 'memfd' ? addon.memfd('test', length) : -1;
-  const id = addon.mapRegion(fd, 0, length, false);
-  if (fd >= 0) addon.close(fd);
+  const fd = addon.memfd('test', length);
+  const id = kind === 'memfd' ? addon.mapRegion(fd, 0, length, false) : addon.mapAnonymous(length, false);
+  addon.close(fd);
   if (id < 0) throw new Error(`mapRegion: ${id}`);
   t.teardown(() => addon.unmapRegion(id));
   return { id, bytes: new Uint8Array(addon.regionWindows(id)[0]) };
@@ -186,11 +186,13 @@ export function openPipe(t: ExecutionContext): number {
   return openFile(t, path);
 }
 
-/** Resolves when `condition` holds; on a busy machine that may take a while. */
+/** A limit in turns of the event loop, not in time: other tests may block it for long. */
+const TURNS = 2000;
+
+/** Resolves when `condition` holds. */
 export async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 10_000;
-  while (!condition()) {
-    if (Date.now() > deadline) throw new Error(`still not: ${condition.toString()}`);
+  for (let turn = 0; !condition(); turn++) {
+    if (turn === TURNS) throw new Error(`still not: ${condition.toString()}`);
     await delay(2);
   }
 }

@@ -43,12 +43,12 @@ function threads(name: string): number {
 }
 
 test.serial('regions of one thread are none of another', async (t) => {
-  const mine = addon.mapRegion(-1, 0, PAGE, false);
+  const mine = addon.mapAnonymous(PAGE, false);
   const worker = start(
     `
     const { addon } = await import(${ADDON});
     const before = addon.regionWindows(workerData).length;
-    const own = addon.mapRegion(-1, 0, 4096, false);
+    const own = addon.mapAnonymous(4096, false);
     parentPort.postMessage({ before, own });`,
     mine + 10,
   );
