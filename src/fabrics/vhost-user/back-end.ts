@@ -11,8 +11,9 @@ import type { GuestViews } from './guest-views.ts';
 import { InflightBuffer } from './inflight-buffer.ts';
 import { MemoryTable } from './memory-table.ts';
 import type { InflightDescription, RegionDescription, RingAddresses } from './message.ts';
+import { PackedVirtqueue } from './packed-virtqueue.ts';
 import { ProtocolError, VirtqueueError } from './protocol-error.ts';
-import { splitRingViews } from './ring-layout.ts';
+import { packedRingViews, splitRingViews } from './ring-layout.ts';
 import { SplitVirtqueue } from './split-virtqueue.ts';
 import { VhostFeature } from './vhost-user-spec.ts';
 import type { DeviceHost, VirtioDevice } from './virtio-device.ts';
@@ -31,6 +32,7 @@ const RING_FEATURES = featureSet(
   VirtioFeature.ANY_LAYOUT,
   VirtioFeature.RING_INDIRECT_DESC,
   VirtioFeature.RING_EVENT_IDX,
+  VirtioFeature.RING_PACKED,
   VhostFeature.PROTOCOL_FEATURES,
   VhostFeature.LOG_ALL,
 );
@@ -39,10 +41,7 @@ const RING_FEATURES = featureSet(
  * Bits that change the meaning of rings or addresses: they must not be taken for granted. Others that were not
  * offered are let pass, since QEMU hands on whatever the guest acknowledged.
  */
-const UNSUPPORTED = [
-  [VirtioFeature.ACCESS_PLATFORM, 'an IOMMU (iommu_platform=on)'],
-  [VirtioFeature.RING_PACKED, 'packed rings (packed=on)'],
-] as const;
+const UNSUPPORTED = [[VirtioFeature.ACCESS_PLATFORM, 'an IOMMU (iommu_platform=on)']] as const;
 
 export interface BackEndOptions {
   readonly engine: IoEngine;
@@ -201,7 +200,13 @@ export class BackEnd implements DeviceHost, BatchOwner {
   /** The buffer's description and its file, which the caller closes. */
   createInflight(queues: number, queueSize: number): { description: InflightDescription; fd: number } {
     this.replaceInflight(undefined);
-    const { buffer, fd } = InflightBuffer.create(this.memory, queues, queueSize, this.device.maxRings);
+    const { buffer, fd } = InflightBuffer.create(
+      this.memory,
+      this.packed,
+      queues,
+      queueSize,
+      this.device.maxRings,
+    );
     const { description } = buffer;
     // The front-end hands it back with SET_INFLIGHT_FD; it counts from then on.
     buffer.close();
@@ -210,7 +215,9 @@ export class BackEnd implements DeviceHost, BatchOwner {
 
   /** The caller closes `fd`. */
   setInflight(description: InflightDescription, fd: number): void {
-    this.replaceInflight(InflightBuffer.adopt(this.memory, description, fd, this.device.maxRings));
+    this.replaceInflight(
+      InflightBuffer.adopt(this.memory, this.packed, description, fd, this.device.maxRings),
+    );
   }
 
   // -- End ----------------------------------------------------------------------------------------------------
@@ -279,6 +286,10 @@ export class BackEnd implements DeviceHost, BatchOwner {
     return vring;
   }
 
+  private get packed(): boolean {
+    return hasFeature(this.features, VirtioFeature.RING_PACKED);
+  }
+
   private existing(): Vring[] {
     return this.vrings.filter((vring) => vring !== undefined);
   }
@@ -288,18 +299,25 @@ export class BackEnd implements DeviceHost, BatchOwner {
     const { addresses, size } = vring;
     if (addresses === undefined) throw new ProtocolError(`ring ${vring.index} has no addresses yet`);
     try {
-      const views = splitRingViews(this.memory, this.space, addresses, size);
-      const inflight = this.inflight?.split(vring.index, size);
-      const queue = new SplitVirtqueue({
-        ...views,
+      const options = {
         size,
         space: this.space,
         guest: this.views,
         eventIndex: hasFeature(this.features, VirtioFeature.RING_EVENT_IDX),
         indirect: hasFeature(this.features, VirtioFeature.RING_INDIRECT_DESC),
         base: vring.queue?.base ?? vring.base,
-        inflight,
-      });
+      };
+      const queue = this.packed
+        ? new PackedVirtqueue({
+            ...options,
+            ...packedRingViews(this.memory, this.space, addresses, size),
+            inflight: this.inflight?.packed(vring.index, size),
+          })
+        : new SplitVirtqueue({
+            ...options,
+            ...splitRingViews(this.memory, this.space, addresses, size),
+            inflight: this.inflight?.split(vring.index, size),
+          });
       vring.start(queue, fresh ? queue.recover() : []);
     } catch (error) {
       if (!(error instanceof VirtqueueError)) throw error;

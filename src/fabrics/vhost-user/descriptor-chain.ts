@@ -1,11 +1,15 @@
 import { VirtqueueError } from './protocol-error.ts';
+import { Descriptor } from './split-virtqueue-spec.ts';
 
 /** From here on, addresses are not exact as Numbers; no memory can be there. */
 const ADDRESS_HIGH_END = 2 ** 21;
+const MAX_CHAIN_BYTES = 2 ** 32;
+/** Index of a 32-bit word in a descriptor, the same in both ring formats. */
+const LENGTH = Descriptor.LENGTH / 4;
 
 /** One request as the driver described it: its buffers, each descriptor read once. Reused for every request. */
 export class DescriptorChain {
-  /** What the used ring gets back: the chain's first descriptor (split), its buffer id (packed). */
+  /** What the driver gets back: the index of the first descriptor (split), the buffer id (packed). */
   head = 0;
   count = 0;
   /** The first so many buffers are for the device to read, the others to write. */
@@ -14,6 +18,7 @@ export class DescriptorChain {
   readonly addresses: Float64Array;
   /** Bytes. */
   readonly lengths: Float64Array;
+  private bytes = 0;
 
   constructor(capacity: number) {
     this.addresses = new Float64Array(capacity);
@@ -23,9 +28,35 @@ export class DescriptorChain {
   get capacity(): number {
     return this.addresses.length;
   }
+
+  /** Empties the chain. */
+  clear(): void {
+    this.count = 0;
+    this.readable = 0;
+    this.bytes = 0;
+  }
+
+  /** Appends the buffer of the descriptor at word `from`. Throws a VirtqueueError. */
+  append(words: Uint32Array, from: number, writable: boolean): void {
+    if (!writable && this.readable !== this.count) {
+      throw new VirtqueueError('device-readable descriptor after a device-writable one');
+    }
+    const length = words[from + LENGTH];
+    // Of no use, but not forbidden either.
+    if (length === 0) return;
+    this.bytes += length;
+    if (this.bytes > MAX_CHAIN_BYTES) throw new VirtqueueError('descriptor chain of more than 4 GiB');
+    if (this.count === this.capacity) {
+      throw new VirtqueueError(`descriptor chain of more than ${this.capacity}`);
+    }
+    const at = this.count++;
+    this.addresses[at] = descriptorAddress(words, from);
+    this.lengths[at] = length;
+    if (!writable) this.readable = this.count;
+  }
 }
 
-/** The address in the descriptor at word `at`, in either ring format its first field. */
+/** The address in the descriptor at word `at`: its first field in both ring formats. */
 export function descriptorAddress(words: Uint32Array, at: number): number {
   const high = words[at + 1];
   if (high >= ADDRESS_HIGH_END) throw new VirtqueueError('descriptor address of 2^53 or more');

@@ -2,15 +2,51 @@
  * Guest memory as the data path reads and writes it: by (region, offset), through views that are made once per
  * mapping. A request costs no view, no subarray, and no native call.
  */
-import type { Region } from '../../native/memory.ts';
 import type { SegmentList } from '../../scsi/segment-list.ts';
 
 /** Windows of a region start at multiples of this, and reach twice as far: see RegionMemory. */
 const WINDOW_STEP = 2 ** 30;
 
+/** What is needed of a mapping: `Region` has it, and a test's plain array can. */
+export interface ViewedRegion {
+  readonly id: number;
+  readonly windowCount: number;
+  window(index: number): Uint8Array;
+}
+
 interface WindowViews {
   readonly bytes: Uint8Array;
   readonly words: Uint32Array;
+}
+
+/** The views of a mapping, each made when it is first needed. */
+class RegionViews {
+  readonly region: ViewedRegion;
+  private readonly windows: (WindowViews | undefined)[];
+  private readonly lastWindow: number;
+
+  constructor(region: ViewedRegion) {
+    this.region = region;
+    this.lastWindow = region.windowCount - 1;
+    this.windows = new Array(region.windowCount).fill(undefined);
+  }
+
+  /** The last window that starts at or before `offset`: it reaches furthest. */
+  indexOf(offset: number): number {
+    return offset < WINDOW_STEP ? 0 : Math.min(Math.floor(offset / WINDOW_STEP), this.lastWindow);
+  }
+
+  window(index: number): WindowViews {
+    return this.windows[index] ?? this.open(index);
+  }
+
+  private open(index: number): WindowViews {
+    const bytes = this.region.window(index);
+    const words = new Uint32Array(bytes.buffer, 0, Math.floor(bytes.length / 4));
+    const views = { bytes, words };
+    this.windows[index] = views;
+    return views;
+  }
 }
 
 /** A small buffer of our own, for what is copied out of guest memory or into it. */
@@ -25,32 +61,27 @@ export class Staging {
   }
 }
 
-const NO_WINDOWS: readonly WindowViews[] = [];
-
 export class GuestViews {
   /** By region id. */
-  private readonly regions: (readonly WindowViews[])[] = [];
+  private readonly regions: (RegionViews | undefined)[] = [];
   /** Set by `words`. */
   wordIndex = 0;
 
-  add(region: Region): void {
-    this.regions[region.id] = region.windows.map((bytes) => ({
-      bytes,
-      words: new Uint32Array(bytes.buffer, 0, Math.floor(bytes.length / 4)),
-    }));
+  add(region: ViewedRegion): void {
+    this.regions[region.id] = new RegionViews(region);
   }
 
   /** Before the region is unmapped: a view of it would be empty then. */
-  remove(region: Region): void {
-    this.regions[region.id] = NO_WINDOWS;
+  remove(region: ViewedRegion): void {
+    this.regions[region.id] = undefined;
   }
 
   /** 32-bit words that hold `offset` (a multiple of 4) at index `wordIndex`, and at least 1 GiB after it. */
   words(region: number, offset: number): Uint32Array {
-    const windows = this.regions[region];
-    const window = windowOf(windows, offset);
-    this.wordIndex = (offset - window * WINDOW_STEP) / 4;
-    return windows[window].words;
+    const views = this.regions[region]!;
+    const index = views.indexOf(offset);
+    this.wordIndex = (offset - index * WINDOW_STEP) / 4;
+    return views.window(index).words;
   }
 
   /** Copies the bytes of `segments`, which must fit, to byte `at` of `into`. */
@@ -75,34 +106,27 @@ export class GuestViews {
   }
 
   private copyPartOut(region: number, offset: number, into: Staging, at: number, length: number): void {
-    const windows = this.regions[region];
-    const window = windowOf(windows, offset);
-    const first = offset - window * WINDOW_STEP;
+    const views = this.regions[region]!;
+    const index = views.indexOf(offset);
+    const first = offset - index * WINDOW_STEP;
+    const { bytes, words } = views.window(index);
     let done = 0;
     // Drivers align what they make; word by word it costs a quarter.
     if (((first | at) & 3) === 0) {
-      const { words } = windows[window];
       for (; done + 4 <= length; done += 4) into.words[(at + done) >>> 2] = words[(first + done) >>> 2];
     }
-    const { bytes } = windows[window];
     for (; done < length; done++) into.bytes[at + done] = bytes[first + done];
   }
 
   private copyPartIn(region: number, offset: number, from: Staging, at: number, length: number): void {
-    const windows = this.regions[region];
-    const window = windowOf(windows, offset);
-    const first = offset - window * WINDOW_STEP;
+    const views = this.regions[region]!;
+    const index = views.indexOf(offset);
+    const first = offset - index * WINDOW_STEP;
+    const { bytes, words } = views.window(index);
     let done = 0;
     if (((first | at) & 3) === 0) {
-      const { words } = windows[window];
       for (; done + 4 <= length; done += 4) words[(first + done) >>> 2] = from.words[(at + done) >>> 2];
     }
-    const { bytes } = windows[window];
     for (; done < length; done++) bytes[first + done] = from.bytes[at + done];
   }
-}
-
-/** The last window that starts at or before `offset`: it reaches furthest. */
-function windowOf(windows: readonly unknown[], offset: number): number {
-  return offset < WINDOW_STEP ? 0 : Math.min(Math.floor(offset / WINDOW_STEP), windows.length - 1);
 }

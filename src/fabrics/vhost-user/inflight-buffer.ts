@@ -6,6 +6,7 @@ import { fstatSync } from 'node:fs';
 import { addon } from '../../native/addon.ts';
 import { systemError } from '../../native/errno.ts';
 import type { Region, RegionMemory } from '../../native/memory.ts';
+import { InflightPacked } from './inflight-packed.ts';
 import { INFLIGHT_ALIGNMENT } from './inflight-spec.ts';
 import { InflightSplit } from './inflight-split.ts';
 import type { InflightDescription } from './message.ts';
@@ -21,17 +22,18 @@ export class InflightBuffer {
   /** A new buffer, all zeroes, and its file, which the caller closes when it has been sent. */
   static create(
     memory: RegionMemory,
+    packed: boolean,
     queues: number,
     queueSize: number,
     maxQueues: number,
   ): { buffer: InflightBuffer; fd: number } {
     checkCounts(queues, queueSize, maxQueues);
-    const mmapSize = queues * strideOf(queueSize);
+    const mmapSize = queues * strideOf(packed, queueSize);
     // Sealed: the front-end cannot take the memory away from under us.
     const fd = addon.memfd('lunport-inflight', mmapSize, true);
     if (fd < 0) throw systemError(fd, 'allocate', `an in-flight buffer of ${mmapSize} bytes`);
     try {
-      const buffer = new InflightBuffer(memory, { mmapSize, mmapOffset: 0, queues, queueSize }, fd);
+      const buffer = new InflightBuffer(memory, packed, { mmapSize, mmapOffset: 0, queues, queueSize }, fd);
       return { buffer, fd };
     } catch (error) {
       addon.close(fd);
@@ -42,13 +44,14 @@ export class InflightBuffer {
   /** A buffer from the front-end. The caller keeps `fd`. */
   static adopt(
     memory: RegionMemory,
+    packed: boolean,
     description: InflightDescription,
     fd: number,
     maxQueues: number,
   ): InflightBuffer {
     const { mmapSize, mmapOffset, queues, queueSize } = description;
     checkCounts(queues, queueSize, maxQueues);
-    const needed = queues * strideOf(queueSize);
+    const needed = queues * strideOf(packed, queueSize);
     if (mmapSize < needed) {
       throw new ProtocolError(
         `in-flight buffer of ${mmapSize} bytes, ${queues} rings of ${queueSize} need ${needed}`,
@@ -60,13 +63,13 @@ export class InflightBuffer {
     if (size < mmapOffset + needed) {
       throw new ProtocolError(`in-flight buffer ends at byte ${mmapOffset + needed} of a file of ${size}`);
     }
-    return new InflightBuffer(memory, { ...description, mmapSize: needed }, fd);
+    return new InflightBuffer(memory, packed, { ...description, mmapSize: needed }, fd);
   }
 
-  private constructor(memory: RegionMemory, description: InflightDescription, fd: number) {
+  private constructor(memory: RegionMemory, packed: boolean, description: InflightDescription, fd: number) {
     this.memory = memory;
     this.description = description;
-    this.stride = strideOf(description.queueSize);
+    this.stride = strideOf(packed, description.queueSize);
     this.region = memory.map(fd, description.mmapOffset, description.mmapSize, {
       name: 'the in-flight buffer',
     });
@@ -74,11 +77,21 @@ export class InflightBuffer {
 
   /** The tracker of ring `index`; undefined for a ring that the buffer has no room for. */
   split(index: number, size: number): InflightSplit | undefined {
+    if (!this.covers(index, size)) return undefined;
+    return new InflightSplit(this.region.window(0).buffer, index * this.stride, size);
+  }
+
+  /** The same for a packed ring. */
+  packed(index: number, size: number): InflightPacked | undefined {
+    if (!this.covers(index, size)) return undefined;
+    return new InflightPacked(this.region.window(0).buffer, index * this.stride, size);
+  }
+
+  private covers(index: number, size: number): boolean {
     const { queues, queueSize } = this.description;
-    if (index >= queues) return undefined;
     if (size > queueSize)
       throw new ProtocolError(`ring ${index} of ${size}, its in-flight buffer is for ${queueSize}`);
-    return new InflightSplit(this.region.windows[0].buffer, index * this.stride, size);
+    return index < queues;
   }
 
   /** Unmaps it; nothing may use it any more. */
@@ -87,8 +100,9 @@ export class InflightBuffer {
   }
 }
 
-function strideOf(queueSize: number): number {
-  return Math.ceil(InflightSplit.byteLength(queueSize) / INFLIGHT_ALIGNMENT) * INFLIGHT_ALIGNMENT;
+function strideOf(packed: boolean, queueSize: number): number {
+  const length = packed ? InflightPacked.byteLength(queueSize) : InflightSplit.byteLength(queueSize);
+  return Math.ceil(length / INFLIGHT_ALIGNMENT) * INFLIGHT_ALIGNMENT;
 }
 
 function checkCounts(queues: number, queueSize: number, maxQueues: number): void {

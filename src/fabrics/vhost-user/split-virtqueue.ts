@@ -11,7 +11,8 @@
  * with a driver in another process depend on it.
  */
 import type { AddressSpace } from './address-space.ts';
-import { type DescriptorChain, descriptorAddress } from './descriptor-chain.ts';
+import type { DescriptorChain } from './descriptor-chain.ts';
+import type { DirtyLog } from './dirty-log.ts';
 import type { GuestViews } from './guest-views.ts';
 import { IndirectTable } from './indirect-table.ts';
 import type { InflightSplit } from './inflight-split.ts';
@@ -24,14 +25,7 @@ import {
   USED_NO_NOTIFY,
   UsedRing,
 } from './split-virtqueue-spec.ts';
-import type { Virtqueue } from './virtqueue.ts';
-
-/**
- * Drivers put more descriptors into an indirect table than their ring has, which 2.7.5.3.1 forbids; QEMU takes
- * up to this many (VIRTQUEUE_MAX_SIZE), so guests rely on it.
- */
-const TOLERATED_CHAIN = 1024;
-const MAX_CHAIN_BYTES = 2 ** 32;
+import { chainLimitOf, type Virtqueue } from './virtqueue.ts';
 
 // Indices of 16-bit words in the rings.
 const FLAGS = AvailableRing.FLAGS / 2;
@@ -40,7 +34,6 @@ const AVAILABLE_ENTRIES = AvailableRing.RING / 2;
 /** Index of 32-bit words. */
 const USED_ENTRIES = UsedRing.RING / 4;
 const DESCRIPTOR_WORDS = Descriptor.BYTES / 4;
-const LENGTH = Descriptor.LENGTH / 4;
 const FLAGS_AND_NEXT = Descriptor.FLAGS / 4;
 
 /** The ring's three parts as views of guest memory, and what was negotiated. */
@@ -64,7 +57,6 @@ export interface SplitVirtqueueOptions {
 export class SplitVirtqueue implements Virtqueue {
   readonly size: number;
   readonly chainLimit: number;
-  readonly usedBytes: number;
   inFlight = 0;
   private readonly mask: number;
   private readonly descriptors: Uint32Array;
@@ -88,14 +80,12 @@ export class SplitVirtqueue implements Virtqueue {
   private signalled = false;
   /** Heads taken and not returned: the driver may offer each only once. */
   private readonly taken: Uint8Array;
-  private chainBytes = 0;
 
   constructor(options: SplitVirtqueueOptions) {
     const { size } = options;
     this.size = size;
     this.mask = size - 1;
-    this.chainLimit = Math.max(size, TOLERATED_CHAIN);
-    this.usedBytes = options.used.byteLength;
+    this.chainLimit = chainLimitOf(size);
     this.descriptors = options.descriptors;
     this.available = options.available;
     this.used = options.used;
@@ -185,6 +175,10 @@ export class SplitVirtqueue implements Virtqueue {
     return Atomics.load(this.available, INDEX) !== this.nextAvailable;
   }
 
+  markWritten(log: DirtyLog, logAddress: number): void {
+    log.mark(logAddress, this.used.byteLength);
+  }
+
   /** Reads the driver's index; false when nothing is new. */
   private refresh(): boolean {
     const index = Atomics.load(this.available, INDEX);
@@ -203,9 +197,7 @@ export class SplitVirtqueue implements Virtqueue {
     if (head >= this.size) throw new VirtqueueError(`descriptor ${head} in a ring of ${this.size}`);
     if (this.taken[head] !== 0) throw new VirtqueueError(`descriptor ${head} is in use already`);
     chain.head = head;
-    chain.count = 0;
-    chain.readable = 0;
-    this.chainBytes = 0;
+    chain.clear();
     this.walk(this.descriptors, 0, this.size, head, chain, this.indirectAllowed);
     this.taken[head] = 1;
     this.inFlight++;
@@ -235,29 +227,11 @@ export class SplitVirtqueue implements Virtqueue {
         this.walk(table.words, table.base, table.count, 0, chain, false);
         return;
       }
-      this.append(chain, words, at, (flagsAndNext & DescriptorFlag.WRITE) !== 0);
+      chain.append(words, at, (flagsAndNext & DescriptorFlag.WRITE) !== 0);
       if ((flagsAndNext & DescriptorFlag.NEXT) === 0) return;
       index = flagsAndNext >>> 16;
       if (index >= count) throw new VirtqueueError(`next descriptor ${index} in a table of ${count}`);
     }
     throw new VirtqueueError(`descriptor chain loops in a table of ${count}`);
-  }
-
-  private append(chain: DescriptorChain, words: Uint32Array, from: number, writable: boolean): void {
-    const length = words[from + LENGTH];
-    if (!writable && chain.readable !== chain.count) {
-      throw new VirtqueueError('device-readable descriptor after a device-writable one');
-    }
-    // Of no use, but not forbidden either.
-    if (length === 0) return;
-    this.chainBytes += length;
-    if (this.chainBytes > MAX_CHAIN_BYTES) throw new VirtqueueError('descriptor chain of more than 4 GiB');
-    if (chain.count === this.chainLimit) {
-      throw new VirtqueueError(`descriptor chain of more than ${this.chainLimit}`);
-    }
-    const at = chain.count++;
-    chain.addresses[at] = descriptorAddress(words, from);
-    chain.lengths[at] = length;
-    if (!writable) chain.readable = chain.count;
   }
 }

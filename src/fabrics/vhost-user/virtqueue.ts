@@ -1,27 +1,48 @@
 /** What split and packed virtqueues have in common for the device that serves them. */
 import type { DescriptorChain } from './descriptor-chain.ts';
+import type { DirtyLog } from './dirty-log.ts';
+
+/**
+ * Drivers put more descriptors into an indirect table than their ring has, which 2.7.5.3.1 forbids; QEMU takes
+ * up to this many (VIRTQUEUE_MAX_SIZE), so guests rely on it.
+ */
+const TOLERATED_CHAIN = 1024;
+
+/** The longest chain of a ring of `size` descriptors, in buffers. */
+export function chainLimitOf(size: number): number {
+  return Math.max(size, TOLERATED_CHAIN);
+}
 
 export interface Virtqueue {
   /** Descriptors in the ring. */
   readonly size: number;
   /** The longest chain that `pop` returns, in buffers. */
   readonly chainLimit: number;
-  /** Bytes of the part that the device writes. */
-  readonly usedBytes: number;
   /** Chains taken and not returned. */
   readonly inFlight: number;
   /** What GET_VRING_BASE answers: where this ring goes on after it has stopped. */
   readonly base: number;
   /** Takes the next available chain; false when there is none. Throws a VirtqueueError. */
   pop(chain: DescriptorChain): boolean;
+  /**
+   * For a ring that starts anew: chains that an earlier process had taken and not returned, oldest first, to be
+   * handed to `resubmit`. With in-flight tracking, what was taken decides where the ring goes on; the front-end
+   * may know only what was used. Throws a ProtocolError when the in-flight buffer makes no sense.
+   */
+  recover(): number[];
   /** Takes a chain again that an earlier process had taken and not finished. Throws a VirtqueueError. */
-  resubmit(head: number, chain: DescriptorChain): void;
+  resubmit(entry: number, chain: DescriptorChain): void;
   /** Returns a chain by its head; the driver sees it after `publish`. `written` in bytes. */
   push(head: number, written: number): void;
   /** Forgets a chain: the driver never hears of it again. */
   drop(head: number): void;
   /** Shows the driver what was pushed; returns whether it wants to be signalled. */
   publish(): boolean;
+  /**
+   * Marks the ring's own memory that was written, for a migration: which of its few pages is not worth knowing.
+   * `logAddress` is what SET_VRING_ADDR says, guest-physical.
+   */
+  markWritten(log: DirtyLog, logAddress: number): void;
   /** Tells the driver that kicks are not needed now. */
   pauseKicks(): void;
   /** Asks for kicks again; returns true when chains came meanwhile, for which no kick will come. */

@@ -82,7 +82,7 @@ export class Vring {
 
   /**
    * Starts, or starts again after its memory changed; looks at the ring without waiting for a kick. `unfinished`
-   * are heads of chains that an earlier process had taken, oldest first.
+   * names chains that an earlier process had taken, oldest first.
    */
   start(queue: Virtqueue, unfinished: readonly number[] = []): void {
     this.queue = queue;
@@ -90,8 +90,8 @@ export class Vring {
     this.discarding = false;
     if (this.chain.capacity < queue.chainLimit) this.chain = new DescriptorChain(queue.chainLimit);
     if (unfinished.length > 0) this.batch.begin();
-    for (const head of unfinished) {
-      queue.resubmit(head, this.chain);
+    for (const entry of unfinished) {
+      queue.resubmit(entry, this.chain);
       this.handler.accept(this, this.chain);
     }
     if (unfinished.length > 0) this.batch.run();
@@ -239,12 +239,10 @@ export class Vring {
     return true;
   }
 
-  /** For a migration: which of its few pages were written is not worth knowing. */
   private logUsedRing(): void {
     const { log } = this.batch;
     const { addresses, queue } = this;
-    if (log !== undefined && addresses?.logged && queue !== undefined)
-      log.mark(addresses.log, queue.usedBytes);
+    if (log !== undefined && addresses?.logged && queue !== undefined) queue.markWritten(log, addresses.log);
   }
 
   private unpoll(): void {

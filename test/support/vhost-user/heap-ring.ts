@@ -9,6 +9,7 @@ import {
   SplitVirtqueue,
   type SplitVirtqueueOptions,
 } from '../../../src/fabrics/vhost-user/split-virtqueue.ts';
+import type { Virtqueue } from '../../../src/fabrics/vhost-user/virtqueue.ts';
 import type { SegmentList } from '../../../src/scsi/segment-list.ts';
 
 const REGION = 1;
@@ -38,7 +39,7 @@ export class HeapRing implements AddressSpace {
     this.size = size;
     this.offered = options.base ?? 0;
     this.view.setUint16(USED + 2, this.offered, true);
-    this.views.add({ id: REGION, length: MEMORY_END, windows: [this.bytes] });
+    this.views.add({ id: REGION, windowCount: 1, window: () => this.bytes });
     const { buffer } = this.bytes;
     this.queue = new SplitVirtqueue({
       size,
@@ -112,11 +113,18 @@ export class HeapRing implements AddressSpace {
     return { id: this.view.getUint32(entry, true), written: this.view.getUint32(entry + 4, true) };
   }
 
-  /** Takes the next chain: its buffers, or undefined. */
-  pop(): { head: number; readable: number; buffers: [number, number][] } | undefined {
-    if (!this.queue.pop(this.chain)) return undefined;
-    const { head, readable, count, addresses, lengths } = this.chain;
-    const buffers = Array.from({ length: count }, (_, i): [number, number] => [addresses[i], lengths[i]]);
-    return { head, readable, buffers };
+  pop(): ReturnType<typeof takeAll> {
+    return takeAll(this.queue, this.chain);
   }
+}
+
+/** Takes the next chain with its buffers as (address, length); undefined when there is none. */
+export function takeAll(
+  queue: Virtqueue,
+  chain: DescriptorChain,
+): { head: number; readable: number; buffers: [number, number][] } | undefined {
+  if (!queue.pop(chain)) return undefined;
+  const { head, readable, count, addresses, lengths } = chain;
+  const buffers = Array.from({ length: count }, (_, i): [number, number] => [addresses[i], lengths[i]]);
+  return { head, readable, buffers };
 }

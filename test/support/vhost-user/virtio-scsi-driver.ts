@@ -25,6 +25,7 @@ import { DriverQueue } from './driver-queue.ts';
 import type { BufferElement } from './driver-ring.ts';
 import type { FrontEnd } from './front-end.ts';
 import type { GuestMemory } from './guest-memory.ts';
+import { PACKED_START, PackedDriverQueue } from './packed-driver-queue.ts';
 import { started } from './started-poll.ts';
 
 export interface DriverOptions {
@@ -85,12 +86,13 @@ export class VirtioScsiDriver {
   readonly frontEnd: FrontEnd;
   readonly memory: GuestMemory;
   /** All rings by their virtqueue index: control, event, requests. */
-  readonly queues: readonly DriverQueue[];
+  readonly rings: readonly (DriverQueue | PackedDriverQueue)[];
   /** Called for each event, with its 16 bytes (5.6.6.3). The buffer is handed back to the device after. */
   onEvent: (event: Uint8Array) => void = () => {};
   private readonly layout: Layout;
   private readonly polls: RawPoll[];
   private readonly waiting: Map<number, (written: number) => void>[];
+  private readonly packed: boolean;
   private nextId = 1;
 
   private constructor(frontEnd: FrontEnd, memory: GuestMemory, options: DriverOptions) {
@@ -99,13 +101,14 @@ export class VirtioScsiDriver {
     this.layout = options.layout ?? LAYOUTS.separate;
     const eventIdx = hasFeature(frontEnd.features, VirtioFeature.RING_EVENT_IDX);
     const indirect = options.indirect ?? hasFeature(frontEnd.features, VirtioFeature.RING_INDIRECT_DESC);
+    this.packed = hasFeature(frontEnd.features, VirtioFeature.RING_PACKED);
     const count = QueueIndex.FIRST_REQUEST + (options.requestQueues ?? 1);
-    this.queues = Array.from(
-      { length: count },
-      () => new DriverQueue(memory, { size: options.queueSize ?? 128, eventIdx, indirect }),
+    const ringOptions = { size: options.queueSize ?? 128, eventIdx, indirect };
+    this.rings = Array.from({ length: count }, () =>
+      this.packed ? new PackedDriverQueue(memory, ringOptions) : new DriverQueue(memory, ringOptions),
     );
-    this.waiting = this.queues.map(() => new Map());
-    this.polls = this.queues.map((queue, index) =>
+    this.waiting = this.rings.map(() => new Map());
+    this.polls = this.rings.map((queue, index) =>
       started(addon.pollEventfd(queue.callFd, () => this.collect(index))),
     );
   }
@@ -117,15 +120,21 @@ export class VirtioScsiDriver {
     options: DriverOptions = {},
   ): Promise<VirtioScsiDriver> {
     const driver = new VirtioScsiDriver(frontEnd, memory, options);
-    for (const [index, queue] of driver.queues.entries()) {
-      if (options.rings?.includes(index) ?? true) await frontEnd.setUpRing(index, queue, memory);
+    const base = driver.packed ? PACKED_START : 0;
+    for (const [index, ring] of driver.rings.entries()) {
+      if (options.rings?.includes(index) ?? true) await frontEnd.setUpRing(index, ring, memory, base);
     }
     // Without protocol features a ring is enabled from its start ("Ring states").
     if (!options.leaveDisabled && hasFeature(frontEnd.features, VhostFeature.PROTOCOL_FEATURES)) {
-      for (const index of driver.queues.keys()) await frontEnd.enableRing(index);
+      for (const index of driver.rings.keys()) await frontEnd.enableRing(index);
     }
     for (let i = 0; i < (options.eventBuffers ?? 0); i++) driver.addEventBuffer();
     return driver;
+  }
+
+  /** The rings of a driver that uses split ones, for tests that look into them. */
+  get queues(): readonly DriverQueue[] {
+    return this.rings.filter((ring) => ring instanceof DriverQueue);
   }
 
   /** Sends a CDB; resolves when its used element is seen, and never rejects. */
@@ -181,7 +190,7 @@ export class VirtioScsiDriver {
 
   /** Any chain on any queue; resolves with the length in the used element. */
   submit(index: number, elements: readonly BufferElement[]): Promise<number> {
-    const queue = this.queues[index];
+    const queue = this.rings[index];
     const id = queue.add(elements);
     return new Promise((resolve) => {
       this.waiting[index].set(id, resolve);
@@ -204,7 +213,7 @@ export class VirtioScsiDriver {
   /** Stops the rings at the back-end, in QEMU's order, and resolves with their avail indexes. */
   async stop(): Promise<number[]> {
     const bases: number[] = [];
-    for (const index of this.queues.keys()) {
+    for (const index of this.rings.keys()) {
       bases.push(await this.frontEnd.getVringBase(index));
       this.collect(index);
     }
@@ -223,7 +232,7 @@ export class VirtioScsiDriver {
     if (!this.open) return;
     this.open = false;
     for (const poll of this.polls) poll.stop();
-    for (const queue of this.queues) queue.close();
+    for (const ring of this.rings) ring.close();
   }
 
   private requestHeader(request: ScsiRequest): Uint8Array {
@@ -239,7 +248,7 @@ export class VirtioScsiDriver {
 
   private collect(index: number): void {
     const waiting = this.waiting[index];
-    this.queues[index].reap((id, written) => {
+    this.rings[index].reap((id, written) => {
       const resolve = waiting.get(id);
       waiting.delete(id);
       resolve?.(written);

@@ -1,0 +1,144 @@
+import test from 'ava';
+import fc from 'fast-check';
+import { InflightPacked } from '../../../src/fabrics/vhost-user/inflight-packed.ts';
+import { PackedFlag } from '../../../src/fabrics/vhost-user/packed-virtqueue-spec.ts';
+import { ProtocolError, VirtqueueError } from '../../../src/fabrics/vhost-user/protocol-error.ts';
+import { PackedHeapRing } from '../../support/vhost-user/packed-heap-ring.ts';
+
+const SIZE = 8;
+
+/** A ring with its tracker on copies of guest memory and buffer, as another process finds them. */
+function survivor(bytes: Uint8Array, buffer: ArrayBuffer): { ring: PackedHeapRing; heads: number[] } {
+  const inflight = new InflightPacked(buffer.slice(), 0, SIZE);
+  const ring = new PackedHeapRing(SIZE, { inflight }, bytes.slice());
+  const heads = ring.queue.recover().map((entry) => {
+    ring.queue.resubmit(entry, ring.chain);
+    return ring.chain.head;
+  });
+  return { ring, heads };
+}
+
+test('after a crash between any two steps, exactly the unfinished chains are found, oldest first', (t) => {
+  const step = fc.record({
+    action: fc.constantFrom('offer', 'take', 'complete', 'publish', 'crash'),
+    choice: fc.nat(1000),
+  });
+  fc.assert(
+    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+      const buffer = new ArrayBuffer(InflightPacked.byteLength(SIZE));
+      let ring = new PackedHeapRing(SIZE, { inflight: new InflightPacked(buffer, 0, SIZE) });
+      t.deepEqual(ring.queue.recover(), []);
+      let place = 0;
+      let wrap = true;
+      let room = SIZE;
+      const sizes = new Map<number, number>();
+      let offered: number[] = [];
+      let open: number[] = [];
+      let completed: number[] = [];
+      const check = (expected: readonly number[]) => {
+        const { ring: other, heads } = survivor(ring.bytes, buffer);
+        t.deepEqual(heads, expected);
+        // What was offered and not taken is still there.
+        for (const id of offered) t.is(other.pop()?.head, id);
+        t.is(other.pop(), undefined);
+      };
+      for (const { action, choice } of steps) {
+        const ids = Array.from({ length: SIZE }, (_, i) => i).filter((id) => !sizes.has(id));
+        const running = open.filter((id) => !completed.includes(id));
+        if (action === 'offer' && room > 0 && ids.length > 0) {
+          const count = Math.min(room, 1 + (choice % 3));
+          const id = ids[choice % ids.length];
+          const chain = Array.from({ length: count }, (_, i) => ({
+            address: 0x100 * (i + 1),
+            length: i + 1,
+            id,
+            flags: i === count - 1 ? 0 : PackedFlag.NEXT,
+          }));
+          ring.describe(chain, place, wrap);
+          place += count;
+          if (place >= SIZE) {
+            place -= SIZE;
+            wrap = !wrap;
+          }
+          room -= count;
+          sizes.set(id, count);
+          offered.push(id);
+        } else if (action === 'take' && offered.length > 0) {
+          t.is(ring.pop()?.head, offered[0]);
+          open.push(offered[0]);
+          offered = offered.slice(1);
+        } else if (action === 'complete' && running.length > 0) {
+          const id = running[choice % running.length];
+          ring.queue.push(id, 0);
+          completed.push(id);
+        } else if (action === 'publish' && completed.length > 0) {
+          ring.queue.publish();
+          open = open.filter((id) => !completed.includes(id));
+          for (const id of completed) {
+            room += sizes.get(id)!;
+            sizes.delete(id);
+          }
+          completed = [];
+        } else if (action === 'crash') {
+          const inflight = new InflightPacked(buffer, 0, SIZE);
+          ring = new PackedHeapRing(SIZE, { inflight }, ring.bytes);
+          for (const entry of ring.queue.recover()) ring.queue.resubmit(entry, ring.chain);
+          completed = [];
+        }
+        check(open);
+      }
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('a batch that the driver has seen is not repeated, although the process died before it took note', (t) => {
+  const buffer = new ArrayBuffer(InflightPacked.byteLength(SIZE));
+  const tracker = new InflightPacked(buffer, 0, SIZE);
+  const ring = new PackedHeapRing(SIZE, { inflight: tracker });
+  ring.queue.recover();
+  ring.describe([
+    { address: 1, length: 1, id: 0 },
+    { address: 1, length: 1, id: 1 },
+  ]);
+  ring.pop();
+  ring.pop();
+  ring.queue.push(1, 0);
+  const beforeCommit = { buffer: buffer.slice() };
+  tracker.commit = () => {
+    beforeCommit.buffer = buffer.slice();
+  };
+  ring.queue.publish();
+  t.deepEqual(survivor(ring.bytes, beforeCommit.buffer).heads, [0]);
+});
+
+test('any bytes in the buffer give chains inside the ring or an error of the protocol', (t) => {
+  const length = InflightPacked.byteLength(SIZE);
+  fc.assert(
+    fc.property(
+      fc.uint8Array({ minLength: length, maxLength: length }),
+      fc.nat(1),
+      fc.boolean(),
+      (bytes, version, small) => {
+        // Small numbers get further.
+        const buffer = (small ? bytes.map((byte) => byte & 0x07) : bytes.slice()).buffer;
+        const view = new DataView(buffer);
+        view.setUint16(8, version, true);
+        const inflight = new InflightPacked(buffer, 0, SIZE);
+        const ring = new PackedHeapRing(SIZE, { inflight });
+        try {
+          for (const entry of ring.queue.recover()) ring.queue.resubmit(entry, ring.chain);
+          ring.describe(
+            [{ address: 1, length: 1, id: 7 }],
+            ring.queue.base & 0x7fff,
+            (ring.queue.base & 0x8000) !== 0,
+          );
+          ring.pop();
+        } catch (error) {
+          t.true(error instanceof ProtocolError || error instanceof VirtqueueError, String(error));
+        }
+      },
+    ),
+    { numRuns: 1000 },
+  );
+});
