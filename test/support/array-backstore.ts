@@ -99,6 +99,8 @@ export class ArrayBackstore implements Backstore {
       case OperationKind.WRITE_ZEROES:
         this.bytes.fill(0, offset, offset + length);
         break;
+      default:
+      // Nothing to flush, nothing to fetch.
     }
     for (let unit = Math.floor(offset / 512); unit * 512 < offset + length; unit++) {
       if (kind === OperationKind.UNMAP) this.mapped.delete(unit);

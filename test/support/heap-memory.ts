@@ -2,13 +2,14 @@
 import type { Memory, Scratch } from '../../src/scsi/environment.ts';
 
 export class HeapMemory implements Memory {
-  private readonly regions: Uint8Array[] = [];
+  private readonly regions = new Map<number, Uint8Array>();
+  private nextRegion = 0;
   /** Scratch buffers not given back: a leak when it is not 0 at a test's end. */
   outstanding = 0;
 
   /** The bytes of a region, for backstores of tests. */
   bytes(region: number): Uint8Array {
-    return this.regions[region];
+    return this.regions.get(region)!;
   }
 
   read(region: number, offset: number, into: Uint8Array, at: number, length: number): void {
@@ -22,17 +23,18 @@ export class HeapMemory implements Memory {
   allocate(length: number): Scratch {
     this.outstanding++;
     const bytes = new Uint8Array(length).fill(0xdb);
-    const region = this.regions.push(bytes) - 1;
+    const region = this.nextRegion++;
+    this.regions.set(region, bytes);
     return { region, offset: 0, length, bytes };
   }
 
   release(scratch: Scratch): void {
     this.outstanding--;
-    delete this.regions[scratch.region];
+    this.regions.delete(scratch.region);
   }
 
   private range(region: number, offset: number, length: number): Uint8Array {
-    const bytes = this.regions[region];
+    const bytes = this.regions.get(region);
     if (bytes === undefined || offset < 0 || offset + length > bytes.length) {
       throw new RangeError(`region ${region}: ${offset}+${length} is out of range`);
     }

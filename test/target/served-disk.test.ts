@@ -6,6 +6,7 @@ import { Initiator } from '../../src/fabrics/loopback/initiator.ts';
 import { LunMap } from '../../src/scsi/lun-map.ts';
 import { Nexus } from '../../src/scsi/nexus.ts';
 import { parseDisk } from '../../src/target/disk-spec.ts';
+import type { LunportError } from '../../src/target/errors.ts';
 import { closeBackstores, openDisk, type ServedDisk } from '../../src/target/served-disk.ts';
 import { Shard } from '../../src/target/shard.ts';
 
@@ -52,9 +53,9 @@ const refused: [title: string, disk: () => string, code: string, hint: RegExp][]
 
 for (const [title, disk, code, hint] of refused) {
   test(`${title} is refused, with a hint`, (t) => {
-    const error = t.throws(() => open(disk()), { code }) as Error & { hint?: string; object?: string };
+    const error = t.throws<LunportError>(() => open(disk()), { code });
     t.regex(error.hint ?? '', hint);
-    t.true(error.message.includes(error.object ?? 'an object'));
+    t.true(error.message.includes(error.object));
   });
 }
 
