@@ -133,7 +133,7 @@ test('an LBA beyond 2^32, and beyond what a Number holds, is taken at its value'
   }
 });
 
-test('a buffer of another size than the range moves whole blocks and tells the difference', async (t) => {
+test('a buffer of another size than the range takes what fits, writes whole blocks, and hears the difference', async (t) => {
   const core = new Core();
   const data = pattern(1024, 1);
   core.backstore.bytes.set(data);
@@ -146,8 +146,9 @@ test('a buffer of another size than the range moves whole blocks and tells the d
   ];
   for (const [offered, moved, residual] of sizes) {
     const read = await core.initiator.send({ cdb: cdb10(0x28, 0, 2), dataInLength: offered });
-    t.deepEqual([outcome(read), read.transferred, read.residual], ['GOOD', moved, residual]);
-    t.deepEqual(read.dataIn, data.slice(0, moved));
+    const delivered = Math.min(offered, 1024);
+    t.deepEqual([outcome(read), read.transferred, read.residual], ['GOOD', delivered, residual]);
+    t.deepEqual(read.dataIn, data.slice(0, delivered));
     const write = await core.initiator.send({
       cdb: cdb10(0x2a, 100, 2),
       dataOut: pattern(offered, 1),

@@ -128,7 +128,8 @@ function prepare(task: Task, device: BlockDevice, buffer: number): boolean {
   const length = task.blocks * blockSize;
   task.transferLength = length;
   operation.offset = task.lba * blockSize;
-  // A buffer too small for the range moves the whole blocks that it holds; the fabric reports the overflow.
+  // A buffer too small for the range moves the whole blocks that it holds; the fabric reports the overflow. A
+  // READ that ends inside a block never comes here: see cut-read.ts.
   operation.length = length <= buffer ? length : buffer - (buffer % blockSize);
   operation.segmentsOffset = 0;
   if (operation.length > 0) return true;

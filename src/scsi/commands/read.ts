@@ -5,6 +5,7 @@ import { u16, u32, u64 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
 import type { Task } from '../task.ts';
 import { type CdbForm, FORM_10, FORM_12, FORM_16, FORM_32, VARIABLE_LENGTH } from './cdb-form.ts';
+import { startCutRead } from './cut-read.ts';
 import { checkDpoFua, checkRange, checkTransferLength, FUA, PROTECT, startRead } from './medium-access.ts';
 import { blockTransfer, hasType2Protection, plainTransfer } from './protect-field.ts';
 import { startProtectedRead } from './protected-transfer.ts';
@@ -19,9 +20,11 @@ function read(task: Task, lba: number, blocks: number, form: CdbForm): void {
   if (device.protection.type !== 0) return readProtected(task, device, lba, blocks, form);
   if ((flags & PROTECT) !== 0) return task.failCdbField(form.flagsByte, 7);
   if (!checkDpoFua(task, device, flags) || !checkRange(task, device, lba, blocks, form.lbaByte)) return;
-  if (checkTransferLength(task, device, blocks, form.lengthByte)) {
-    startRead(task, device, (flags & FUA) !== 0);
-  }
+  if (!checkTransferLength(task, device, blocks, form.lengthByte)) return;
+  const { byteLength } = task.dataIn;
+  if (byteLength < blocks * device.blockSize && byteLength % device.blockSize !== 0) {
+    startCutRead(task, device, (flags & FUA) !== 0);
+  } else startRead(task, device, (flags & FUA) !== 0);
 }
 
 function readProtected(task: Task, device: BlockDevice, lba: number, blocks: number, form: CdbForm): void {
