@@ -18,6 +18,7 @@ interface ServeOptions {
   readonly json?: true;
   readonly run?: string;
   readonly io: 'auto' | 'io_uring' | 'threads';
+  readonly pollUs: number;
   readonly state?: string;
   readonly ephemeral?: true;
   readonly logLevel: string;
@@ -27,6 +28,9 @@ interface ServeOptions {
   readonly initiator: string[];
   readonly demoMode?: true;
 }
+
+/** A guest that takes longer to come back is better awaited asleep. */
+const MAX_POLL_MICROSECONDS = 1000;
 
 const EXAMPLES = `
 DISK is a file, a block device, ram:SIZE or null:SIZE; several become LUNs 0, 1, … of one target,
@@ -72,6 +76,12 @@ export function serveCommand(ended: (code: number) => void): Command {
         .choices(['auto', 'io_uring', 'threads'])
         .default('auto'),
     )
+    .option(
+      '--poll-us <microseconds>',
+      'spin so long for the next request of a guest that is quick to send one (0 to 1000; needs a spare core)',
+      pollMicroseconds,
+      0,
+    )
     .option('--state <directory>', 'where reservations are kept (default: in the state directory)')
     .option('--ephemeral', 'keep reservations in memory only')
     .addOption(
@@ -87,11 +97,20 @@ function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
 }
 
+function pollMicroseconds(text: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value <= MAX_POLL_MICROSECONDS) return value;
+  throw new UsageError(
+    `--poll-us: expected 0 to ${MAX_POLL_MICROSECONDS} microseconds but received "${text}"`,
+  );
+}
+
 async function serve(disks: string[], options: ServeOptions): Promise<number> {
   const log = createLogger(options.logLevel, options.json === true);
   const groups = targetGroups(disks, options.socket, runtimeDirectory);
   const server = await Server.open(groups, {
     io: options.io,
+    pollMicroseconds: options.pollUs,
     stateDirectory: options.ephemeral ? undefined : (options.state ?? stateDirectory()),
     iscsi: iscsiOptions(options),
     log,

@@ -207,6 +207,11 @@ export class IoEngine {
     this.loop(0);
   }
 
+  /** For callers that spin: dispatches what has completed by now, not waiting for the event loop to find out. */
+  poll(): void {
+    if (!this.running && this.inFlight > 0) this.loop(this.raw.reap());
+  }
+
   /**
    * Asks for an early end of all operations of `owner`; each still completes exactly once, with -ECANCELED or
    * its result, by the next `run` or later.

@@ -39,11 +39,12 @@ export class ServedTarget {
     const { socketPath, lunMap, name } = this;
     // Whoever connects to this socket is one initiator, today and after a restart.
     const initiator = deriveWwn(`${socketPath} initiator`);
-    const { engine, memory, environment } = shard;
+    const { engine, memory, poller, environment } = shard;
     const vhostUser = new VhostUserTarget({
       socketPath,
       engine,
       memory,
+      poller,
       environment,
       lunMap,
       initiatorPort: { name: initiator, transportId: sasTransportId(initiator) },

@@ -25,6 +25,8 @@ export interface Log {
 
 export interface ServerOptions {
   readonly io: IoMode;
+  /** How long to spin for a guest's next request; default 0, not at all. */
+  readonly pollMicroseconds?: number;
   readonly stateDirectory: string | undefined;
   readonly iscsi: IscsiOptions | undefined;
   readonly log: Log;
@@ -41,7 +43,8 @@ export class Server {
 
   /** Opens and listens. Throws LunportError; nothing stays open then. */
   static async open(specs: readonly TargetSpec[], options: ServerOptions): Promise<Server> {
-    const server = new Server(new Shard(options.io, (error) => options.log.error(describeDefect(error))));
+    const defect = (error: unknown) => options.log.error(describeDefect(error));
+    const server = new Server(new Shard(options.io, defect, options.pollMicroseconds));
     try {
       for (const spec of specs) await server.addTarget(spec, options);
       if (options.iscsi !== undefined) {

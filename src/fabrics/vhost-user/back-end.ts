@@ -14,6 +14,7 @@ import type { InflightDescription, RegionDescription, RingAddresses } from './me
 import { PackedVirtqueue } from './packed-virtqueue.ts';
 import { ProtocolError, VirtqueueError } from './protocol-error.ts';
 import { packedRingViews, splitRingViews } from './ring-layout.ts';
+import type { RingPoller } from './ring-poller.ts';
 import { SplitVirtqueue } from './split-virtqueue.ts';
 import { VhostFeature } from './vhost-user-spec.ts';
 import type { DeviceHost, VirtioDevice } from './virtio-device.ts';
@@ -46,6 +47,8 @@ const UNSUPPORTED = [[VirtioFeature.ACCESS_PLATFORM, 'an IOMMU (iommu_platform=o
 export interface BackEndOptions {
   readonly engine: IoEngine;
   readonly memory: RegionMemory;
+  /** Shared by all of a shard; without it, nothing spins. */
+  readonly poller?: RingPoller;
   createDevice(host: DeviceHost): VirtioDevice;
 }
 
@@ -75,12 +78,12 @@ export class BackEnd implements DeviceHost, BatchOwner {
   private closing = false;
 
   constructor(options: BackEndOptions, owner: BackEndOwner) {
-    const { engine, memory } = options;
+    const { engine, memory, poller } = options;
     this.memory = memory;
     this.owner = owner;
     this.space = new MemoryTable(memory);
     this.views = this.space.views;
-    this.batch = new Batch(engine, this);
+    this.batch = new Batch(engine, this, poller);
     this.faultsSeen = memory.faults;
     this.device = options.createDevice(this);
   }

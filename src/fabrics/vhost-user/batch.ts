@@ -5,6 +5,7 @@
 import type { BatchEndListener, IoEngine } from '../../native/io-engine.ts';
 import type { DirtyLog } from './dirty-log.ts';
 import type { VirtqueueError } from './protocol-error.ts';
+import type { RingPoller } from './ring-poller.ts';
 import type { Vring } from './vring.ts';
 
 export interface BatchOwner {
@@ -17,6 +18,8 @@ export interface BatchOwner {
 }
 
 export class Batch implements BatchEndListener {
+  /** Undefined where nobody spins. */
+  readonly poller: RingPoller | undefined;
   private readonly engine: IoEngine;
   private readonly owner: BatchOwner;
   private readonly dirty: Vring[] = [];
@@ -24,9 +27,10 @@ export class Batch implements BatchEndListener {
   private flushQueued = false;
   private closed = false;
 
-  constructor(engine: IoEngine, owner: BatchOwner) {
+  constructor(engine: IoEngine, owner: BatchOwner, poller: RingPoller | undefined) {
     this.engine = engine;
     this.owner = owner;
+    this.poller = poller;
     engine.addBatchEndListener(this);
   }
 

@@ -13,6 +13,7 @@ import { Nexus } from '../../scsi/nexus.ts';
 import type { InitiatorPort, TargetPort } from '../../scsi/port.ts';
 import { Connection } from './connection.ts';
 import type { Logger } from './logger.ts';
+import type { RingPoller } from './ring-poller.ts';
 import { type ScsiCounters, ScsiDevice } from './scsi-device.ts';
 import type { DeviceHost, VirtioDevice } from './virtio-device.ts';
 import type { VringCounters } from './vring.ts';
@@ -27,6 +28,8 @@ export interface VhostUserTargetOptions {
   readonly socketPath: string;
   readonly engine: IoEngine;
   readonly memory: RegionMemory;
+  /** Shared by all of a shard; without it, nothing spins. */
+  readonly poller?: RingPoller;
   readonly environment: Environment;
   readonly lunMap: LunMap;
   /** Its name comes from configuration, so that registrations survive a restart. */

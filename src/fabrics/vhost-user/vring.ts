@@ -7,6 +7,7 @@ import type { Batch } from './batch.ts';
 import { DescriptorChain } from './descriptor-chain.ts';
 import type { RingAddresses } from './message.ts';
 import { ProtocolError, VirtqueueError } from './protocol-error.ts';
+import { RingWatch } from './ring-poller.ts';
 import type { Virtqueue } from './virtqueue.ts';
 import type { VringHandler } from './vring-handler.ts';
 
@@ -37,6 +38,8 @@ export class Vring {
   /** Whether pushed chains wait for `publish`. Kept by the batch. */
   dirty = false;
   private readonly batch: Batch;
+  /** Undefined where nobody spins. */
+  private readonly watch: RingWatch | undefined;
   private kickFd = NO_FD;
   private callFd = NO_FD;
   private errFd = NO_FD;
@@ -53,6 +56,7 @@ export class Vring {
     this.index = index;
     this.handler = handler;
     this.batch = batch;
+    this.watch = batch.poller && new RingWatch(this, batch.poller);
   }
 
   get started(): boolean {
@@ -166,16 +170,16 @@ export class Vring {
 
   /** The loop from available chains to a quiet ring. Never called from within itself. */
   process(): void {
-    const { queue, handler, batch } = this;
+    const { queue, handler, batch, watch } = this;
     if (queue === undefined || !this.enabled || this.paused || this.running) return;
     this.running = true;
     try {
       for (let round = 1; ; round++) {
         batch.begin();
-        queue.pauseKicks();
+        if (!watch?.active) queue.pauseKicks();
         const welcome = handler.available === undefined ? this.acceptAll(queue) : handler.available(this);
         batch.run();
-        if (this.queue !== queue || this.paused || !welcome) return;
+        if (this.queue !== queue || this.paused || !welcome || watch?.active) return;
         const more = queue.awaitKicks();
         this.logUsedRing();
         if (!more) return;
@@ -221,6 +225,7 @@ export class Vring {
     if (!this.discarding) {
       const wanted = queue.publish();
       this.logUsedRing();
+      this.watch?.shown();
       if (wanted && this.callFd !== NO_FD) {
         this.counters.signals++;
         addon.signal(this.callFd);
@@ -233,9 +238,12 @@ export class Vring {
 
   /** No more than a ringful at a time, so that no ring keeps the others waiting. */
   private acceptAll(queue: Virtqueue): boolean {
-    for (let i = 0; i < queue.size && !this.paused && queue.pop(this.chain); i++) {
+    let taken = 0;
+    while (taken < queue.size && !this.paused && queue.pop(this.chain)) {
       this.handler.accept(this, this.chain);
+      taken++;
     }
+    if (taken > 0) this.watch?.worked();
     return true;
   }
 

@@ -1,0 +1,112 @@
+/**
+ * Spinning (`--poll-us`): a ring whose driver is quick to come back is looked at again and again for a while,
+ * instead of awaiting its kick. The driver saves its kick, which costs a guest an exit, and we save the wake-up.
+ *
+ * Bounded twice: a ring is let go when its driver was shown nothing for the time given, and only a driver whose
+ * last kick came within that time after it was shown something is waited for at all. So a guest that asks for
+ * nothing, or for something now and then, costs no spinning. One of these per shard.
+ */
+import type { IoEngine } from '../../native/io-engine.ts';
+
+/** Everything else in the event loop waits so long at most, milliseconds. */
+const SLICE = 0.05;
+
+/** What is polled: a vring. */
+export interface PolledRing {
+  /** Serves what the driver has made available; asks for kicks unless the ring's watch is active. */
+  process(): void;
+}
+
+/** One ring's part in the spinning. Times are `performance.now()`, milliseconds. */
+export class RingWatch {
+  /** The ring is looked at, so it needs no kicks. */
+  active = false;
+  /** When the driver was last shown something. */
+  shownAt = 0;
+  private brisk = false;
+  private readonly ring: PolledRing;
+  private readonly poller: RingPoller;
+
+  constructor(ring: PolledRing, poller: RingPoller) {
+    this.ring = ring;
+    this.poller = poller;
+  }
+
+  /** The driver has made chains available. */
+  worked(): void {
+    if (!this.active) this.brisk = performance.now() - this.shownAt <= this.poller.limit;
+  }
+
+  /** The driver was shown that chains are used. */
+  shown(): void {
+    this.shownAt = performance.now();
+    if (this.active || !this.brisk) return;
+    this.active = true;
+    this.poller.add(this);
+  }
+
+  look(): void {
+    this.ring.process();
+  }
+
+  /** Back to kicks. */
+  letGo(): void {
+    this.active = false;
+    this.brisk = false;
+    this.ring.process();
+  }
+}
+
+export class RingPoller {
+  /** Milliseconds. */
+  readonly limit: number;
+  private readonly engine: IoEngine;
+  private readonly watches: RingWatch[] = [];
+  private scheduled = false;
+
+  /** `microseconds` is how long a driver is waited for, more than 0. */
+  constructor(engine: IoEngine, microseconds: number) {
+    this.engine = engine;
+    this.limit = microseconds / 1000;
+  }
+
+  add(watch: RingWatch): void {
+    this.watches.push(watch);
+    this.schedule();
+  }
+
+  private schedule(): void {
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(this.slice);
+  }
+
+  private readonly slice = (): void => {
+    const { watches } = this;
+    this.scheduled = false;
+    try {
+      const end = performance.now() + SLICE;
+      for (let now = 0; watches.length > 0 && now < end; ) {
+        this.engine.poll();
+        for (let i = 0; i < watches.length; i++) watches[i].look();
+        now = performance.now();
+        this.letGo(now);
+      }
+    } finally {
+      // A ring on the list awaits no kick: whatever happens, somebody has to look at it.
+      if (watches.length > 0) this.schedule();
+    }
+  };
+
+  /** Takes those off the list that nothing was shown to for too long. */
+  private letGo(now: number): void {
+    const { watches, limit } = this;
+    for (let i = watches.length - 1; i >= 0; i--) {
+      const watch = watches[i];
+      if (now - watch.shownAt <= limit) continue;
+      watches[i] = watches[watches.length - 1];
+      watches.pop();
+      watch.letGo();
+    }
+  }
+}
