@@ -24,9 +24,13 @@ for (const serveArguments of [[], ['--poll-us', '1000']]) {
     // Recent work must not keep it awake for long either.
     for (let i = 0; i < 1000; i++) await driver.execute({ cdb: READ_10, dataInLength: 4096 });
     await delay(1000);
-    const before = cpuTicks(server.pid);
-    await delay(IDLE_SECONDS * 1000);
-    const ticks = cpuTicks(server.pid) - before;
+    // V8 tidies up once, some seconds after the work. Whoever polls or ticks does it in every window.
+    let ticks = Number.POSITIVE_INFINITY;
+    for (let window = 0; window < 3 && ticks > MAX_TICKS; window++) {
+      const before = cpuTicks(server.pid);
+      await delay(IDLE_SECONDS * 1000);
+      ticks = cpuTicks(server.pid) - before;
+    }
     t.true(ticks <= MAX_TICKS, `${ticks * 10} ms of CPU time in ${IDLE_SECONDS} s`);
     driver.close();
     frontEnd.close();
