@@ -9,10 +9,11 @@ import { Server } from '../target/server.ts';
 import { formatSize } from '../target/size.ts';
 import { ExitCode } from './exit-codes.ts';
 import { createLogger } from './log.ts';
+import { type NbdCommandOptions, nbdOptions, withNbdOptions } from './nbd-options.ts';
 import { runCommand } from './run-command.ts';
 import { targetGroups } from './target-groups.ts';
 
-interface ServeOptions {
+interface ServeOptions extends NbdCommandOptions {
   readonly socket: string[];
   readonly memory: string;
   readonly json?: true;
@@ -46,7 +47,7 @@ Examples:
 
 /** `ended` receives the exit code. */
 export function serveCommand(ended: (code: number) => void): Command {
-  return new Command('serve')
+  const command = new Command('serve')
     .description('Serve disks to virtual machines until interrupted.')
     .argument('<disk...>', 'disks, with options after commas')
     .option(
@@ -89,8 +90,10 @@ export function serveCommand(ended: (code: number) => void): Command {
         .choices(['silent', 'error', 'warn', 'info', 'debug'])
         .default('info'),
     )
-    .addHelpText('after', EXAMPLES)
-    .action(async (disks: string[], options: ServeOptions) => ended(await serve(disks, options)));
+    .addHelpText('after', EXAMPLES);
+  return withNbdOptions(command).action(async (disks: string[], options: ServeOptions) =>
+    ended(await serve(disks, options)),
+  );
 }
 
 function collect(value: string, previous: string[]): string[] {
@@ -113,6 +116,7 @@ async function serve(disks: string[], options: ServeOptions): Promise<number> {
     pollMicroseconds: options.pollUs,
     stateDirectory: options.ephemeral ? undefined : (options.state ?? stateDirectory()),
     iscsi: iscsiOptions(options),
+    nbd: nbdOptions(options),
     log,
   });
   const stop = stopSignal();
@@ -173,6 +177,7 @@ function announce(server: Server, options: ServeOptions): void {
       event: 'ready',
       pid: process.pid,
       targets: server.targets.map(describe),
+      nbd: server.nbd?.uris ?? [],
       qemu: qemuArguments(request),
     };
     process.stdout.write(`${JSON.stringify(document)}\n`);
@@ -196,6 +201,7 @@ function announce(server: Server, options: ServeOptions): void {
     }
   }
   for (const url of iscsiUrls(server)) process.stdout.write(`  iSCSI: ${url}\n`);
+  for (const uri of server.nbd?.uris ?? []) process.stdout.write(`  NBD: ${uri}\n`);
   if (options.run !== undefined) return;
   process.stdout.write(
     `\nAdd to QEMU's command line (${options.memory} is the guest's memory, in both places):\n${qemuCommandLine(request)}\n` +

@@ -6,6 +6,8 @@
 import type { DiskSpec } from './disk-spec.ts';
 import { IscsiFabric } from './iscsi-fabric.ts';
 import type { IscsiOptions } from './iscsi-options.ts';
+import { NbdFabric } from './nbd-fabric.ts';
+import type { NbdOptions } from './nbd-options.ts';
 import { openDisk, type ServedDisk } from './served-disk.ts';
 import { ServedTarget } from './served-target.ts';
 import { type IoMode, Shard } from './shard.ts';
@@ -29,6 +31,7 @@ export interface ServerOptions {
   readonly pollMicroseconds?: number;
   readonly stateDirectory: string | undefined;
   readonly iscsi: IscsiOptions | undefined;
+  readonly nbd?: NbdOptions;
   readonly log: Log;
 }
 
@@ -36,6 +39,7 @@ export class Server {
   readonly targets: ServedTarget[] = [];
   readonly shard: Shard;
   iscsi: IscsiFabric | undefined = undefined;
+  nbd: NbdFabric | undefined = undefined;
 
   private constructor(shard: Shard) {
     this.shard = shard;
@@ -50,6 +54,9 @@ export class Server {
       if (options.iscsi !== undefined) {
         server.iscsi = await IscsiFabric.open(server.targets, options.iscsi, server.shard, options.log);
       }
+      if (options.nbd !== undefined) {
+        server.nbd = await NbdFabric.open(server.targets, options.nbd, server.shard, options.log);
+      }
       return server;
     } catch (error) {
       await server.close();
@@ -59,6 +66,7 @@ export class Server {
 
   async close(): Promise<void> {
     await this.iscsi?.close();
+    await this.nbd?.close();
     for (const target of this.targets) await target.close();
     await this.shard.close();
   }

@@ -185,16 +185,13 @@ export class BlockRequest implements TaskOwner {
     if (syncing) return;
     putU64(cdb, 2, (this.offset + this.position) / blockSize);
     putU32(cdb, 10, this.step / blockSize);
-    switch (kind) {
-      case BlockKind.READ:
-        task.dataIn.add(this.region, this.regionOffset + this.position, this.step);
-        return;
-      case BlockKind.WRITE:
-        if (this.forceUnitAccess && this.device.geometry.fua) cdb[1] = FUA;
-        task.dataOut.add(this.region, this.regionOffset + this.position, this.step);
-        return;
-      case BlockKind.WRITE_ZEROES:
-        cdb[1] = NDOB | (this.mayUnmap && this.device.canZeroByUnmapping ? UNMAP_BIT : 0);
+    if (kind === BlockKind.READ) {
+      task.dataIn.add(this.region, this.regionOffset + this.position, this.step);
+    } else if (kind === BlockKind.WRITE) {
+      if (this.forceUnitAccess && this.device.geometry.fua) cdb[1] = FUA;
+      task.dataOut.add(this.region, this.regionOffset + this.position, this.step);
+    } else if (kind === BlockKind.WRITE_ZEROES) {
+      cdb[1] = NDOB | (this.mayUnmap && this.device.canZeroByUnmapping ? UNMAP_BIT : 0);
     }
   }
 

@@ -1,0 +1,192 @@
+/** One NBD connection: the socket, the order of its phases, and its end. Any breach of protocol is that end. */
+import type { Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
+import { ByteQueue } from './byte-queue.ts';
+import { type ExportDirectory, Handshake, Next, tooBig } from './handshake.ts';
+import { CLIENT_FLAGS_LENGTH, MAX_OPTION_LENGTH, OPTION_HEADER_LENGTH, OPTION_MAGIC } from './nbd-spec.ts';
+import { NbdProtocolError } from './protocol-error.ts';
+import { acceptTls } from './tls.ts';
+import { type ReplyChannel, Transmission } from './transmission.ts';
+
+/** Milliseconds from accept to the transmission phase. */
+const HANDSHAKE_TIMEOUT = 15_000;
+/** Options before an export is chosen: a client that asks for more has no use for one. */
+const MAX_OPTIONS = 1000;
+
+export interface ConnectionOwner extends ExportDirectory {
+  readonly tls: TlsOptions | undefined;
+  connectionClosed(connection: NbdConnection, reason: string): void;
+}
+
+/** What the bytes that come next are. */
+const Phase = { FLAGS: 0, OPTION: 1, TRANSMISSION: 2, WAITING: 3 } as const;
+type Phase = (typeof Phase)[keyof typeof Phase];
+
+export class NbdConnection implements ReplyChannel {
+  private readonly owner: ConnectionOwner;
+  private readonly handshake: Handshake;
+  private readonly queue = new ByteQueue();
+  private readonly timer: NodeJS.Timeout;
+  private socket: Socket;
+  private phase: Phase = Phase.FLAGS;
+  /** The option whose data arrives. */
+  private option: { readonly code: number; readonly length: number } | undefined = undefined;
+  private skipping = 0;
+  private options = 0;
+  private transmission: Transmission | undefined = undefined;
+  private closed = false;
+  private corked = false;
+
+  constructor(socket: Socket, owner: ConnectionOwner) {
+    this.socket = socket;
+    this.owner = owner;
+    this.handshake = new Handshake(owner, owner.tls === undefined ? 'none' : 'required');
+    this.timer = setTimeout(() => this.close('negotiation took too long'), HANDSHAKE_TIMEOUT);
+    this.timer.unref();
+    this.listen(socket);
+    this.send(this.handshake.greeting());
+  }
+
+  /** The export in use, once there is one. */
+  get exportName(): string | undefined {
+    return this.handshake.chosen?.name;
+  }
+
+  send(bytes: Uint8Array, written?: () => void): void {
+    if (this.closed) {
+      written?.();
+      return;
+    }
+    this.cork();
+    this.socket.write(bytes, written);
+  }
+
+  roomAgain(): void {
+    // Not from within a parser that may be on the stack.
+    setImmediate(() => {
+      if (this.closed) return;
+      this.socket.resume();
+      this.process();
+    });
+  }
+
+  finished(): void {
+    this.socket.end(() => this.close('the client has finished'));
+  }
+
+  close(reason: string): void {
+    if (this.closed) return;
+    this.closed = true;
+    clearTimeout(this.timer);
+    this.socket.destroy();
+    this.transmission?.close();
+    this.owner.connectionClosed(this, reason);
+  }
+
+  private listen(socket: Socket): void {
+    socket.on('data', (chunk: Buffer) => {
+      this.queue.push(chunk);
+      this.process();
+    });
+    socket.on('error', (error) => this.close(error.message));
+    socket.on('close', () => this.close('the client closed the connection'));
+  }
+
+  /** Replies of one turn of the event loop leave in one system call. */
+  private cork(): void {
+    if (this.corked) return;
+    this.corked = true;
+    const { socket } = this;
+    socket.cork();
+    process.nextTick(() => {
+      this.corked = false;
+      socket.uncork();
+    });
+  }
+
+  private process(): void {
+    try {
+      while (!this.closed && this.step());
+    } catch (error) {
+      if (!(error instanceof NbdProtocolError)) throw error;
+      this.close(error.message);
+    }
+  }
+
+  /** Takes one piece; false when more bytes are needed first. */
+  private step(): boolean {
+    switch (this.phase) {
+      case Phase.FLAGS: {
+        const flags = this.queue.take(CLIENT_FLAGS_LENGTH);
+        if (flags === undefined) return false;
+        this.handshake.clientFlags(flags.readUInt32BE(0));
+        this.phase = Phase.OPTION;
+        return true;
+      }
+      case Phase.OPTION:
+        return this.option === undefined ? this.optionHeader() : this.optionData(this.option);
+      case Phase.TRANSMISSION:
+        this.transmission!.receive(this.queue);
+        if (this.transmission!.blocked) this.socket.pause();
+        return false;
+      case Phase.WAITING:
+        return false;
+    }
+  }
+
+  private optionHeader(): boolean {
+    const header = this.queue.take(OPTION_HEADER_LENGTH);
+    if (header === undefined) return false;
+    if (header.readBigUInt64BE(0) !== OPTION_MAGIC)
+      throw new NbdProtocolError('an option without its magic number');
+    if (++this.options > MAX_OPTIONS) throw new NbdProtocolError('too many options');
+    this.option = { code: header.readUInt32BE(8), length: header.readUInt32BE(12) };
+    this.skipping = this.option.length > MAX_OPTION_LENGTH ? this.option.length : 0;
+    return true;
+  }
+
+  private optionData({ code, length }: { code: number; length: number }): boolean {
+    if (this.skipping > 0) {
+      this.skipping -= this.queue.skip(this.skipping);
+      if (this.skipping > 0) return false;
+      this.option = undefined;
+      this.send(tooBig(code));
+      return true;
+    }
+    const data = this.queue.take(length);
+    if (data === undefined) return false;
+    this.option = undefined;
+    const { bytes, next } = this.handshake.option(code, data);
+    this.send(bytes);
+    if (next === Next.CLOSE) this.finished();
+    if (next === Next.TLS) this.startTls();
+    if (next === Next.TRANSMISSION) this.startTransmission();
+    if (next !== Next.OPTION && next !== Next.TRANSMISSION) this.phase = Phase.WAITING;
+    return true;
+  }
+
+  private startTls(): void {
+    // Whatever came before the answer was not protected: somebody may have put it there (CVE-2021-3716).
+    if (this.queue.length > 0) throw new NbdProtocolError('data behind STARTTLS');
+    const plain = this.socket;
+    plain.uncork();
+    plain.removeAllListeners('data');
+    acceptTls(plain, this.owner.tls!).then(
+      (socket) => {
+        this.socket = socket;
+        this.corked = false;
+        this.handshake.startedTls();
+        this.phase = Phase.OPTION;
+        this.listen(socket);
+      },
+      (error: Error) => this.close(`TLS: ${error.message}`),
+    );
+  }
+
+  private startTransmission(): void {
+    clearTimeout(this.timer);
+    const { structured, extended, allocationContext, chosen } = this.handshake;
+    this.transmission = new Transmission(chosen!, { structured, extended, allocationContext }, this);
+    this.phase = Phase.TRANSMISSION;
+  }
+}

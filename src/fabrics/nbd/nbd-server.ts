@@ -1,0 +1,89 @@
+/** An NBD server: listens on a TCP address or a Unix socket and offers disks under export names. */
+import { createServer, type Server, Socket } from 'node:net';
+import type { TlsOptions } from 'node:tls';
+import { UnixListener } from '../../native/unix-socket.ts';
+import type { Environment } from '../../scsi/environment.ts';
+import { findExport } from './handshake.ts';
+import { type ConnectionOwner, NbdConnection } from './nbd-connection.ts';
+import { NbdExport, type NbdExportOptions } from './nbd-export.ts';
+
+/** Each costs descriptors and buffers; more than any client opens. */
+const MAX_CONNECTIONS = 1024;
+
+export interface NbdLog {
+  info(message: string): void;
+  warn(message: string): void;
+}
+
+export type NbdAddress = { readonly path: string } | { readonly host: string; readonly port: number };
+
+export class NbdServer implements ConnectionOwner {
+  readonly exports: NbdExport[] = [];
+  readonly tls: TlsOptions | undefined;
+  private readonly environment: Environment;
+  private readonly log: NbdLog;
+  private readonly connections = new Set<NbdConnection>();
+  private readonly listeners: (Server | UnixListener)[] = [];
+
+  constructor(environment: Environment, log: NbdLog, tls?: TlsOptions) {
+    this.environment = environment;
+    this.log = log;
+    this.tls = tls;
+  }
+
+  /** Offers a disk; the first one is the default export. Throws UnusableUnitError. */
+  async addExport(options: NbdExportOptions): Promise<void> {
+    this.exports.push(await NbdExport.open(options, this.environment));
+  }
+
+  find(name: string): NbdExport | undefined {
+    return findExport(this.exports, name);
+  }
+
+  /** Resolves with the port in use, 0 for a Unix socket (mode 0600). Rejects with Node's error or a LunportError. */
+  async listen(address: NbdAddress): Promise<number> {
+    if ('path' in address) {
+      const listener = new UnixListener(address.path, {
+        connected: (fd) => this.accept(new Socket({ fd, readable: true, writable: true })),
+        acceptFailed: (error) => this.log.warn(`NBD: ${error.message}`),
+      });
+      this.listeners.push(listener);
+      return 0;
+    }
+    const server = createServer((socket) => this.accept(socket));
+    this.listeners.push(server);
+    return new Promise((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(address.port, address.host, () => {
+        server.off('error', reject);
+        const bound = server.address();
+        resolve(typeof bound === 'object' && bound !== null ? bound.port : 0);
+      });
+    });
+  }
+
+  /** Hangs up on everybody; resolves when no command touches memory any more. */
+  async close(): Promise<void> {
+    for (const listener of this.listeners) listener.close();
+    for (const connection of [...this.connections]) connection.close('the server stops');
+    await Promise.all(this.exports.map(({ device }) => device.close()));
+  }
+
+  connectionClosed(connection: NbdConnection, reason: string): void {
+    if (!this.connections.delete(connection)) return;
+    const name = connection.exportName;
+    this.log.info(
+      `NBD: ${name === undefined ? 'a connection' : `a connection to "${name}"`} ended: ${reason}`,
+    );
+  }
+
+  private accept(socket: Socket): void {
+    if (this.connections.size >= MAX_CONNECTIONS) {
+      this.log.warn('NBD: too many connections; one more is refused');
+      socket.destroy();
+      return;
+    }
+    socket.setNoDelay(true);
+    this.connections.add(new NbdConnection(socket, this));
+  }
+}

@@ -1,0 +1,207 @@
+/** Clients that lie, vanish or do not listen: they may break only their own connection, and take no memory along. */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import fc from 'fast-check';
+import { ByteQueue } from '../../../src/fabrics/nbd/byte-queue.ts';
+import { Handshake } from '../../../src/fabrics/nbd/handshake.ts';
+import { Command, Option, REQUEST_MAGIC } from '../../../src/fabrics/nbd/nbd-spec.ts';
+import { NbdProtocolError } from '../../../src/fabrics/nbd/protocol-error.ts';
+import { NbdClient } from '../../support/nbd-client.ts';
+import { openNbdServer, type TestNbdServer } from '../../support/nbd-server.ts';
+
+async function serve(t: ExecutionContext): Promise<TestNbdServer> {
+  const served = await openNbdServer({ byteLength: 64 << 20 });
+  t.teardown(() => served.close());
+  return served;
+}
+
+/** Another client's READ works. */
+async function isAlive(served: TestNbdServer): Promise<boolean> {
+  const client = await NbdClient.open(served.path);
+  await client.go('simple');
+  client.request({ type: Command.READ, length: 512 });
+  const { error } = await client.simpleReply(512);
+  client.close();
+  return error === 0;
+}
+
+/** Buffers go back when the last request has ended. */
+async function buffersReturned(served: TestNbdServer): Promise<boolean> {
+  for (let i = 0; i < 100 && served.core.environment.memory.outstanding > 0; i++) await delay(10);
+  return served.core.environment.memory.outstanding === 0;
+}
+
+const magic = (value: number) => {
+  const header = Buffer.alloc(28);
+  header.writeUInt32BE(value, 0);
+  return header;
+};
+
+test('a request without its magic number ends the connection', async (t) => {
+  const served = await serve(t);
+  const client = await NbdClient.open(served.path);
+  await client.go('structured');
+  client.write(magic(0x1234_5678));
+  await client.hungUp();
+  t.regex(served.endings.join(), /request magic 12345678h/);
+  t.true(await isAlive(served));
+});
+
+test('an extended request where plain ones were agreed on ends the connection', async (t) => {
+  const served = await serve(t);
+  const client = await NbdClient.open(served.path);
+  await client.go('extended');
+  client.write(Buffer.concat([magic(REQUEST_MAGIC), Buffer.alloc(4)]));
+  await client.hungUp();
+  t.regex(served.endings.join(), /request magic/);
+});
+
+test('a payload beyond all measure ends the connection, without memory for it', async (t) => {
+  const served = await serve(t);
+  const client = await NbdClient.open(served.path);
+  await client.go('extended');
+  client.request({ type: Command.WRITE, flags: 32, length: 2 ** 40 });
+  await client.hungUp();
+  t.regex(served.endings.join(), /a payload of/);
+  t.true(await isAlive(served));
+});
+
+test('a write that is too long is read to its end and refused', async (t) => {
+  const served = await serve(t);
+  const client = await NbdClient.open(served.path);
+  await client.go('simple');
+  const payload = Buffer.alloc(40 << 20);
+  client.request({ type: Command.WRITE, length: payload.length, payload, cookie: 1 });
+  t.deepEqual(await client.simpleReply(), { error: 22, cookie: 1, data: Buffer.alloc(0) });
+  client.request({ type: Command.FLUSH, cookie: 2 });
+  t.is((await client.simpleReply()).cookie, 2);
+  client.close();
+});
+
+test('clients that vanish in the middle leave nothing behind', async (t) => {
+  const served = await serve(t);
+  const cut: [title: string, act: (client: NbdClient) => void][] = [
+    ['of an option', (client) => client.sendOption(Option.GO, Buffer.alloc(3), 100)],
+    ['of a header', (client) => client.write(magic(REQUEST_MAGIC).subarray(0, 20))],
+    [
+      'of a payload',
+      (client) => client.request({ type: Command.WRITE, length: 1 << 20, payload: Buffer.alloc(1000) }),
+    ],
+    ['of a read', (client) => client.request({ type: Command.READ, length: 1 << 20 })],
+  ];
+  for (const [title, act] of cut) {
+    const client = await NbdClient.open(served.path);
+    if (title !== 'of an option') await client.go('simple');
+    act(client);
+    await delay(20);
+    client.close();
+    t.true(await isAlive(served), title);
+  }
+  t.true(await buffersReturned(served));
+});
+
+test('a client that vanishes while the disk works is waited for no longer than the disk', async (t) => {
+  const served = await serve(t);
+  const client = await NbdClient.open(served.path);
+  await client.go('simple');
+  served.core.backstore.hold = true;
+  for (let i = 0; i < 10; i++) client.request({ type: Command.READ, offset: i * 4096, length: 4096 });
+  while (served.core.backstore.held.length < 10) await delay(1);
+  client.close();
+  served.core.backstore.hold = false;
+  t.true(await buffersReturned(served));
+  t.true(await isAlive(served));
+});
+
+test('a client that does not read gets no more memory than its budget', async (t) => {
+  const served = await serve(t);
+  const client = await NbdClient.open(served.path);
+  await client.go('simple');
+  client.socket.pause();
+  const before = process.memoryUsage().rss;
+  // 400 MiB of replies that nobody takes.
+  for (let i = 0; i < 400; i++) client.request({ type: Command.READ, offset: 0, length: 1 << 20, cookie: i });
+  await delay(500);
+  const { outstanding } = served.core.environment.memory;
+  t.true(outstanding <= 65, `${outstanding} MiB`);
+  t.true(process.memoryUsage().rss - before < 300 << 20);
+  t.true(await isAlive(served));
+  // It wakes up: everything comes.
+  client.socket.resume();
+  for (let i = 0; i < 400; i++) t.is((await client.simpleReply(1 << 20)).cookie, i);
+  t.true(await buffersReturned(served));
+  client.close();
+});
+
+test("strangers who say nothing are in nobody's way", async (t) => {
+  const served = await serve(t);
+  const silent = await Promise.all(Array.from({ length: 10 }, () => NbdClient.open(served.path)));
+  t.true(await isAlive(served));
+  for (const client of silent) client.close();
+});
+
+test('whatever bytes come, the parser of options answers or ends the connection', (t) => {
+  const directory = { exports: [], find: () => undefined };
+  const option = fc.oneof(fc.constantFrom(...Object.values(Option)), fc.nat());
+  t.notThrows(() =>
+    fc.assert(
+      fc.property(fc.array(fc.tuple(option, fc.uint8Array({ maxLength: 200 }))), (options) => {
+        const handshake = new Handshake(directory, 'offered');
+        for (const [code, data] of options) {
+          try {
+            handshake.option(code, Buffer.from(data));
+          } catch (error) {
+            if (!(error instanceof NbdProtocolError)) throw error;
+          }
+        }
+      }),
+    ),
+  );
+});
+
+test('a byte queue gives back what was put in, however it was cut', (t) => {
+  t.notThrows(() =>
+    fc.assert(
+      fc.property(fc.array(fc.uint8Array({ maxLength: 20 })), fc.array(fc.nat(30)), (chunks, takes) => {
+        const queue = new ByteQueue();
+        const whole = Buffer.concat(chunks);
+        for (const chunk of chunks) queue.push(Buffer.from(chunk));
+        let at = 0;
+        for (const [i, length] of takes.entries()) {
+          const left = whole.length - at;
+          if (i % 3 === 0) {
+            const bytes = queue.take(length);
+            if (bytes === undefined) {
+              if (length <= left) throw new Error('had enough');
+              continue;
+            }
+            if (!bytes.equals(whole.subarray(at, at + length))) throw new Error('took something else');
+            at += length;
+          } else {
+            const into = Buffer.alloc(length);
+            const moved = i % 3 === 1 ? queue.moveTo(into, 0, length) : queue.skip(length);
+            if (moved !== Math.min(left, length)) throw new Error('moved another number');
+            if (i % 3 === 1 && !into.subarray(0, moved).equals(whole.subarray(at, at + moved)))
+              throw new Error('moved something else');
+            at += moved;
+          }
+          if (queue.length !== whole.length - at) throw new Error('lost count');
+        }
+      }),
+    ),
+  );
+});
+
+test('random bytes on the socket break only their own connection', async (t) => {
+  const served = await serve(t);
+  for (let i = 0; i < 30; i++) {
+    const client = await NbdClient.open(served.path, i % 2 === 0 ? 3 : i);
+    if (i % 3 === 0) await client.go(i % 2 === 0 ? 'structured' : 'simple').catch(() => {});
+    client.write(randomBytes(1000));
+    await delay(5);
+    client.close();
+  }
+  t.true(await isAlive(served));
+  t.true(await buffersReturned(served));
+});
