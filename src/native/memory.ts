@@ -11,7 +11,7 @@ import { type Scratch, ScratchPool } from './scratch.ts';
 const WINDOW_STEP = 2 ** 30;
 
 /** From here on a bulk copy is quicker than a loop, in spite of the view it allocates. */
-const LOOP_LIMIT = 96;
+const LOOP_LIMIT = 64;
 
 export class Region {
   readonly id: number;
