@@ -18,7 +18,8 @@ export class DescriptorChain {
   readonly addresses: Float64Array;
   /** Bytes. */
   readonly lengths: Float64Array;
-  private bytes = 0;
+  /** Of all buffers, headers included. */
+  bytes = 0;
 
   constructor(capacity: number) {
     this.addresses = new Float64Array(capacity);

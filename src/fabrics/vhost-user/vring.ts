@@ -15,6 +15,8 @@ const NO_FD = -1;
 
 /** After so many rounds without a pause, the ring lets others run first. */
 const ROUNDS_PER_KICK = 4;
+/** A round takes chains until they have so many bytes: what it moves is shown to the driver after it. */
+const ROUND_BYTES = 512 << 10;
 
 export interface VringCounters {
   kicks: number;
@@ -236,11 +238,13 @@ export class Vring {
     }
   }
 
-  /** No more than a ringful at a time, so that no ring keeps the others waiting. */
+  /** A round: no more than a ringful or ROUND_BYTES, so that no ring keeps the others waiting. */
   private acceptAll(queue: Virtqueue): boolean {
+    const { chain } = this;
     let taken = 0;
-    while (taken < queue.size && !this.paused && queue.pop(this.chain)) {
-      this.handler.accept(this, this.chain);
+    for (let bytes = 0; bytes < ROUND_BYTES && taken < queue.size; bytes += chain.bytes) {
+      if (this.paused || !queue.pop(chain)) break;
+      this.handler.accept(this, chain);
       taken++;
     }
     if (taken > 0) this.watch?.worked();

@@ -3,7 +3,6 @@ import test from 'ava';
 import { type PolledRing, RingPoller, RingWatch } from '../../../src/fabrics/vhost-user/ring-poller.ts';
 import { IoEngine } from '../../../src/native/io-engine.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
-import { Shard } from '../../../src/target/shard.ts';
 import { Served } from '../../support/vhost-user/served.ts';
 
 const READ_10 = [0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0];
@@ -75,8 +74,7 @@ test.serial('of several rings each is let go for itself', async (t) => {
 });
 
 test.serial('a driver that is quick needs few kicks, and one that was away is heard again', async (t) => {
-  const shard = new Shard('auto', undefined, LIMIT_MICROSECONDS);
-  const served = await Served.start({ engine: shard.engine, poller: shard.poller });
+  const served = await Served.start({ pollMicroseconds: LIMIT_MICROSECONDS });
   const { driver } = await served.boot();
   const kicks = () => served.target.state.frontEnd!.rings.find(({ index }) => index === 2)!.kicks;
   const read = async () =>
@@ -90,5 +88,4 @@ test.serial('a driver that is quick needs few kicks, and one that was away is he
   await read();
   t.is(kicks(), quiet + 1);
   await served.close();
-  await shard.close();
 });

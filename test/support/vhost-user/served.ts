@@ -52,9 +52,14 @@ export interface GuestOptions extends DriverOptions {
   readonly powerOn?: boolean;
 }
 
+export interface ServedOptions extends Partial<VhostUserTargetOptions> {
+  /** Default 0: nothing spins. */
+  readonly pollMicroseconds?: number;
+}
+
 export class Served {
-  readonly shard = new Shard();
-  readonly lunMap = new LunMap(new WellKnownUnit(this.shard.environment, TEST_IDENTITY));
+  readonly shard: Shard;
+  readonly lunMap: LunMap;
   readonly backstore: HoldingBackstore;
   readonly disk: Disk;
   readonly target: VhostUserTarget;
@@ -65,7 +70,9 @@ export class Served {
   private readonly folder = temporaryFolder();
   private readonly guests: Guest[] = [];
 
-  private constructor(options: Partial<VhostUserTargetOptions>) {
+  private constructor(options: ServedOptions) {
+    this.shard = new Shard('auto', undefined, options.pollMicroseconds);
+    this.lunMap = new LunMap(new WellKnownUnit(this.shard.environment, TEST_IDENTITY));
     this.socketPath = options.socketPath ?? join(this.folder.path, 'scsi.sock');
     this.ram = new RamBackstore('ram', 1 << 20, this.shard.engine, this.shard.memory);
     this.backstore = new HoldingBackstore(this.ram);
@@ -76,6 +83,7 @@ export class Served {
       socketPath: this.socketPath,
       engine: this.shard.engine,
       memory: this.shard.memory,
+      poller: this.shard.poller,
       environment: this.shard.environment,
       lunMap: this.lunMap,
       initiatorPort: { name: INITIATOR, transportId: sasTransportId(INITIATOR) },
@@ -85,7 +93,7 @@ export class Served {
     });
   }
 
-  static async start(options: Partial<VhostUserTargetOptions> = {}): Promise<Served> {
+  static async start(options: ServedOptions = {}): Promise<Served> {
     const served = new Served(options);
     await served.target.listen();
     return served;
