@@ -13,6 +13,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { packageRoot } from '../qemu/package-root.ts';
 import { picture } from './picture.ts';
 import { makePlan } from './plan.ts';
 import { type Cell, count, table } from './report.ts';
@@ -20,9 +21,11 @@ import { measureTarget } from './run.ts';
 import { lunportTargets, responderTargets, storageDaemonTargets } from './targets.ts';
 
 const { env } = process;
+const SPIN = ['--poll-us', '50'];
 const plan = makePlan(env);
 const targets = [
   ...lunportTargets(plan.disks),
+  ...lunportTargets(plan.disks, packageRoot(), 'lunport --poll-us', SPIN),
   ...responderTargets(plan.disks),
   ...storageDaemonTargets(plan.disks, plan.maxQueues),
 ].filter(({ disk }) => plan.kinds.includes(disk));
@@ -48,7 +51,7 @@ if (env['BENCH_JSON']) writeFileSync(env['BENCH_JSON'], `${JSON.stringify(cells,
 const broken = cells.filter(({ result }) => result.failed + result.lost > 0).length;
 const best = Math.max(
   0,
-  ...cells.filter(({ target }) => target === 'lunport').map(({ result }) => result.iops),
+  ...cells.filter(({ target }) => target.startsWith('lunport')).map(({ result }) => result.iops),
 );
 console.log(
   `\nbench: ${cells.length} measurements, lunport's best ${count(best)} IOPS, ${broken + troubles} failed`,

@@ -33,7 +33,12 @@ export interface Disks {
 }
 
 /** lunport built in `root`, by default this checkout. */
-export function lunportTargets(disks: Disks, root = packageRoot(), name = 'lunport'): Target[] {
+export function lunportTargets(
+  disks: Disks,
+  root = packageRoot(),
+  name = 'lunport',
+  serveArguments: readonly string[] = [],
+): Target[] {
   const main = join(root, 'dist', 'src', 'cli', 'main.js');
   const size = `${disks.bytes / MEBIBYTE}M`;
   const operands: Record<DiskKind, string> = {
@@ -57,6 +62,7 @@ export function lunportTargets(disks: Disks, root = packageRoot(), name = 'lunpo
       '--ephemeral',
       '--log-level',
       'error',
+      ...serveArguments,
     ],
   }));
 }

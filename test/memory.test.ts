@@ -1,0 +1,30 @@
+/** What docs/performance.md promises of memory: with room for another Node.js, none for a leak per unit. */
+import { readFileSync } from 'node:fs';
+import test from 'ava';
+import { startServe } from './support/serve-process.ts';
+
+const MEBIBYTE = 1 << 20;
+const LOGICAL_UNITS = 1000;
+/** About 13 when this was written. */
+const MAX_KIBIBYTES_PER_UNIT = 40;
+/** About 25 when this was written: without the program's own pages, which all processes share. */
+const MAX_IDLE_MEBIBYTES = 60;
+
+/** Private memory of a process, bytes. */
+function privateMemory(pid: number): number {
+  const [, kibibytes] = /^RssAnon:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))!;
+  return Number(kibibytes) * 1024;
+}
+
+test('an idle daemon is small, and a thousand logical units add little to it', async (t) => {
+  t.timeout(60_000);
+  const one = await startServe(['null:1G']);
+  const small = privateMemory(one.pid);
+  await one.stop();
+  const many = await startServe(new Array(LOGICAL_UNITS).fill('null:1G'));
+  const large = privateMemory(many.pid);
+  await many.stop();
+  t.true(small < MAX_IDLE_MEBIBYTES * MEBIBYTE, `${(small / MEBIBYTE).toFixed(0)} MiB idle`);
+  const perUnit = (large - small) / 1024 / LOGICAL_UNITS;
+  t.true(perUnit < MAX_KIBIBYTES_PER_UNIT, `${perUnit.toFixed(0)} KiB per logical unit`);
+});
