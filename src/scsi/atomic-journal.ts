@@ -24,22 +24,30 @@ export class AtomicJournal {
   /** Runs `write`, which replaces `old`, the blocks from `lba` on; if it fails they are `old` again. */
   run(lba: number, old: Uint8Array, write: () => Promise<Verdict | undefined>): Promise<Verdict | undefined> {
     const turn = this.last.then(async () => {
-      await this.keep(lba, old);
-      const failure = await write();
-      // Blocks that cannot be put back now stay in the store for the next start.
-      const settled = failure === undefined || (await this.putBack(lba, old)) === undefined;
-      if (settled) await this.device.store?.save(ENTRY, '');
-      return failure;
+      try {
+        await this.keep(lba, old);
+        const failure = await write();
+        const settled = failure === undefined || (await this.putBack(lba, old)) === undefined;
+        if (settled) await this.clear();
+        return failure;
+      } finally {
+        // What stays in the store is put back at the next start: no write may be answered that this would undo.
+        if (!this.isEmpty) this.device.notReady = { sense: Sense.MEDIUM_FORMAT_CORRUPTED };
+      }
     });
     this.last = turn.catch(() => undefined);
     return turn;
   }
 
+  /** At start, before an erasure is taken up again: the old blocks are to be erased, and not to come back. */
+  discard(): void {
+    if (!this.isEmpty) this.clear().catch((error: unknown) => this.device.environment.defect?.(error));
+  }
+
   /** At start: undoes an atomic write that was interrupted. The unit is not ready until that is done. */
   recover(): void {
-    const text = this.device.store?.load(ENTRY);
-    if (text === undefined || text === '') return;
-    const { lba, blocks } = parse(text);
+    if (this.isEmpty) return;
+    const { lba, blocks } = parse(this.device.store!.load(ENTRY)!);
     this.device.notReady = { sense: Sense.BECOMING_READY };
     void this.undo(lba, fromHex(blocks));
   }
@@ -49,7 +57,7 @@ export class AtomicJournal {
     const { device } = this;
     try {
       if ((await this.putBack(lba, old)) === undefined) {
-        await device.store!.save(ENTRY, '');
+        await this.clear();
         device.notReady = undefined;
         return;
       }
@@ -57,6 +65,14 @@ export class AtomicJournal {
       device.environment.defect?.(error);
     }
     device.notReady = { sense: Sense.MEDIUM_FORMAT_CORRUPTED };
+  }
+
+  private get isEmpty(): boolean {
+    return !this.device.store?.load(ENTRY);
+  }
+
+  private async clear(): Promise<void> {
+    await this.device.store?.save(ENTRY, '');
   }
 
   private async keep(lba: number, old: Uint8Array): Promise<void> {
@@ -68,9 +84,11 @@ export class AtomicJournal {
     const blocks = old.length / this.device.blockSize;
     const scratch = medium.scratch(blocks);
     scratch.bytes.set(old);
-    const failure = await medium.write(lba, blocks, scratch, true);
-    medium.releaseScratch();
-    return failure;
+    try {
+      return await medium.write(lba, blocks, scratch, true);
+    } finally {
+      medium.releaseScratch();
+    }
   }
 }
 

@@ -100,8 +100,9 @@ export abstract class BlockDevice extends LogicalUnit {
     this.limits = blockLimits(this);
     this.atomicJournal = new AtomicJournal(this);
     this.erasure = new MediumErasure(this);
-    // Old blocks must not come back onto a medium that is being erased.
-    if (!this.erasure.recover()) this.atomicJournal.recover();
+    // Old blocks must not come back onto a medium that is being erased, nor at the start after that.
+    if (this.erasure.recover()) this.atomicJournal.discard();
+    else this.atomicJournal.recover();
     this.power = new PowerCondition(this);
     this.removableMedium = options.removable ? new RemovableMedium(this) : undefined;
     this.modeParameters = new ModeParameters(this);

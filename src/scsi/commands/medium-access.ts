@@ -145,10 +145,12 @@ function submitInTurn(task: Task, device: BlockDevice): void {
 
 function submit(task: Task): void {
   const device = blockDeviceOf(task);
-  if (!task.aborted) {
+  if (!task.aborted && device.notReady === undefined) {
     task.operation.startOn(device.backstore);
     return;
   }
-  task.finish(Status.TASK_ABORTED);
+  // While it waited, whoever held its range may have left a medium that takes no more commands.
+  if (task.aborted) task.finish(Status.TASK_ABORTED);
+  else task.fail(device.notReady!.sense);
   if (device.rangeLocks.held !== 0) device.rangeLocks.ended();
 }
