@@ -6,6 +6,7 @@
  * last kick came within that time after it was shown something is waited for at all. So a guest that asks for
  * nothing, or for something now and then, costs no spinning. One of these per shard.
  */
+import { performance } from 'node:perf_hooks';
 import type { IoEngine } from '../../native/io-engine.ts';
 
 /** Everything else in the event loop waits so long at most, milliseconds. */
