@@ -104,7 +104,7 @@ soak: build .stamps/packages ## hours of load, restarts and faults
 fuzz: build ## hostile bytes against every parser
 	node dist/tools/fuzz.js $(ARGS)
 
-matrix: build .stamps/packages ## the tests on every supported Node.js
+matrix: build .stamps/packages ## guests by every firmware, QEMU and device option
 	node dist/tools/matrix.js $(ARGS)
 
 docs: build ## the pages made from the code

@@ -1,0 +1,112 @@
+/**
+ * `make matrix`: boots a guest in every cell of matrix-cells.ts; it writes, reads back and powers off, and the image
+ * must hold what it wrote. ARGS='--only PATTERN' for some of them, '--list' to see them. Exit 1 if one fails.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { backportedQemu } from '../qemu/backported-qemu.ts';
+import { copyDiskImage } from '../qemu/disk-image.ts';
+import { LunportChild } from '../qemu/lunport-child.ts';
+import { runGuest } from '../qemu/run.ts';
+import { runProgram } from '../qemu/run-program.ts';
+import { type TemporaryFolder, temporaryFolder } from '../qemu/temporary-folder.ts';
+import { type Cell, cells, type Qemu } from './matrix-cells.ts';
+
+const WRITTEN_MIB = 16;
+const CELL_TIMEOUT_MS = 120_000;
+const INSTALLED = 'qemu-system-x86_64';
+
+/** Prints the checksum of what was written; the last LUN is the one to write. */
+const JOB = `
+set -e
+for each in /sys/bus/scsi/devices/*:0:0:*/block; do disk=/dev/$(ls $each); done
+head -c ${WRITTEN_MIB * 1048576} /dev/urandom >/tmp/data
+dd if=/tmp/data of=$disk bs=256k oflag=direct 2>/dev/null
+sync
+dd if=$disk bs=256k count=${WRITTEN_MIB * 4} iflag=direct 2>/dev/null >/tmp/read
+cmp /tmp/data /tmp/read
+if dmesg | grep -E 'I/O error|timing out|abort'; then exit 1; fi
+sha256sum </tmp/data | cut -c 1-64
+`;
+
+async function version(command: readonly string[]): Promise<string> {
+  const [program, ...first] = command;
+  const output = await runProgram(program, [...first, '--version']);
+  return /version (\d+\.\d+\.\d+)/.exec(output)?.[1] ?? output.split('\n')[0];
+}
+
+async function qemus(): Promise<Qemu[]> {
+  const installed = { name: await version([INSTALLED]), command: undefined };
+  try {
+    const command = await backportedQemu();
+    return [installed, { name: await version(command), command }];
+  } catch (error) {
+    console.log(`no second QEMU: ${(error as Error).message}`);
+    return [installed];
+  }
+}
+
+/** @throws Error with what went wrong, in one cell */
+async function run(cell: Cell, folder: TemporaryFolder): Promise<void> {
+  const socket = join(folder.path, 'serve.sock');
+  const image = join(folder.path, 'data.img');
+  const disks = [`${image},create,size=64M${cell.disk}`];
+  if (cell.machine.vehicle === 'disk') {
+    disks.unshift(await copyDiskImage(join(folder.path, 'boot.img')));
+  }
+  const lunport = await LunportChild.serve([...disks, '--socket', socket, '--ephemeral', ...cell.serve]);
+  try {
+    const { exitCode, output } = await runGuest({
+      ...cell.machine,
+      qemu: cell.qemu.command,
+      vhostUserScsi: [{ socket, bootIndex: 0, ...cell.device }],
+      job: JOB,
+      timeoutMs: CELL_TIMEOUT_MS,
+      progress: () => {},
+    });
+    if (exitCode !== 0) throw new Error(`the job ended with ${exitCode}: ${output}`);
+    await lunport.stop();
+    const inImage = await sha256(image);
+    if (!output.includes(inImage))
+      throw new Error(`the guest wrote ${output.trim()}, the image has ${inImage}`);
+  } finally {
+    await lunport.kill();
+  }
+}
+
+async function sha256(path: string): Promise<string> {
+  const hash = createHash('sha256');
+  const end = WRITTEN_MIB * 1024 * 1024 - 1;
+  for await (const chunk of createReadStream(path, { end })) hash.update(chunk as Buffer);
+  return hash.digest('hex');
+}
+
+const { values } = parseArgs({
+  options: { only: { type: 'string', default: '' }, list: { type: 'boolean', default: false } },
+});
+const only = new RegExp(values.only);
+const chosen = cells(await qemus()).filter(({ title }) => only.test(title));
+let passed = 0;
+for (const cell of chosen) {
+  if (values.list) {
+    console.log(cell.title);
+    continue;
+  }
+  const started = performance.now();
+  const folder = temporaryFolder();
+  try {
+    await run(cell, folder);
+    passed++;
+    console.log(`passed  ${cell.title} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
+  } catch (error) {
+    console.log(`FAILED  ${cell.title}\n${(error as Error).message.replace(/^/gm, '        ')}`);
+  } finally {
+    folder.remove();
+  }
+}
+if (!values.list) {
+  console.log(`matrix: ${passed} of ${chosen.length}`);
+  if (passed < chosen.length) process.exitCode = 1;
+}
