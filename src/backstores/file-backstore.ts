@@ -3,6 +3,7 @@
  * file; the io engine decides between the page cache at once and io_uring or a thread.
  */
 import { closeSync, fstatSync, statfsSync } from 'node:fs';
+import { constants } from 'node:os';
 import { addon } from '../native/addon.ts';
 import { IoFlag } from '../native/engine-spec.ts';
 import type { IoEngine } from '../native/io-engine.ts';
@@ -20,6 +21,7 @@ import { FileRequest } from './file-request.ts';
 import type { BackstoreDescription, OpenBackstore } from './open-backstore.ts';
 import type { OpenedFile } from './open-file.ts';
 
+const { ENXIO } = constants.errno;
 const SEEK_DATA = 0;
 const SEEK_HOLE = 1;
 /** Bytes of the unit that stat counts blocks in. */
@@ -129,7 +131,8 @@ export class FileBackstore implements OpenBackstore {
       const hole = addon.seekExtent(this.fd, offset, SEEK_HOLE);
       return { mapped: true, end: hole > offset ? Math.min(hole, this.byteLength) : this.byteLength };
     }
-    // A negative answer (ENXIO): nothing but a hole up to the end.
+    if (data < 0 && data !== -ENXIO) return { mapped: true, end: this.byteLength };
+    // ENXIO: nothing but a hole up to the end.
     return { mapped: false, end: data > offset ? Math.min(data, this.byteLength) : this.byteLength };
   }
 

@@ -11,7 +11,7 @@ import { SegmentList } from '../scsi/segment-list.ts';
 import type { FileBackstore } from './file-backstore.ts';
 import { outcomeOf } from './outcome.ts';
 
-const { ENOTSUP, EOPNOTSUPP } = constants.errno;
+const { ECANCELED, EDQUOT, EINTR, ENOSPC, ENOTSUP, EOPNOTSUPP } = constants.errno;
 const ZERO_CHUNK = 1 << 20;
 
 const Step = {
@@ -25,6 +25,8 @@ const Step = {
   /** Writing zeroes chunk by chunk, where the filesystem has no call for it. */
   ZERO_CHUNK: 4,
   SYNC: 5,
+  /** A write with FUA found no space: once more without, to learn whether it was the write or the sync. */
+  WITHOUT_FUA: 6,
 } as const;
 
 export class FileRequest implements IoOwner {
@@ -34,6 +36,8 @@ export class FileRequest implements IoOwner {
   /** Bytes done by earlier steps. */
   private done = 0;
   private chunk = 0;
+  /** Why the write with FUA failed, an errno. */
+  private failure = 0;
   private bounce: Scratch | undefined = undefined;
   private readonly bounceSegments = new SegmentList(1);
 
@@ -94,8 +98,8 @@ export class FileRequest implements IoOwner {
         else this.syncIfAsked(operation);
         return;
       case Step.ZERO_CHUNK:
-        if (result < 0) {
-          this.finish(outcomeOf(-result), this.done);
+        if (result <= 0) {
+          this.finish(result === 0 ? Outcome.GONE : outcomeOf(-result), this.done);
           return;
         }
         this.done += result;
@@ -103,8 +107,12 @@ export class FileRequest implements IoOwner {
         else this.syncIfAsked(operation);
         return;
       case Step.SYNC:
-        if (result < 0) this.backstore.syncFailed(-result);
-        this.finish(result < 0 ? outcomeOf(-result) : Outcome.GOOD, result < 0 ? 0 : operation.length);
+        this.synced(operation, result);
+        return;
+      case Step.WITHOUT_FUA:
+        // There is space after all: what failed was the sync of this or of earlier writes.
+        if (result === operation.length) this.backstore.syncFailed(this.failure);
+        this.finish(outcomeOf(this.failure), 0);
         return;
     }
   }
@@ -155,10 +163,32 @@ export class FileRequest implements IoOwner {
 
   /** A short count means that the file ended: somebody cut it. */
   private transferred(result: number): void {
-    const { length } = this.operation!;
+    const { length, kind, forceUnitAccess } = this.operation!;
     if (result === length) this.finish(Outcome.GOOD, length);
     else if (result >= 0) this.finish(Outcome.GONE, result);
+    else if (kind === OperationKind.WRITE && forceUnitAccess) this.forcedWriteFailed(-result);
     else this.finish(outcomeOf(-result), 0);
+  }
+
+  /** A write with FUA syncs as well, and then takes the one report of what earlier writes lost. */
+  private forcedWriteFailed(errno: number): void {
+    if (errno === ENOSPC || errno === EDQUOT) {
+      this.failure = errno;
+      this.writeWithoutFua(this.operation!);
+      return;
+    }
+    if (!isInterruption(errno)) this.backstore.syncFailed(errno);
+    this.finish(outcomeOf(errno), 0);
+  }
+
+  private writeWithoutFua({ offset, length, segments, segmentsOffset }: BackstoreOperation): void {
+    const { engine, fd, transferFlags } = this.backstore;
+    this.step = Step.WITHOUT_FUA;
+    if (this.bounce === undefined) {
+      engine.write(fd, offset, length, segments!, segmentsOffset, transferFlags, this);
+    } else {
+      engine.write(fd, offset, length, this.bounceSegments, 0, transferFlags, this);
+    }
   }
 
   /** The filesystem knows neither holes nor zeroed ranges. */
@@ -191,6 +221,15 @@ export class FileRequest implements IoOwner {
     this.backstore.engine.fsync(this.backstore.fd, this);
   }
 
+  /** Of several syncs at a time the kernel tells only one that data was lost: the others failed with it. */
+  private synced(operation: BackstoreOperation, result: number): void {
+    const { backstore } = this;
+    if (result < 0 && !isInterruption(-result)) backstore.syncFailed(-result);
+    const failure = result < 0 ? -result : backstore.failedSync;
+    if (failure === 0) this.finish(Outcome.GOOD, operation.length);
+    else this.finish(outcomeOf(failure), 0);
+  }
+
   private finish(outcome: Outcome, transferred: number): void {
     const operation = this.operation!;
     this.operation = undefined;
@@ -201,4 +240,9 @@ export class FileRequest implements IoOwner {
     this.backstore.release(this);
     operation.finish(outcome, transferred);
   }
+}
+
+/** An abort, after which a later sync does what this one left. */
+function isInterruption(errno: number): boolean {
+  return errno === ECANCELED || errno === EINTR;
 }

@@ -29,7 +29,7 @@ async function perform(task: Task, device: BlockDevice, steps: Steps, lock?: Ran
   const medium = new Medium(device, task);
   let verdict: Verdict;
   try {
-    verdict = task.aborted ? Status.TASK_ABORTED : await steps(medium);
+    verdict = task.aborted ? Status.TASK_ABORTED : (notReady(task, device) ?? (await steps(medium)));
   } catch (error) {
     device.environment.defect?.(error);
     verdict = { code: Sense.INTERNAL_TARGET_FAILURE };
@@ -38,4 +38,9 @@ async function perform(task: Task, device: BlockDevice, steps: Steps, lock?: Ran
   if (lock !== undefined) device.rangeLocks.release(lock);
   conclude(task, verdict);
   if (device.rangeLocks.held !== 0) device.rangeLocks.ended();
+}
+
+/** While the task waited, whoever held its range may have left a medium that takes no more commands. */
+function notReady(task: Task, device: BlockDevice): Verdict | undefined {
+  return device.notReady !== undefined && task.row!.needsReady ? { code: device.notReady.sense } : undefined;
 }

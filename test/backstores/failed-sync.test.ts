@@ -1,0 +1,136 @@
+/** What a file's failed syncs mean to later ones: the kernel reports lost writes once, and to one caller only. */
+import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { constants, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'ava';
+import { FileBackstore } from '../../src/backstores/file-backstore.ts';
+import { IoFlag } from '../../src/native/engine-spec.ts';
+import type { IoEngine, IoOwner } from '../../src/native/io-engine.ts';
+import type { RegionMemory } from '../../src/native/memory.ts';
+import { BackstoreOperation, OperationKind, Outcome } from '../../src/scsi/backstore.ts';
+import { SegmentList } from '../../src/scsi/segment-list.ts';
+
+const { EIO, ENOSPC, ECANCELED } = constants.errno;
+const folder = mkdtempSync(join(tmpdir(), 'lunport-failed-sync-'));
+const fd = openSync(join(folder, 'disk.img'), 'w+');
+test.after.always(() => {
+  closeSync(fd);
+  rmSync(folder, { recursive: true });
+});
+
+/** An engine that leaves what it was asked for to the test. */
+class StubEngine {
+  readonly mode = 'stub';
+  readonly asked: { what: string; owner: IoOwner }[] = [];
+
+  fsync(_fd: number, owner: IoOwner): void {
+    this.asked.push({ what: 'fsync', owner });
+  }
+
+  write(...[, , , , , flags, owner]: Parameters<IoEngine['write']>): void {
+    this.asked.push({ what: (flags & IoFlag.FUA) === 0 ? 'write' : 'write FUA', owner });
+  }
+
+  /** Ends the oldest request. */
+  end(what: string, result: number): void {
+    const request = this.asked.shift();
+    if (request?.what !== what) throw new Error(`expected ${what} but ${request?.what} was asked for`);
+    request.owner.ioCompleted(result);
+  }
+}
+
+function open() {
+  const engine = new StubEngine();
+  const opened = {
+    fd,
+    path: 'disk.img',
+    size: 1 << 20,
+    readOnly: false,
+    direct: false,
+    cache: 'writeback',
+    memoryAlignment: 1,
+    punchHole: true,
+    allocationUnit: 4096,
+    physicalBlockSize: 4096,
+    rotational: false,
+    measure: () => 1 << 20,
+    sync: () => {},
+  } as const;
+  const backstore = new FileBackstore(opened, engine as unknown as IoEngine, {} as RegionMemory);
+  const start = (kind: OperationKind, forceUnitAccess = false): BackstoreOperation => {
+    const operation = new BackstoreOperation();
+    Object.assign(operation, { kind, forceUnitAccess, length: 4096, segments: new SegmentList(1) });
+    operation.outcome = Outcome.BUSY;
+    operation.owner = { operationDone: () => {} };
+    operation.startOn(backstore);
+    return operation;
+  };
+  return { engine, start };
+}
+
+test('once a flush has failed, every later one fails without asking the kernel, which has forgotten', (t) => {
+  const { engine, start } = open();
+  const first = start(OperationKind.FLUSH);
+  engine.end('fsync', -EIO);
+  t.is(first.outcome, Outcome.MEDIUM_ERROR);
+  t.is(start(OperationKind.FLUSH).outcome, Outcome.MEDIUM_ERROR);
+  t.is(engine.asked.length, 0);
+});
+
+test('of two flushes at a time both fail, though the kernel tells one of them only', (t) => {
+  const { engine, start } = open();
+  const flushes = [start(OperationKind.FLUSH), start(OperationKind.FLUSH)];
+  engine.end('fsync', -EIO);
+  engine.end('fsync', 0);
+  t.deepEqual(
+    flushes.map(({ outcome }) => outcome),
+    [Outcome.MEDIUM_ERROR, Outcome.MEDIUM_ERROR],
+  );
+});
+
+test('a write with FUA that fails may have taken the report of earlier writes: flushes fail from then on', (t) => {
+  const { engine, start } = open();
+  start(OperationKind.WRITE, true);
+  engine.end('write FUA', -EIO);
+  t.is(start(OperationKind.FLUSH).outcome, Outcome.MEDIUM_ERROR);
+});
+
+test('a write with FUA that finds no space loses nothing: flushes go on', (t) => {
+  const { engine, start } = open();
+  const write = start(OperationKind.WRITE, true);
+  engine.end('write FUA', -ENOSPC);
+  engine.end('write', -ENOSPC);
+  t.is(write.outcome, Outcome.NO_SPACE);
+  const flush = start(OperationKind.FLUSH);
+  engine.end('fsync', 0);
+  t.is(flush.outcome, Outcome.GOOD);
+});
+
+test('a write with FUA that finds space without it has seen a sync fail', (t) => {
+  const { engine, start } = open();
+  const write = start(OperationKind.WRITE, true);
+  engine.end('write FUA', -ENOSPC);
+  engine.end('write', 4096);
+  t.is(write.outcome, Outcome.NO_SPACE);
+  t.is(start(OperationKind.FLUSH).outcome, Outcome.NO_SPACE);
+});
+
+test('a write without FUA that fails concerns nobody else', (t) => {
+  const { engine, start } = open();
+  const write = start(OperationKind.WRITE);
+  engine.end('write', -EIO);
+  t.is(write.outcome, Outcome.MEDIUM_ERROR);
+  const flush = start(OperationKind.FLUSH);
+  engine.end('fsync', 0);
+  t.is(flush.outcome, Outcome.GOOD);
+});
+
+test('a flush that was aborted says nothing about the disk: the next one works', (t) => {
+  const { engine, start } = open();
+  const aborted = start(OperationKind.FLUSH);
+  engine.end('fsync', -ECANCELED);
+  t.is(aborted.outcome, Outcome.CANCELLED);
+  const next = start(OperationKind.FLUSH);
+  engine.end('fsync', 0);
+  t.is(next.outcome, Outcome.GOOD);
+});
