@@ -3,6 +3,8 @@
  * left by one changes the next. A test that passed after printing [SKIPPED] counts as skipped (CUnit does not).
  */
 import { spawn } from 'node:child_process';
+import { startServe } from '../test/support/serve-process.ts';
+import type { Dress } from './iscsi-dresses.ts';
 
 export type Verdict = 'passed' | 'failed' | 'skipped' | 'crashed';
 
@@ -12,18 +14,23 @@ export interface SuiteResult {
   readonly verdict: Verdict;
   /** Why it was skipped, or the tail of what a failed one printed. */
   readonly detail: string;
+  readonly dress: string;
 }
 
-const TIMEOUT = 60_000;
+/** Milliseconds for one test. */
+const TIMEOUT = 180_000;
 
 interface Run {
   readonly code: number | null;
   readonly output: string;
 }
 
+/** Debian's, or another one's path. */
+const PROGRAM = process.env.ISCSI_TEST_CU ?? 'iscsi-test-cu';
+
 function run(args: readonly string[], milliseconds: number): Promise<Run> {
   return new Promise((resolve, reject) => {
-    const child = spawn('iscsi-test-cu', args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     const collect = (chunk: Buffer) => {
       if (output.length < 1 << 20) output += chunk.toString('utf8');
@@ -52,12 +59,39 @@ export async function listTests(): Promise<string[]> {
 }
 
 /** One test against `urls` (one, or two for multipath), each an iscsi:// URL or a local device. */
-export async function runTest(name: string, urls: readonly string[]): Promise<SuiteResult> {
+export async function runTest(name: string, urls: readonly string[], dress: string): Promise<SuiteResult> {
   const { code, output } = await run(
     ['--dataloss', '--allow-sanitize', '-V', `--test=${name}`, ...urls],
     TIMEOUT,
   );
-  return { name, ...judge(code, output) };
+  return { name, dress, ...judge(code, output) };
+}
+
+/** Every test of `tests` in its dress, against a lunport of its own per dress. */
+export async function runDresses(
+  dresses: readonly Dress[],
+  tests: readonly string[],
+): Promise<SuiteResult[]> {
+  // Slow ones sleep for the most part, and so do not disturb the others.
+  const slow = dresses.filter((dress) => dress.slow).map((dress) => runDress(dress, tests));
+  const results: SuiteResult[] = [];
+  for (const dress of dresses) if (!dress.slow) results.push(...(await runDress(dress, tests)));
+  return results.concat(...(await Promise.all(slow)));
+}
+
+async function runDress(dress: Dress, tests: readonly string[]): Promise<SuiteResult[]> {
+  const wanted = tests.filter((name) => dress.only.test(name));
+  if (wanted.length === 0) return [];
+  const portals = new Array(dress.urls).fill(['--iscsi', '127.0.0.1:0']).flat();
+  const server = await startServe([dress.disk], { serveArguments: [...portals, ...(dress.options ?? [])] });
+  const urls = server.iscsi.map((url) => url.replace('://', `://${dress.login ?? ''}`));
+  const results: SuiteResult[] = [];
+  try {
+    for (const name of wanted) results.push(await runTest(name, urls, dress.name));
+  } finally {
+    await server.stop();
+  }
+  return results;
 }
 
 function judge(code: number | null, output: string): { verdict: Verdict; detail: string } {
@@ -71,6 +105,6 @@ function judge(code: number | null, output: string): { verdict: Verdict; detail:
 }
 
 function tail(output: string): string {
-  const lines = output.split('\n').filter((line) => /\[(FAILED|FAIL)\]|FAILED|\d+\. /.test(line));
+  const lines = output.split('\n').filter((line) => /^\s+\d+\. /.test(line));
   return lines.slice(0, 6).join('\n');
 }

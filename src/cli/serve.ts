@@ -23,9 +23,10 @@ interface ServeOptions extends NbdCommandOptions {
   readonly state?: string;
   readonly ephemeral?: true;
   readonly logLevel: string;
-  readonly iscsi?: string;
+  readonly iscsi: string[];
   readonly iqn?: string;
   readonly chap?: string;
+  readonly discoveryChap?: string;
   readonly initiator: string[];
   readonly demoMode?: true;
 }
@@ -57,7 +58,12 @@ export function serveCommand(ended: (code: number) => void): Command {
       [],
     )
     .option('-m, --memory <size>', 'guest memory in the printed QEMU options', '1G')
-    .option('--iscsi <address[:port]>', 'serve the same disks over iSCSI as well (port 3260 unless given)')
+    .option(
+      '--iscsi <address[:port]>',
+      'serve the same disks over iSCSI as well (port 3260 unless given); repeat for more portals',
+      collect,
+      [],
+    )
     .option('--iqn <name>', 'iSCSI name of the target')
     .option(
       '--initiator <name>',
@@ -67,8 +73,9 @@ export function serveCommand(ended: (code: number) => void): Command {
     )
     .option(
       '--chap <user:secret[:user:secret]>',
-      'what initiators must prove; the second pair is for mutual CHAP',
+      'what initiators must prove; the second pair is for mutual CHAP; @FILE reads it from a file',
     )
+    .option('--discovery-chap <user:secret[:user:secret]>', 'what discovery must prove; likewise')
     .option('--demo-mode', 'let any initiator in although the address is not a loopback one')
     .option('--json', 'one JSON document on stdout once ready, and JSON lines as the log')
     .option('--run <command>', 'run a shell command while serving, and end with it')
@@ -133,16 +140,18 @@ async function serve(disks: string[], options: ServeOptions): Promise<number> {
 
 /** Throws UsageError. */
 function iscsiOptions(options: ServeOptions): IscsiOptions | undefined {
-  const { iscsi, iqn, chap, initiator, demoMode } = options;
-  if (iscsi === undefined) {
-    if (iqn ?? chap ?? demoMode ?? initiator[0])
-      throw new UsageError('--iqn, --chap, --initiator and --demo-mode need --iscsi');
+  const { iscsi, iqn, chap, discoveryChap, initiator, demoMode } = options;
+  if (iscsi.length === 0) {
+    if (iqn ?? chap ?? discoveryChap ?? demoMode ?? initiator[0])
+      throw new UsageError('--iqn, --chap, --discovery-chap, --initiator and --demo-mode need --iscsi');
     return undefined;
   }
   return {
-    ...parseAddress(iscsi),
+    addresses: iscsi.map(parseAddress),
     name: iqn === undefined ? undefined : checkName(iqn),
-    credentials: chap === undefined ? undefined : parseChap(chap),
+    credentials: chap === undefined ? undefined : parseChap('--chap', chap),
+    discoveryCredentials:
+      discoveryChap === undefined ? undefined : parseChap('--discovery-chap', discoveryChap),
     initiators: initiator.map(checkName),
     demo: demoMode === true,
   };
@@ -177,6 +186,7 @@ function announce(server: Server, options: ServeOptions): void {
       event: 'ready',
       pid: process.pid,
       targets: server.targets.map(describe),
+      iscsi: iscsiUrls(server),
       nbd: server.nbd?.uris ?? [],
       qemu: qemuArguments(request),
     };
@@ -210,14 +220,16 @@ function announce(server: Server, options: ServeOptions): void {
   );
 }
 
-/** One per LUN, as QEMU and libiscsi take them. */
+/** One per portal and LUN, as QEMU and libiscsi take them. */
 function iscsiUrls(server: Server): string[] {
   const { iscsi } = server;
   if (iscsi === undefined) return [];
-  const host = iscsi.host.includes(':') ? `[${iscsi.host}]` : iscsi.host;
-  return server.targets.flatMap((target, i) =>
-    target.disks.map((_, lun) => `iscsi://${host}:${iscsi.port}/${iscsi.names[i]}/${lun}`),
-  );
+  return iscsi.addresses.flatMap(({ host, port }) => {
+    const place = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    return server.targets.flatMap((target, i) =>
+      target.disks.map((_, lun) => `iscsi://${place}/${iscsi.names[i]}/${lun}`),
+    );
+  });
 }
 
 function describe(target: ServedTarget): object {

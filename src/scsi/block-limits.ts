@@ -62,6 +62,7 @@ export function blockLimits(device: BlockDevice): BlockLimits {
   const { capabilities } = device.backstore;
   const { unmap, managed } = provisioningAbilities(device);
   const maximumTransferLength = MAXIMUM_TRANSFER / blockSize;
+  const atomic = offersAtomicWrites(device);
   return {
     writeSameNonZero: false,
     maximumCompareAndWriteLength: attributes.emulate_caw !== 0 ? MAXIMUM_COMPARE_AND_WRITE : 0,
@@ -77,9 +78,9 @@ export function blockLimits(device: BlockDevice): BlockLimits {
       : 0,
     unmapGranularityAlignment: managed ? attributes.unmap_granularity_alignment : 0,
     maximumWriteSameLength: attributes.max_write_same_len,
-    maximumAtomicTransferLength: offersAtomicWrites(device) ? MAXIMUM_ATOMIC_TRANSFER / blockSize : 0,
-    atomicAlignment: 0,
-    atomicTransferLengthGranularity: 0,
+    maximumAtomicTransferLength: atomic ? MAXIMUM_ATOMIC_TRANSFER / blockSize : 0,
+    atomicAlignment: atomic ? attributes.atomic_alignment : 0,
+    atomicTransferLengthGranularity: atomic ? attributes.atomic_granularity : 0,
     maximumAtomicTransferLengthWithAtomicBoundary: 0,
     maximumAtomicBoundarySize: 0,
   };

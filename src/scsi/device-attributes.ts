@@ -36,6 +36,9 @@ export interface DeviceAttributes {
   readonly unmap_zeroes_data: number;
   /** Logical blocks per WRITE SAME; 0: no limit. */
   readonly max_write_same_len: number;
+  /** ATOMIC ALIGNMENT and ATOMIC TRANSFER LENGTH GRANULARITY, logical blocks; 0: none. */
+  readonly atomic_alignment: number;
+  readonly atomic_granularity: number;
   /** Protection type, 0 to 3. */
   readonly pi_prot_type: number;
   readonly alua_support: number;
@@ -69,6 +72,8 @@ export const DEFAULT_ATTRIBUTES: DeviceAttributes = {
   unmap_granularity_alignment: 0,
   unmap_zeroes_data: 1,
   max_write_same_len: 0x40_0000,
+  atomic_alignment: 0,
+  atomic_granularity: 0,
   pi_prot_type: 0,
   alua_support: 1,
   pgr_support: 1,

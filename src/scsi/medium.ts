@@ -34,6 +34,8 @@ export type Verdict = Status | { readonly code: SenseCode; readonly detail?: Sen
 
 /** Bytes moved by one step of a command that reads or writes through scratch memory. */
 const CHUNK = 512 << 10;
+/** Milliseconds after which a long command lets others have their turn: backstores in memory never make it wait. */
+const TURN = 10;
 
 const CHANGING: ReadonlySet<OperationKind> = new Set([
   OperationKind.WRITE,
@@ -50,6 +52,8 @@ export class Medium implements OperationOwner {
   private tupleBytes: Scratch | undefined = undefined;
   private pattern: { block: Uint8Array; blocks: number; scratch: Scratch } | undefined = undefined;
   private stepDone: (outcome: Outcome) => void = () => {};
+  /** When this command's turn began, as `Environment.now`. */
+  private turn: number;
 
   /** Without a task it works in the background, for commands that answered early (IMMED). */
   constructor(device: BlockDevice, task?: Task) {
@@ -57,6 +61,7 @@ export class Medium implements OperationOwner {
     this.task = task;
     // The task's own operation, so that a task management function can cancel the step that runs.
     this.operation = task?.operation ?? new BackstoreOperation();
+    this.turn = device.environment.now();
   }
 
   /** Blocks per step when `blocks` are to go through scratch memory. */
@@ -254,7 +259,14 @@ export class Medium implements OperationOwner {
     const { thresholds } = this.device;
     // Unmapping counts as well: it may end a shortage.
     if (thresholds.armed && kind !== OperationKind.READ) thresholds.wrote(operation.length);
+    if (this.device.environment.now() - this.turn >= TURN) await this.giveWay();
     return this.task?.aborted ? Status.TASK_ABORTED : undefined;
+  }
+
+  private async giveWay(): Promise<void> {
+    const { environment } = this.device;
+    await new Promise<void>((resolve) => environment.after(0, resolve));
+    this.turn = environment.now();
   }
 
   /** Scratch memory for protection information, kept as long as the medium is used. */

@@ -1,75 +1,110 @@
-/** The iSCSI portal of a server: every target under a name of its own, with the access that was asked for. */
-
-import { Portal } from '../fabrics/iscsi/portal.ts';
-import type { AccessControl } from '../fabrics/iscsi/target-node.ts';
+/** The iSCSI side of a server: every target under a name of its own, at every portal, with the access asked for. */
+import type { ChapCredentials } from '../fabrics/iscsi/chap.ts';
+import { IscsiNode, LOGOUT_GRACE } from '../fabrics/iscsi/iscsi-node.ts';
+import type { AccessControl, IscsiTarget } from '../fabrics/iscsi/target-node.ts';
 import { systemError } from '../native/errno.ts';
+import { TargetPortGroup } from '../scsi/target-port-group.ts';
 import { LunportError } from './errors.ts';
-import { type IscsiOptions, isLoopback } from './iscsi-options.ts';
+import { type IscsiAddress, type IscsiOptions, isLoopback } from './iscsi-options.ts';
 import type { ServedTarget } from './served-target.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
 
 const DEFAULT_NAME = 'iqn.2026-01.io.lunport:target';
-/** Relative target port of the iSCSI port; the vhost-user port of the same target is 1. */
-const RELATIVE_PORT = 2;
-const PORTAL_GROUP = 1;
+/** Relative target port of the first iSCSI port; the vhost-user port of the same target is 1. */
+const FIRST_RELATIVE_PORT = 2;
+const ISCSI_PROTOCOL = 5;
 
 export class IscsiFabric {
-  readonly host: string;
-  readonly port: number;
+  /** Where it listens, in the order asked for. */
+  readonly addresses: readonly IscsiAddress[];
   /** iSCSI names, in the order of the server's targets. */
   readonly names: readonly string[];
-  private readonly portal: Portal;
+  private readonly node: IscsiNode;
 
-  private constructor(portal: Portal, bound: { host: string; port: number }, names: readonly string[]) {
-    this.portal = portal;
-    this.host = bound.host;
-    this.port = bound.port;
+  private constructor(node: IscsiNode, names: readonly string[]) {
+    this.node = node;
+    this.addresses = node.portals.map(({ host, port }) => ({ host, port }));
     this.names = names;
   }
 
-  /** Throws LunportError when the address cannot be had, or when it would let strangers in unasked. */
+  /** Throws LunportError when an address cannot be had, or when it would let strangers in unasked. */
   static async open(
     targets: readonly ServedTarget[],
     options: IscsiOptions,
     shard: Shard,
     log: Log,
   ): Promise<IscsiFabric> {
-    const { host, port } = options;
-    refuseOpenDoor(options);
-    const portal = new Portal(shard.environment, log);
-    const access = accessOf(options);
+    for (const { host } of options.addresses) refuseOpenDoor(host, options);
     const names = targets.map((_, i) => `${options.name ?? DEFAULT_NAME}${i === 0 ? '' : `-${i}`}`);
-    for (const [i, target] of targets.entries()) {
-      portal.addTarget({
-        name: names[i],
-        alias: '',
-        portalGroupTag: PORTAL_GROUP,
-        targetPort: {
-          name: `${names[i]},t,0x${PORTAL_GROUP.toString(16).padStart(4, '0')}`,
-          relativeId: RELATIVE_PORT,
-          protocol: 5,
-          portalGroupTag: PORTAL_GROUP,
-        },
-        access,
-        lunMap: () => target.lunMap,
-      });
-    }
+    const node = new IscsiNode(shard.environment, log);
+    node.discoveryAccess = { admits: () => true, credentials: () => options.discoveryCredentials };
+    if (options.addresses.length > 1)
+      for (const target of targets) groupPaths(target, options.addresses.length);
     try {
-      return new IscsiFabric(portal, await portal.listen({ host, port }), names);
+      for (const [i, address] of options.addresses.entries()) {
+        await openPortal(node, address, portalTargets(targets, names, i, options));
+      }
     } catch (error) {
-      const { errno = 0 } = error as NodeJS.ErrnoException;
-      throw systemError(errno, 'listen for iSCSI on', `${host}:${port}`, error);
+      await node.close();
+      throw error;
     }
+    return new IscsiFabric(node, names);
   }
 
+  /** Asks initiators to log out, waits a moment for them, and ends all sessions. */
   close(): Promise<void> {
-    return this.portal.close();
+    return this.node.close(LOGOUT_GRACE);
+  }
+}
+
+async function openPortal(
+  node: IscsiNode,
+  address: IscsiAddress,
+  targets: readonly IscsiTarget[],
+): Promise<void> {
+  try {
+    await node.openPortal(address, targets);
+  } catch (error) {
+    const { errno = 0 } = error as NodeJS.ErrnoException;
+    throw systemError(errno, 'listen for iSCSI on', `${address.host}:${address.port}`, error);
+  }
+}
+
+/** Every portal is a target portal group, and so a SCSI target port, of its own (RFC 7143 4.4.1). */
+function portalTargets(
+  targets: readonly ServedTarget[],
+  names: readonly string[],
+  portal: number,
+  options: IscsiOptions,
+): IscsiTarget[] {
+  const portalGroupTag = portal + 1;
+  const access = accessOf(options.credentials, options.initiators);
+  return targets.map((target, i) => ({
+    name: names[i],
+    alias: '',
+    portalGroupTag,
+    targetPort: {
+      name: `${names[i]},t,0x${portalGroupTag.toString(16).padStart(4, '0')}`,
+      relativeId: FIRST_RELATIVE_PORT + portal,
+      protocol: ISCSI_PROTOCOL,
+      portalGroupTag,
+    },
+    access,
+    lunMap: () => target.lunMap,
+  }));
+}
+
+/** With several portals each is a target port group too, so that initiators can choose between paths (ALUA). */
+function groupPaths({ disks }: ServedTarget, portals: number): void {
+  for (let portal = 0; portal < portals; portal++) {
+    const group = new TargetPortGroup({ id: portal + 1, ports: [FIRST_RELATIVE_PORT + portal] });
+    for (const { unit } of disks) unit.alua.addGroup(group);
   }
 }
 
 /** Demo mode, everybody welcome, is for this machine only unless it is asked for. */
-function refuseOpenDoor({ host, credentials, initiators, demo }: IscsiOptions): void {
+function refuseOpenDoor(host: string, { credentials, initiators, demo }: IscsiOptions): void {
   if (isLoopback(host) || credentials !== undefined || initiators.length > 0 || demo) return;
   throw new LunportError({
     code: 'open-door',
@@ -79,7 +114,7 @@ function refuseOpenDoor({ host, credentials, initiators, demo }: IscsiOptions): 
   });
 }
 
-function accessOf({ credentials, initiators }: IscsiOptions): AccessControl {
+function accessOf(credentials: ChapCredentials | undefined, initiators: readonly string[]): AccessControl {
   const allowed = new Set(initiators);
   return {
     admits: (name) => allowed.size === 0 || allowed.has(name),

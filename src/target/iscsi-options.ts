@@ -1,14 +1,22 @@
 /** `--iscsi ADDRESS[:PORT]` and its companions: where the iSCSI portal listens, and who may come in. */
+import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { ChapCredentials } from '../fabrics/iscsi/chap.ts';
 import { UsageError } from './disk-spec.ts';
 
-export interface IscsiOptions {
+export interface IscsiAddress {
   readonly host: string;
   readonly port: number;
+}
+
+export interface IscsiOptions {
+  /** Portals, each a target portal group of its own. */
+  readonly addresses: readonly IscsiAddress[];
   /** iSCSI name of the first target; further ones get a number. */
   readonly name: string | undefined;
   readonly credentials: ChapCredentials | undefined;
+  /** What discovery sessions must prove. */
+  readonly discoveryCredentials: ChapCredentials | undefined;
   /** Initiator names that may log in; empty: see `demo`. */
   readonly initiators: readonly string[];
   /** Lets everybody in, although the address is not a loopback one. */
@@ -20,7 +28,7 @@ const NAME = /^(iqn\.\d{4}-\d{2}\.[a-z0-9.:-]+|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{
 const MAX_NAME_LENGTH = 223;
 
 /** `192.0.2.1`, `192.0.2.1:3261`, `[::1]:3260`, `:3261`. Throws UsageError. */
-export function parseAddress(text: string): { host: string; port: number } {
+export function parseAddress(text: string): IscsiAddress {
   const match = /^(?:\[([^\]]+)\]|([^:]*))(?::(\d+))?$/.exec(text);
   const host = match?.[1] ?? (match?.[2] || '127.0.0.1');
   const port = match?.[3] === undefined ? DEFAULT_PORT : Number(match[3]);
@@ -41,14 +49,27 @@ export function checkName(name: string): string {
   return lower;
 }
 
-/** `USER:SECRET`, or `USER:SECRET:MUTUAL_USER:MUTUAL_SECRET`. Throws UsageError. */
-export function parseChap(text: string): ChapCredentials {
-  const [user, secret, mutualUser, mutualSecret, ...rest] = text.split(':');
+/**
+ * `USER:SECRET`, `USER:SECRET:MUTUAL_USER:MUTUAL_SECRET`, or `@FILE` with such a line, since everybody can read the
+ * arguments of a process. Throws UsageError.
+ */
+export function parseChap(option: string, text: string): ChapCredentials {
+  const line = text.startsWith('@') ? secretLine(option, text.slice(1)) : text;
+  const [user, secret, mutualUser, mutualSecret, ...rest] = line.split(':');
   if (!user || !secret || rest.length > 0 || (mutualUser === undefined) !== (mutualSecret === undefined)) {
-    throw new UsageError('--chap: expected USER:SECRET or USER:SECRET:MUTUAL_USER:MUTUAL_SECRET');
+    throw new UsageError(`${option}: expected USER:SECRET, USER:SECRET:MUTUAL_USER:MUTUAL_SECRET or @FILE`);
   }
-  if (secret === mutualSecret) throw new UsageError('--chap: the two secrets must differ (RFC 7143 9.2.1)');
+  if (secret === mutualSecret)
+    throw new UsageError(`${option}: the two secrets must differ (RFC 7143 9.2.1)`);
   return { user, secret, mutualUser, mutualSecret };
+}
+
+function secretLine(option: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8').split('\n')[0].trim();
+  } catch (error) {
+    throw new UsageError(`${option}: cannot read ${path}: ${(error as Error).message}`);
+  }
 }
 
 export function isLoopback(host: string): boolean {

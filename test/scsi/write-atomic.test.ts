@@ -106,3 +106,17 @@ test('a journal that cannot be read keeps the disk from being served', async (t)
   await store.save('atomic-write', '{"lba": 1, "bl');
   t.throws(() => new Core({ store }), { instanceOf: DamagedStateError, message: /atomic-write/ });
 });
+
+const aligned: [title: string, lba: number, blocks: number, expected: string][] = [
+  ['in its place', 8, 4, 'GOOD'],
+  ['at an LBA that is no multiple of the alignment', 4, 4, '5/24/00@2'],
+  ['of a length that is no multiple of the granularity', 8, 3, '5/24/00@12'],
+];
+for (const [title, lba, blocks, expected] of aligned) {
+  test(`where the disk wants alignment 8 and granularity 4, a write ${title} is answered ${expected}`, async (t) => {
+    const attributes = { atomic_alignment: 8, atomic_granularity: 4 };
+    const core = new Core({ capabilities: { volatile: true }, attributes });
+    const dataOut = pattern(blocks * 512, 1);
+    t.is(outcome(await core.initiator.send({ cdb: cdb(lba, blocks), dataOut })), expected);
+  });
+}

@@ -4,7 +4,8 @@
  */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { Bhs, InitiatorOpcode, NO_TAG } from '../../src/fabrics/iscsi/iscsi-spec.ts';
+import { crc32c } from '../../src/fabrics/iscsi/crc32c.ts';
+import { Bhs, InitiatorOpcode } from '../../src/fabrics/iscsi/iscsi-spec.ts';
 import { type Pdu, PduReader } from '../../src/fabrics/iscsi/pdu-reader.ts';
 import { formatText, parseText } from '../../src/fabrics/iscsi/text.ts';
 
@@ -21,6 +22,8 @@ export class IscsiClient {
   readonly socket: Socket;
   cmdSn = 1;
   expStatSn = 0;
+  /** Whether PDUs carry digests, both ways. */
+  digests = false;
   private taskTag = 1;
   private readonly reader = new PduReader({ maxDataLength: 1 << 24, headerDigest: false, dataDigest: false });
   private readonly received: Pdu[] = [];
@@ -41,8 +44,8 @@ export class IscsiClient {
     });
   }
 
-  static async open(port: number): Promise<IscsiClient> {
-    const socket = connect(port, '127.0.0.1');
+  static async open(port: number, host = '127.0.0.1'): Promise<IscsiClient> {
+    const socket = connect(port, host);
     await once(socket, 'connect');
     return new IscsiClient(socket);
   }
@@ -60,7 +63,7 @@ export class IscsiClient {
       this.waiting = undefined;
     }
     const pdu = this.received.shift();
-    if (pdu !== undefined) this.expStatSn = pdu.header.readUInt32BE(Bhs.STAT_SN) + 1;
+    if (pdu !== undefined) this.expStatSn = (pdu.header.readUInt32BE(Bhs.STAT_SN) + 1) >>> 0;
     return pdu;
   }
 
@@ -73,8 +76,22 @@ export class IscsiClient {
   }
 
   send(header: Buffer, data: Uint8Array = new Uint8Array(0)): void {
+    this.socket.write(this.bytes(header, data));
+  }
+
+  /** The whole PDU as it goes onto the wire, for tests that damage or cut it. */
+  bytes(header: Buffer, data: Uint8Array = new Uint8Array(0)): Buffer {
     header.writeUIntBE(data.length, Bhs.DATA_LENGTH, 3);
-    this.socket.write(Buffer.concat([header, data, Buffer.alloc(-data.length & 3)]));
+    const padded = Buffer.concat([data, Buffer.alloc(-data.length & 3)]);
+    if (!this.digests) return Buffer.concat([header, padded]);
+    return Buffer.concat([header, digest(header), padded, padded.length > 0 ? digest(padded) : padded]);
+  }
+
+  /** Both digests from now on; they must have been agreed on at login. */
+  useDigests(): void {
+    this.digests = true;
+    this.reader.limits.headerDigest = true;
+    this.reader.limits.dataDigest = true;
   }
 
   /** A request header with task tag, CmdSN and ExpStatSN; not immediate, so CmdSN moves on. */
@@ -116,6 +133,14 @@ export class IscsiClient {
     return parseText(pdu?.data ?? new Uint8Array(0));
   }
 
+  /** TEST UNIT READY until it is GOOD; resolves with how many unit attentions there were. */
+  async ready(): Promise<number> {
+    for (let attentions = 0; ; attentions++) {
+      this.send(this.command([0, 0, 0, 0, 0, 0], 0x80, 0));
+      if ((await this.next())?.header[3] === 0 || attentions === 10) return attentions;
+    }
+  }
+
   /** A SCSI Command header. */
   command(cdb: readonly number[], flags: number, expectedLength: number): Buffer {
     const header = this.request(InitiatorOpcode.SCSI_COMMAND, flags | 0x01);
@@ -144,4 +169,8 @@ export class IscsiClient {
   }
 }
 
-export const UNSOLICITED = NO_TAG;
+function digest(bytes: Uint8Array): Buffer {
+  const out = Buffer.alloc(4);
+  out.writeUInt32LE(crc32c(bytes));
+  return out;
+}

@@ -1,34 +1,42 @@
 /** A portal with one target and one disk, in plain arrays: what a test of the iSCSI fabric starts from. */
-import { Portal } from '../../src/fabrics/iscsi/portal.ts';
-import { type AccessControl, OPEN_ACCESS } from '../../src/fabrics/iscsi/target-node.ts';
+import { IscsiNode } from '../../src/fabrics/iscsi/iscsi-node.ts';
+import { type AccessControl, type IscsiTarget, OPEN_ACCESS } from '../../src/fabrics/iscsi/target-node.ts';
 import { Core, type CoreOptions } from './core.ts';
 
 export const TEST_IQN = 'iqn.2026-01.example.lunport:test';
 
 export interface TestPortal {
   readonly core: Core;
-  readonly portal: Portal;
+  readonly node: IscsiNode;
   readonly port: number;
-  /** For iscsi-test-cu and qemu: LUN 0. */
-  readonly url: string;
+  /** What the node logged as errors: none, in most tests. */
+  readonly errors: string[];
+  /** A further portal, of another portal group. */
+  addPortal(tag: number, host?: string): Promise<number>;
+  close(): Promise<void>;
 }
 
-/** Listens on a free port of 127.0.0.1; close the portal at the test's end. */
-export async function openPortal(
-  options: CoreOptions = {},
-  access: AccessControl = OPEN_ACCESS,
-  port = 0,
-): Promise<TestPortal> {
+export interface TestPortalOptions extends CoreOptions {
+  readonly access?: AccessControl;
+  /** Milliseconds of silence before a ping. */
+  readonly pingInterval?: number;
+}
+
+/** Listens on a free port of 127.0.0.1; close it at the test's end. */
+export async function openPortal(options: TestPortalOptions = {}): Promise<TestPortal> {
   const core = new Core(options);
-  const portal = new Portal(core.environment, { info: () => {}, warn: () => {} });
-  portal.addTarget({
+  const errors: string[] = [];
+  const log = { info: () => {}, warn: () => {}, error: (message: string) => errors.push(message) };
+  const node = new IscsiNode(core.environment, log, options.pingInterval);
+  const target = (tag: number): IscsiTarget => ({
     name: TEST_IQN,
     alias: '',
-    portalGroupTag: 1,
-    targetPort: { name: `${TEST_IQN},t,0x0001`, relativeId: 1, protocol: 5, portalGroupTag: 1 },
-    access,
+    portalGroupTag: tag,
+    targetPort: { name: `${TEST_IQN},t,0x000${tag}`, relativeId: tag, protocol: 5, portalGroupTag: tag },
+    access: options.access ?? OPEN_ACCESS,
     lunMap: () => core.lunMap,
   });
-  const address = await portal.listen({ host: '127.0.0.1', port });
-  return { core, portal, port: address.port, url: `iscsi://127.0.0.1:${address.port}/${TEST_IQN}/0` };
+  const addPortal = async (tag: number, host = '127.0.0.1') =>
+    (await node.openPortal({ host, port: 0 }, [target(tag)])).port;
+  return { core, node, port: await addPortal(1), errors, addPortal, close: () => node.close() };
 }

@@ -8,6 +8,8 @@ import { temporaryFolder } from '../../qemu/temporary-folder.ts';
 export interface ServeProcess {
   readonly pid: number;
   readonly socket: string;
+  /** iSCSI URLs, one per portal and LUN, where `--iscsi` was among the arguments. */
+  readonly iscsi: readonly string[];
   /** Lines on stdout that are not JSON: what Node itself prints, as with --trace-gc. */
   readonly otherLines: readonly string[];
   /** SIGTERM; resolves with the exit code. */
@@ -56,16 +58,21 @@ export async function startServe(
       resolve(code);
     });
   });
-  await new Promise<void>((resolve, reject) => {
+  const iscsi = await new Promise<readonly string[]>((resolve, reject) => {
     createInterface({ input: child.stdout! }).on('line', (line) => {
-      if (!line.startsWith('{')) otherLines.push(line);
-      else if ((JSON.parse(line) as { event?: string }).event === 'ready') resolve();
+      if (!line.startsWith('{')) {
+        otherLines.push(line);
+        return;
+      }
+      const document = JSON.parse(line) as { event?: string; iscsi?: readonly string[] };
+      if (document.event === 'ready') resolve(document.iscsi ?? []);
     });
     void exited.then((code) => reject(new Error(`lunport serve ended with ${code}: ${errors}`)));
   });
   return {
     pid: child.pid!,
     socket,
+    iscsi,
     otherLines,
     stop() {
       child.kill('SIGTERM');

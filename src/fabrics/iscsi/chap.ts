@@ -13,12 +13,12 @@ export interface ChapCredentials {
 }
 
 /** CHAP_A numbers (IANA PPP authentication algorithms). */
-const ALGORITHMS: Readonly<Record<string, string>> = {
-  '5': 'md5',
-  '6': 'sha1',
-  '7': 'sha256',
-  '8': 'sha3-256',
-};
+const ALGORITHMS: ReadonlyMap<string, string> = new Map([
+  ['5', 'md5'],
+  ['6', 'sha1'],
+  ['7', 'sha256'],
+  ['8', 'sha3-256'],
+]);
 /** RFC 7143 12.1.3: at most 1024 bytes. */
 const MAX_BINARY_LENGTH = 1024;
 const CHALLENGE_LENGTH = 32;
@@ -52,9 +52,9 @@ export class ChapExchange {
   }
 
   private choose(offered: string, answers: Map<string, string>): ChapResult {
-    const choice = offered.split(',').find((item) => ALGORITHMS[item] !== undefined);
+    const choice = offered.split(',').find((item) => ALGORITHMS.has(item));
     if (choice === undefined) return ChapResult.FAILED;
-    this.algorithm = ALGORITHMS[choice];
+    this.algorithm = ALGORITHMS.get(choice);
     answers.set('CHAP_A', choice);
     answers.set('CHAP_I', String(this.identifier));
     answers.set('CHAP_C', `0x${this.challenge.toString('hex')}`);

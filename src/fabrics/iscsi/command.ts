@@ -8,14 +8,20 @@ import type { Scratch } from '../../scsi/environment.ts';
 import { Status } from '../../scsi/status-spec.ts';
 import { Task, type TaskOwner } from '../../scsi/task.ts';
 import { manage, TaskManagementFunction } from '../../scsi/task-management.ts';
+import type { BudgetClaimant } from './buffer-budget.ts';
 import type { Connection } from './connection.ts';
 import { Bhs, DataInFlag, FINAL, NO_TAG, RejectReason, ResidualFlag, TargetOpcode } from './iscsi-spec.ts';
 import { header, headerWithoutTransfer } from './pdu-builder.ts';
+import { copyPdu, type Pdu } from './pdu-reader.ts';
+import { IscsiProtocolError } from './protocol-error.ts';
 import { protocolSense } from './protocol-sense.ts';
+import { rejectPdu } from './reject.ts';
 import type { Session } from './session.ts';
 
-/** Bytes of data buffer that one command gets: what the core moves at most, with 8 bytes per 512 of protection. */
+/** Bytes of data buffer that one command gets: as much as the core moves at once, with protection information. */
 const MAX_BUFFER = MAXIMUM_TRANSFER + MAXIMUM_TRANSFER / 64;
+/** Data-Out PDUs that may wait for a buffer, however small they are. */
+const MAX_HELD = 1024;
 
 /** A burst that was asked for with R2T. */
 interface Solicited {
@@ -30,100 +36,130 @@ export interface CommandFields {
   readonly taskTag: number;
   readonly lun: number;
   readonly lunField: Buffer;
-  readonly cmdSn: number;
   readonly attribute: Task['attribute'];
-  readonly cdb: Uint8Array;
   readonly reads: boolean;
   readonly writes: boolean;
   /** EXPECTED DATA TRANSFER LENGTH, bytes. */
   readonly expectedLength: number;
+  /** Whether Data-Out PDUs follow that nobody asked for. */
+  readonly moreUnsolicited: boolean;
 }
 
-export class ScsiCommand implements TaskOwner {
-  readonly fields: CommandFields;
-  readonly task: Task = new Task(this);
+export class ScsiCommand implements TaskOwner, BudgetClaimant {
+  readonly connection: Connection;
+  /** Bytes. */
+  readonly bufferLength: number;
+  private readonly fields: CommandFields;
+  private readonly task: Task = new Task(this);
   private readonly session: Session;
-  private readonly connection: Connection;
-  private readonly bufferLength: number;
   private buffer: Scratch | undefined = undefined;
+  /** Immediate and unsolicited data until there is a buffer for them. */
+  private immediate: Buffer | undefined = undefined;
+  private readonly unsolicitedHeld: Pdu[] = [];
   private received = 0;
   private requested = 0;
   private unsolicitedOpen: boolean;
   private unsolicitedDataSn = 0;
   private r2tSn = 0;
+  private dataInPdus = 0;
   private readonly solicited: Solicited[] = [];
   private executing = false;
   private ended = false;
+  /** Called when the command is over. */
+  private onEnd: (() => void) | undefined = undefined;
   /** The sense data of a broken transfer, reported when the initiator has sent all that it will. */
   private transferFault: { readonly key: number; readonly code: number } | undefined = undefined;
 
-  constructor(session: Session, connection: Connection, fields: CommandFields, moreUnsolicited: boolean) {
+  constructor(session: Session, connection: Connection, fields: CommandFields) {
     this.session = session;
     this.connection = connection;
     this.fields = fields;
     this.bufferLength = Math.min(fields.expectedLength, MAX_BUFFER);
-    this.unsolicitedOpen = moreUnsolicited;
+    this.unsolicitedOpen = fields.moreUnsolicited;
+  }
+
+  get lun(): number {
+    return this.fields.lun;
+  }
+
+  setCdb(start: Uint8Array, rest: Uint8Array | undefined): void {
+    const { task } = this;
+    task.cdb.set(start);
+    task.cdbLength = start.length;
+    if (rest === undefined) return;
+    task.cdb.set(rest, start.length);
+    task.cdbLength += rest.length;
   }
 
   /** Takes a buffer when the session has room for one, then the immediate data, then asks for the rest. */
   begin(immediate: Buffer): void {
-    this.session.reserve(this.bufferLength, () => {
-      if (this.ended) {
-        this.session.unreserve(this.bufferLength);
-        return;
-      }
-      if (this.bufferLength > 0) this.buffer = this.session.environment.memory.allocate(this.bufferLength);
-      if (this.fields.writes) {
-        this.store(0, immediate);
-        this.received = immediate.length;
-        this.requested = immediate.length;
-        this.continueTransfer();
-      } else this.run();
-    });
+    this.immediate = immediate;
+    this.session.budget.claim(this);
+    // It has to wait, and the connection reads on.
+    if (this.immediate !== undefined) this.immediate = Buffer.from(immediate);
   }
 
-  /** A Data-Out PDU of this command. */
-  dataOut(pduHeader: Buffer, data: Buffer, intact: boolean): void {
-    const tag = pduHeader.readUInt32BE(Bhs.TRANSFER_TAG);
-    const dataSn = pduHeader.readUInt32BE(Bhs.DATA_SN);
-    const offset = pduHeader.readUInt32BE(Bhs.BUFFER_OFFSET);
-    const final = (pduHeader[Bhs.FLAGS] & FINAL) !== 0;
-    if (this.executing || this.ended) return;
-    if (!intact) this.transferFault ??= protocolSense.SERVICE_CRC_ERROR;
-    if (tag === NO_TAG) this.unsolicited(dataSn, offset, data, final);
-    else this.solicitedData(tag, dataSn, offset, data, final);
+  bufferGranted(): void {
+    const { session } = this;
+    const immediate = this.immediate!;
+    this.immediate = undefined;
+    if (this.ended) return session.budget.giveBack(this.bufferLength);
+    if (this.bufferLength > 0) this.buffer = session.environment.memory.allocate(this.bufferLength);
+    if (!this.fields.writes) return this.run();
+    this.store(0, immediate);
+    this.received = immediate.length;
+    this.requested = immediate.length;
+    for (const pdu of this.unsolicitedHeld.splice(0)) this.unsolicited(pdu);
     this.continueTransfer();
   }
 
-  private unsolicited(dataSn: number, offset: number, data: Buffer, final: boolean): void {
+  /** A Data-Out PDU of this command. */
+  dataOut(pdu: Pdu): void {
+    if (this.executing || this.ended || !this.fields.writes) return;
+    if (!pdu.dataIntact) this.transferFault ??= protocolSense.SERVICE_CRC_ERROR;
+    if (this.immediate !== undefined) return this.holdUnsolicited(pdu);
+    if (pdu.header.readUInt32BE(Bhs.TRANSFER_TAG) === NO_TAG) this.unsolicited(pdu);
+    else this.solicitedData(pdu);
+    this.continueTransfer();
+  }
+
+  private holdUnsolicited(pdu: Pdu): void {
+    const sum = this.unsolicitedHeld.reduce((bytes, { data }) => bytes + data.length, pdu.data.length);
+    if (sum > this.session.parameters.firstBurstLength || this.unsolicitedHeld.length >= MAX_HELD)
+      throw new IscsiProtocolError('more unsolicited data than was agreed');
+    this.unsolicitedHeld.push(copyPdu(pdu));
+  }
+
+  private unsolicited({ header: bhs, data }: Pdu): void {
     const { firstBurstLength } = this.session.parameters;
-    if (
-      !this.unsolicitedOpen ||
-      offset + data.length > Math.min(firstBurstLength, this.fields.expectedLength)
-    ) {
+    const offset = bhs.readUInt32BE(Bhs.BUFFER_OFFSET);
+    const limit = Math.min(firstBurstLength, this.fields.expectedLength);
+    if (!this.unsolicitedOpen || offset + data.length > limit)
       this.transferFault ??= protocolSense.UNEXPECTED_UNSOLICITED_DATA;
-    } else if (dataSn !== this.unsolicitedDataSn || offset !== this.received) {
+    else if (bhs.readUInt32BE(Bhs.DATA_SN) !== this.unsolicitedDataSn || offset !== this.received)
       this.transferFault ??= protocolSense.INCORRECT_AMOUNT_OF_DATA;
-    } else this.store(offset, data);
+    else this.store(offset, data);
     this.unsolicitedDataSn++;
     this.received += data.length;
     this.requested = this.received;
-    if (final) this.unsolicitedOpen = false;
+    if ((bhs[Bhs.FLAGS] & FINAL) !== 0) this.unsolicitedOpen = false;
   }
 
-  private solicitedData(tag: number, dataSn: number, offset: number, data: Buffer, final: boolean): void {
+  private solicitedData({ header: bhs, data }: Pdu): void {
+    const tag = bhs.readUInt32BE(Bhs.TRANSFER_TAG);
     const burst = this.solicited.find((candidate) => candidate.tag === tag);
-    if (burst === undefined) {
-      this.connection.reject(RejectReason.INVALID_PDU_FIELD, this.fields);
-      return;
-    }
-    const bad = dataSn !== burst.dataSn || offset !== burst.position || offset + data.length > burst.end;
+    if (burst === undefined) return rejectPdu(this.connection, RejectReason.INVALID_PDU_FIELD, bhs);
+    const offset = bhs.readUInt32BE(Bhs.BUFFER_OFFSET);
+    const bad =
+      bhs.readUInt32BE(Bhs.DATA_SN) !== burst.dataSn ||
+      offset !== burst.position ||
+      offset + data.length > burst.end;
     if (bad) this.transferFault ??= protocolSense.INCORRECT_AMOUNT_OF_DATA;
     else this.store(offset, data);
     burst.dataSn++;
     burst.position = Math.min(burst.end, burst.position + data.length);
     this.received += data.length;
-    if (!final) return;
+    if ((bhs[Bhs.FLAGS] & FINAL) === 0) return;
     if (!bad && burst.position !== burst.end) this.transferFault ??= protocolSense.INCORRECT_AMOUNT_OF_DATA;
     this.solicited.splice(this.solicited.indexOf(burst), 1);
   }
@@ -136,15 +172,14 @@ export class ScsiCommand implements TaskOwner {
   }
 
   private continueTransfer(): void {
-    if (this.unsolicitedOpen || this.ended) return;
+    if (this.unsolicitedOpen || this.ended || this.executing || this.immediate !== undefined) return;
     const { maxOutstandingR2T, maxBurstLength } = this.session.parameters;
-    const { expectedLength } = this.fields;
     while (
       this.transferFault === undefined &&
-      this.requested < expectedLength &&
+      this.requested < this.bufferLength &&
       this.solicited.length < maxOutstandingR2T
     ) {
-      const end = Math.min(expectedLength, this.requested + maxBurstLength);
+      const end = Math.min(this.bufferLength, this.requested + maxBurstLength);
       this.requestBurst(this.requested, end);
       this.requested = end;
     }
@@ -164,19 +199,13 @@ export class ScsiCommand implements TaskOwner {
   }
 
   private run(): void {
-    if (this.executing) return;
     this.executing = true;
     const { task, fields, session, buffer } = this;
-    if (this.transferFault !== undefined) {
-      this.respondFault(this.transferFault);
-      return;
-    }
+    if (this.transferFault !== undefined) return this.respondFault(this.transferFault);
     task.nexus = session.nexus;
     task.lun = fields.lun;
     task.tagLow = fields.taskTag;
     task.attribute = fields.attribute;
-    task.cdb.set(fields.cdb);
-    task.cdbLength = fields.cdb.length;
     if (buffer !== undefined) {
       const list = fields.writes ? task.dataOut : task.dataIn;
       list.add(buffer.region, buffer.offset, this.bufferLength);
@@ -192,43 +221,40 @@ export class ScsiCommand implements TaskOwner {
   /** Ends a command that never reached the core; false when the core has it and must abort it. */
   abandonTransfer(): boolean {
     if (this.executing) return false;
-    this.abandon();
+    this.end();
     return true;
   }
 
-  /** The session goes away. What the core has comes back through `taskDone`. */
-  abandon(): void {
-    if (!this.executing) this.end();
-  }
-
-  /** Aborts the command if it came over `connection`. */
-  connectionLost(connection: Connection): void {
-    if (this.connection !== connection || this.abandonTransfer()) return;
+  /** Ends the command without a status; resolves when nothing touches its buffer any more. */
+  abort(): Promise<void> {
+    if (this.ended || this.abandonTransfer()) return Promise.resolve();
+    const { nexus } = this.session;
     const { lun, taskTag } = this.fields;
-    manage(
-      {
-        function: TaskManagementFunction.ABORT_TASK,
-        nexus: this.session.nexus,
-        lun,
-        tagHigh: 0,
-        tagLow: taskTag,
-      },
-      () => {},
-    );
+    return new Promise((resolve) => {
+      const previous = this.onEnd;
+      this.onEnd = () => {
+        previous?.();
+        resolve();
+      };
+      manage(
+        { function: TaskManagementFunction.ABORT_TASK, nexus, lun, tagHigh: 0, tagLow: taskTag },
+        () => {},
+      );
+    });
   }
 
   private end(): void {
     if (this.ended) return;
     this.ended = true;
-    if (this.session.commands.get(this.fields.taskTag) === this)
-      this.session.commands.delete(this.fields.taskTag);
-    const { buffer } = this;
+    const { session, buffer, bufferLength } = this;
+    session.commands.delete(this.fields.taskTag);
+    this.onEnd?.();
     if (buffer === undefined) return;
     this.buffer = undefined;
     // The socket may still hold views of the buffer: it goes back when they are written.
     this.connection.afterWrites(() => {
-      this.session.environment.memory.release(buffer);
-      this.session.unreserve(this.bufferLength);
+      session.environment.memory.release(buffer);
+      session.budget.giveBack(bufferLength);
     });
   }
 
@@ -245,8 +271,7 @@ export class ScsiCommand implements TaskOwner {
 
   private respond(): void {
     const { task, fields } = this;
-    const moved = task.transferLength;
-    const difference = fields.expectedLength - moved;
+    const difference = fields.expectedLength - task.transferLength;
     const flag = difference > 0 ? ResidualFlag.UNDERFLOW : difference < 0 ? ResidualFlag.OVERFLOW : 0;
     const residual = Math.abs(difference);
     const clean = task.status === Status.GOOD || task.status === Status.CONDITION_MET;
@@ -266,11 +291,10 @@ export class ScsiCommand implements TaskOwner {
   private sendResponse(status: number, sense: Buffer | undefined, flag: number, residual: number): void {
     const pdu = header(TargetOpcode.SCSI_RESPONSE, this.fields.taskTag, FINAL | flag);
     pdu[3] = status;
-    pdu.writeUInt32BE(this.dataInPdus, Bhs.DATA_SN);
+    pdu.writeUInt32BE(this.dataInPdus + this.r2tSn, Bhs.EXP_DATA_SN);
     pdu.writeUInt32BE(residual, Bhs.RESIDUAL);
     this.connection.send(pdu, sense, { status: true });
   }
-  private dataInPdus = 0;
 
   /** Data-In PDUs; the last one carries the status when there is nothing more to say than that. */
   private sendData(length: number, withStatus: boolean, flag: number, residual: number): void {

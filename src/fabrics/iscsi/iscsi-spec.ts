@@ -11,7 +11,6 @@ export const BHS_LENGTH = 48;
 export const DIGEST_LENGTH = 4;
 /** RESERVED tag: no task, or no transfer. */
 export const NO_TAG = 0xffff_ffff;
-export const PORT = 3260;
 
 export const InitiatorOpcode = {
   NOP_OUT: 0x00,
@@ -65,6 +64,15 @@ export const Bhs = {
   CID: 20,
   /** R2T. */
   DESIRED_LENGTH: 44,
+  /** Task Management Request. */
+  REFERENCED_CMD_SN: 32,
+  /** SCSI Response: the number of Data-In and R2T PDUs that came before it. */
+  EXP_DATA_SN: 36,
+  /** Login Response: class and detail. */
+  LOGIN_STATUS: 36,
+  /** Asynchronous Message. */
+  ASYNC_EVENT: 36,
+  ASYNC_PARAMETER_3: 42,
 } as const;
 
 export const OPCODE_MASK = 0x3f;
@@ -80,7 +88,6 @@ export const CommandAttribute = { UNTAGGED: 0, SIMPLE: 1, ORDERED: 2, HEAD_OF_QU
 /** SCSI Response and Data-In. */
 export const ResidualFlag = { UNDERFLOW: 0x02, OVERFLOW: 0x04 } as const;
 export const DataInFlag = { STATUS: 0x01 } as const;
-export const ServiceResponseCode = { COMPLETED: 0x00, TARGET_FAILURE: 0x01 } as const;
 
 export const AhsType = { EXTENDED_CDB: 1, BIDIRECTIONAL_LENGTH: 2 } as const;
 
@@ -103,6 +110,7 @@ export const LoginStatus = {
   SESSION_DOES_NOT_EXIST: 0x020a,
   INVALID_DURING_LOGIN: 0x020b,
   TARGET_ERROR: 0x0300,
+  SERVICE_UNAVAILABLE: 0x0301,
   OUT_OF_RESOURCES: 0x0302,
 } as const;
 
@@ -155,7 +163,7 @@ export const LogoutResponse = {
 } as const;
 
 /** Asynchronous events (11.9.1). */
-export const AsyncEvent = { SCSI: 0, LOGOUT_REQUEST: 1, CONNECTION_DROP: 2, SESSION_DROP: 3 } as const;
+export const AsyncEvent = { SCSI: 0, LOGOUT_REQUEST: 1 } as const;
 
 /** Serial number arithmetic of 32 bits (RFC 1982): whether a < b. */
 export function serialLess(a: number, b: number): boolean {

@@ -50,6 +50,7 @@ export class LoginPhase {
   private chap: ChapExchange | undefined = undefined;
   private authenticated = false;
   private declared = false;
+  private targetDeclared = false;
 
   constructor(directory: LoginDirectory) {
     this.directory = directory;
@@ -127,6 +128,8 @@ export class LoginPhase {
         answers.set('AuthMethod', 'CHAP');
         this.chap = new ChapExchange(credentials);
       } else return failure(LoginStatus.AUTHENTICATION_FAILURE);
+    } else if (credentials !== undefined && this.chap === undefined && nextStage !== undefined) {
+      return failure(LoginStatus.AUTHENTICATION_FAILURE);
     }
     if (this.chap !== undefined && keys.has('CHAP_A') !== keys.has('CHAP_R')) {
       const result = this.chap.step(keys, answers);
@@ -156,9 +159,9 @@ export class LoginPhase {
   private declareTarget(answers: Map<string, string>): void {
     if (this.target === undefined || this.targetDeclared) return;
     this.targetDeclared = true;
+    if (this.target.alias !== '') answers.set('TargetAlias', this.target.alias);
     answers.set('TargetPortalGroupTag', String(this.target.portalGroupTag));
   }
-  private targetDeclared = false;
 
   private answer(stage: number, nextStage: number | undefined, answers: Map<string, string>): LoginAnswer {
     const text = formatText(answers);
@@ -178,7 +181,7 @@ export function negotiate(
 ): void {
   for (const [key, offer] of keys) {
     if (DECLARATIONS.has(key)) continue;
-    const rule = OPERATIONAL_KEYS[key];
+    const rule = OPERATIONAL_KEYS.get(key);
     const answer = rule === undefined ? 'NotUnderstood' : rule(offer, parameters);
     if (answer !== undefined) answers.set(key, answer);
   }

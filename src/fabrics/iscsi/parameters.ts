@@ -49,7 +49,7 @@ const OURS = {
   firstBurstLength: 262144,
   maxOutstandingR2T: 8,
   maxConnections: 8,
-  defaultTime2Wait: 2,
+  defaultTime2Wait: 0,
   defaultTime2Retain: 0,
 };
 
@@ -94,7 +94,7 @@ function fixed(answer: string): Rule {
   return (offer) => (boolean(offer) === undefined ? REJECT : answer);
 }
 
-export const OPERATIONAL_KEYS: Readonly<Record<string, Rule>> = {
+const RULES: Readonly<Record<string, Rule>> = {
   HeaderDigest: digest('headerDigest'),
   DataDigest: digest('dataDigest'),
   MaxRecvDataSegmentLength: (offer, parameters) => {
@@ -136,5 +136,12 @@ export const OPERATIONAL_KEYS: Readonly<Record<string, Rule>> = {
   IFMarkInt: () => REJECT,
   OFMarkInt: () => REJECT,
   TaskReporting: (offer) => (offer.split(',').includes('RFC3720') ? 'RFC3720' : REJECT),
-  iSCSIProtocolLevel: (offer) => (number(offer, 0, 31) === undefined ? REJECT : '1'),
+  // RFC 7144's level 2 is not offered: its functions are understood, its priorities and status qualifiers are not.
+  iSCSIProtocolLevel: (offer) => {
+    const value = number(offer, 0, 31);
+    return value === undefined ? REJECT : String(Math.min(value, 1));
+  },
 };
+
+/** By key: a Map, since an initiator may well ask for `constructor`. */
+export const OPERATIONAL_KEYS: ReadonlyMap<string, Rule> = new Map(Object.entries(RULES));

@@ -6,6 +6,7 @@ import { crc32c } from './crc32c.ts';
 import { BHS_LENGTH, Bhs, DIGEST_LENGTH } from './iscsi-spec.ts';
 import { IscsiProtocolError } from './protocol-error.ts';
 
+/** Valid until the connection reads on; see `copyPdu`. */
 export interface Pdu {
   /** Basic header segment, 48 bytes. */
   readonly header: Buffer;
@@ -15,6 +16,16 @@ export interface Pdu {
   readonly data: Buffer;
   /** False: the data digest did not match; the header is good. */
   readonly dataIntact: boolean;
+}
+
+/** A PDU that stays as it is when the connection reads on. */
+export function copyPdu(pdu: Pdu): Pdu {
+  return {
+    header: Buffer.from(pdu.header),
+    additional: Buffer.from(pdu.additional),
+    data: Buffer.from(pdu.data),
+    dataIntact: pdu.dataIntact,
+  };
 }
 
 export interface PduReaderLimits {

@@ -1,23 +1,34 @@
 /**
- * An iSCSI session (RFC 7143 4.4): one I_T nexus over one or more connections. It keeps the command window: the
- * order of commands by CmdSN, and back-pressure by MaxCmdSN.
+ * An iSCSI session (RFC 7143 4.4): one I_T nexus over one or more connections, with its commands and its limits.
  */
-
 import type { Environment } from '../../scsi/environment.ts';
-import { Nexus } from '../../scsi/nexus.ts';
+import { Nexus, type NexusListener } from '../../scsi/nexus.ts';
 import { abortNexus } from '../../scsi/task-management.ts';
+import { lunsChanged } from './async-message.ts';
+import { BufferBudget, type TotalBudget } from './buffer-budget.ts';
 import type { ScsiCommand } from './command.ts';
+import { CommandWindow, WINDOW } from './command-window.ts';
 import type { Connection } from './connection.ts';
-import { serialLess } from './iscsi-spec.ts';
 import type { SessionParameters } from './parameters.ts';
 import { type IscsiTarget, iscsiTransportId } from './target-node.ts';
 
-/** Commands that an initiator may have under way. */
-const WINDOW = 128;
-/** Bytes of data buffers per session before further commands wait. */
-const BUFFER_BUDGET = 64 << 20;
+/** Commands under way, immediate ones included: those do not heed the window. */
+const MAX_COMMANDS = WINDOW + 32;
+/** Task management functions under way. */
+const MAX_FUNCTIONS = 32;
 
-export class Session {
+export interface SessionOptions {
+  readonly initiatorName: string;
+  readonly isid: string;
+  readonly tsih: number;
+  readonly target: IscsiTarget;
+  readonly parameters: SessionParameters;
+  readonly environment: Environment;
+  readonly firstCmdSn: number;
+  readonly totalBudget: TotalBudget;
+}
+
+export class Session implements NexusListener {
   readonly initiatorName: string;
   readonly isid: string;
   readonly tsih: number;
@@ -25,94 +36,93 @@ export class Session {
   readonly parameters: SessionParameters;
   readonly nexus: Nexus;
   readonly environment: Environment;
+  /** By CID. */
   readonly connections = new Map<number, Connection>();
   /** By initiator task tag. */
   readonly commands = new Map<number, ScsiCommand>();
-  expCmdSn: number;
-  maxCmdSn: number;
-  closed = false;
-  /** Commands that arrived before their turn, by CmdSN. */
-  private readonly early = new Map<number, () => void>();
-  private bufferBytes = 0;
-  private readonly waiting: (() => void)[] = [];
+  readonly window: CommandWindow;
+  readonly budget: BufferBudget;
+  /** Task management functions that have no response yet. */
+  functions = 0;
+  private closing: Promise<void> | undefined = undefined;
 
-  constructor(options: {
-    initiatorName: string;
-    isid: string;
-    tsih: number;
-    target: IscsiTarget;
-    parameters: SessionParameters;
-    environment: Environment;
-    firstCmdSn: number;
-  }) {
+  constructor(options: SessionOptions) {
     this.initiatorName = options.initiatorName;
     this.isid = options.isid;
     this.tsih = options.tsih;
     this.target = options.target;
     this.parameters = options.parameters;
     this.environment = options.environment;
-    this.expCmdSn = options.firstCmdSn;
-    this.maxCmdSn = (options.firstCmdSn + WINDOW - 1) >>> 0;
+    this.window = new CommandWindow(options.firstCmdSn);
+    this.budget = new BufferBudget(options.totalBudget);
     const transportId = iscsiTransportId(options.initiatorName, options.isid);
     this.nexus = new Nexus(
       { name: `${options.initiatorName},i,0x${options.isid}`, transportId },
       options.target.targetPort,
       options.target.lunMap(options.initiatorName),
+      this,
     );
   }
 
-  /** Runs `deliver` when every command before `cmdSn` was delivered; what is outside the window is ignored. */
-  sequence(cmdSn: number, deliver: () => void): void {
-    if (serialLess(cmdSn, this.expCmdSn) || serialLess(this.maxCmdSn, cmdSn) || this.early.has(cmdSn)) return;
-    this.early.set(cmdSn, deliver);
-    for (let next = this.early.get(this.expCmdSn); next !== undefined; next = this.early.get(this.expCmdSn)) {
-      this.early.delete(this.expCmdSn);
-      this.expCmdSn = (this.expCmdSn + 1) >>> 0;
-      next();
-    }
+  get closed(): boolean {
+    return this.closing !== undefined;
   }
 
-  /** The window as responses carry it: never narrower than it once was (RFC 7143 4.2.2.1). */
-  updateWindow(): number {
-    const room = this.waiting.length > 0 ? 0 : Math.max(0, WINDOW - this.commands.size);
-    const candidate = (this.expCmdSn + room - 1) >>> 0;
-    if (serialLess(this.maxCmdSn, candidate)) this.maxCmdSn = candidate;
-    return this.maxCmdSn;
+  /** Whether an immediate command may still be taken (RFC 7143 4.2.2.1). */
+  get takesCommands(): boolean {
+    return this.commands.size < MAX_COMMANDS;
   }
 
-  /** Runs `start` when the session's buffers have room for `bytes` more. */
-  reserve(bytes: number, start: () => void): void {
-    if (this.bufferBytes > 0 && this.bufferBytes + bytes > BUFFER_BUDGET) {
-      this.waiting.push(() => this.reserve(bytes, start));
-      return;
-    }
-    this.bufferBytes += bytes;
-    start();
+  get takesFunctions(): boolean {
+    return this.functions < MAX_FUNCTIONS;
   }
 
-  unreserve(bytes: number): void {
-    this.bufferBytes -= bytes;
-    this.waiting.shift()?.();
+  /** MaxCmdSN for a response. */
+  maxCmdSn(): number {
+    return this.window.advance(this.budget.exhausted ? 0 : Math.max(0, WINDOW - this.commands.size));
   }
 
-  /** One of several connections is gone, and with it the commands that came over it. */
-  connectionLost(connection: Connection): void {
-    for (const command of [...this.commands.values()]) command.connectionLost(connection);
+  unitAdded(lun: number): void {
+    this.announce(lun);
+  }
+
+  unitRemoved(lun: number): void {
+    this.announce(lun);
+  }
+
+  /** Initiators hear of these with their next command. */
+  unitAttention(): void {}
+
+  /** A connection is gone from `connections`; resolves when none of the commands that came over it runs any more. */
+  abortCommandsOf(connection: Connection): Promise<void> {
+    const own = [...this.commands.values()].filter((command) => command.connection === connection);
+    return Promise.all(own.map((command) => command.abort())).then(() => {});
+  }
+
+  /** Ends all tasks without a status, and keeps the nexus; resolves when none touches a buffer any more. */
+  abortCommands(): Promise<void> {
+    this.window.clear();
+    this.budget.clear();
+    for (const command of [...this.commands.values()]) command.abandonTransfer();
+    return new Promise((resolve) => abortNexus(this.nexus, resolve));
   }
 
   /** Ends all connections and tasks; resolves when no task touches a buffer any more. */
   close(reason: string): Promise<void> {
-    if (this.closed) return Promise.resolve();
-    this.closed = true;
-    this.early.clear();
-    this.waiting.length = 0;
+    this.closing ??= this.end(reason);
+    return this.closing;
+  }
+
+  private async end(reason: string): Promise<void> {
     for (const connection of [...this.connections.values()]) connection.close(reason);
-    for (const command of [...this.commands.values()]) command.abandon();
-    return new Promise((resolve) => {
-      abortNexus(this.nexus, () => {
-        this.nexus.close();
-        resolve();
-      });
-    });
+    await this.abortCommands();
+    this.nexus.close();
+  }
+
+  private announce(lun: number): void {
+    for (const connection of this.connections.values()) {
+      lunsChanged(connection, lun);
+      return;
+    }
   }
 }

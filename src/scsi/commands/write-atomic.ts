@@ -12,6 +12,7 @@ import { blockTransfer } from './protect-field.ts';
 import { runExclusively } from './steps.ts';
 import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
 
+const LBA_BYTE = 2;
 const BOUNDARY_BYTE = 10;
 const LENGTH_BYTE = 12;
 
@@ -19,13 +20,17 @@ function writeAtomic(task: Task): void {
   const device = blockDeviceOf(task);
   const { cdb } = task;
   const blocks = u16(cdb, LENGTH_BYTE);
-  const lba = u64(cdb, 2);
+  const lba = u64(cdb, LBA_BYTE);
   const transfer = blockTransfer(task, device, lba);
   if (transfer === undefined || !checkDpoFua(task, device, cdb[1])) return;
   // MAXIMUM ATOMIC BOUNDARY SIZE is 0: a write is atomic as a whole or not accepted.
   if (u16(cdb, BOUNDARY_BYTE) !== 0) return task.failCdbField(BOUNDARY_BYTE);
-  if (!checkRange(task, device, lba, blocks, 2)) return;
-  if (blocks > device.limits.maximumAtomicTransferLength) return task.failCdbField(LENGTH_BYTE);
+  if (!checkRange(task, device, lba, blocks, LBA_BYTE)) return;
+  const { maximumAtomicTransferLength, atomicAlignment, atomicTransferLengthGranularity } = device.limits;
+  if (blocks > maximumAtomicTransferLength) return task.failCdbField(LENGTH_BYTE);
+  if (atomicAlignment > 0 && lba % atomicAlignment !== 0) return task.failCdbField(LBA_BYTE);
+  if (atomicTransferLengthGranularity > 0 && blocks % atomicTransferLengthGranularity !== 0)
+    return task.failCdbField(LENGTH_BYTE);
   if (!checkDataOut(task, transfer, blocks, LENGTH_BYTE)) return;
   if (blocks === 0) return task.good();
   runExclusively(task, device, (medium) => writeAllOrNothing(task, medium));

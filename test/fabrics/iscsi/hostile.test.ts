@@ -53,7 +53,7 @@ test('wrong PDUs end their own connection at most, and no memory stays behind', 
     t.is(await bystander(open), 0, `round ${round}`);
     await Promise.all(attacks);
   }
-  await open.portal.close();
+  await open.close();
   t.is(open.core.environment.memory.outstanding, 0);
 });
 
@@ -62,7 +62,7 @@ test('a thousand idle connections do not keep an initiator out', async (t) => {
   const idle = await Promise.all(Array.from({ length: 1000 }, () => IscsiClient.open(open.port)));
   t.is(await bystander(open), 0);
   for (const client of idle) client.close();
-  await open.portal.close();
+  await open.close();
 });
 
 test('a PDU that announces 16 MiB before login is refused by its header', async (t) => {
@@ -74,7 +74,7 @@ test('a PDU that announces 16 MiB before login is refused by its header', async 
   client.socket.write(header);
   t.is(await client.next(), undefined);
   t.true(client.closed);
-  await open.portal.close();
+  await open.close();
 });
 
 test('an initiator that never reads does not fill memory', async (t) => {
@@ -92,7 +92,7 @@ test('an initiator that never reads does not fill memory', async (t) => {
     `${open.core.environment.memory.outstanding} buffers`,
   );
   client.close();
-  await open.portal.close();
+  await open.close();
   // What the socket still held comes back when it has told its writers.
   await new Promise((resolve) => setTimeout(resolve, 50));
   t.is(open.core.environment.memory.outstanding, 0);

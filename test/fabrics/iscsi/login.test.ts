@@ -11,9 +11,9 @@ const ONLY_A: AccessControl = {
 
 let open: TestPortal;
 test.before(async () => {
-  open = await openPortal({}, ONLY_A);
+  open = await openPortal({ access: ONLY_A });
 });
-test.after.always(() => open.portal.close());
+test.after.always(() => open.close());
 
 const logins: [title: string, options: LoginOptions, status: number][] = [
   ['a normal session', { target: TEST_IQN }, LoginStatus.SUCCESS],
@@ -54,7 +54,11 @@ const keys: [key: string, offer: string, answer: string | undefined][] = [
   ['InitialR2T', 'No', 'No'],
   ['ImmediateData', 'Yes', 'Yes'],
   ['ImmediateData', 'Maybe', 'Reject'],
-  ['DefaultTime2Wait', '0', '2'],
+  ['DefaultTime2Wait', '0', '0'],
+  ['DefaultTime2Wait', '5', '5'],
+  ['iSCSIProtocolLevel', '2', '1'],
+  ['hasOwnProperty', '1', 'NotUnderstood'],
+  ['constructor', '1', 'NotUnderstood'],
   ['DataPDUInOrder', 'No', 'Yes'],
   ['IFMarker', 'Yes', 'No'],
   ['X-com.example.unknown', '1', 'NotUnderstood'],
@@ -78,13 +82,12 @@ test('the first answer names the portal group and our segment length', async (t)
 });
 
 test('who must prove something cannot skip the security stage', async (t) => {
-  const secret = await openPortal(
-    {},
-    { admits: () => true, credentials: () => ({ user: 'u', secret: 's' }) },
-  );
+  const secret = await openPortal({
+    access: { admits: () => true, credentials: () => ({ user: 'u', secret: 's' }) },
+  });
   const client = await IscsiClient.open(secret.port);
   t.is(IscsiClient.status(await client.login({ target: TEST_IQN })), LoginStatus.AUTHENTICATION_FAILURE);
-  await secret.portal.close();
+  await secret.close();
 });
 
 test('the same initiator and ISID again reinstates the session', async (t) => {
