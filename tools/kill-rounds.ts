@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Guest } from '../qemu/guest.ts';
 import { LunportChild } from '../qemu/lunport-child.ts';
 import { temporaryFolder } from '../qemu/temporary-folder.ts';
+import { COMMANDS, COMMANDS_DISK, COMMANDS_DONE, COMMANDS_LOG } from './kill-commands.ts';
 
 export interface KillRoundsOptions {
   readonly rounds: number;
@@ -20,12 +21,14 @@ export interface KillRoundsOptions {
 
 export interface KillRoundsResult {
   readonly rounds: number;
-  /** Lines in the guest's kernel log that tell of a failed or slow request, and runs of fio that failed. */
+  /** Lines in the guest's kernel log that tell of a failed or slow request, runs of fio and other commands that failed. */
   readonly guestErrors: number;
   /** Bytes that fio read otherwise than it had written them. */
   readonly badBytes: number;
   /** Runs of fio, each of which wrote its whole range and read it back. */
   readonly passes: number;
+  /** Rounds of COMPARE AND WRITE, UNMAP and a look at the reservation. */
+  readonly commandRounds: number;
   /** What went wrong, in the guest's words. */
   readonly detail: string;
 }
@@ -62,7 +65,7 @@ dmesg -c >/dev/null
 ) >/tmp/log 2>&1 &
 `;
 
-const STOP = 'touch /tmp/stop; until [ -e /tmp/done ]; do sleep 0.1; done; cat /tmp/log';
+const STOP = `touch /tmp/stop; until [ -e /tmp/done ] && [ -e ${COMMANDS_DONE} ]; do sleep 0.1; done; cat /tmp/log`;
 const KERNEL_LOG = 'dmesg';
 const CHECKSUM = `${FIND_DISK} dd if=$disk bs=1M iflag=direct 2>/dev/null | sha256sum | cut -c 1-64`;
 
@@ -79,19 +82,25 @@ export async function killRounds(options: KillRoundsOptions): Promise<KillRounds
   const folder = temporaryFolder();
   const image = join(folder.path, 'disk.img');
   const socket = join(folder.path, 'serve.sock');
-  const disk = `${image},create,size=${DISK_MIB}M,serial=${DISK}`;
-  const start = () => LunportChild.serve([disk, '--socket', socket, '--state', join(folder.path, 'state')]);
+  const disks = [
+    `${image},create,size=${DISK_MIB}M,serial=${DISK}`,
+    `${join(folder.path, 'commands.img')},create,size=${DISK_MIB}M,serial=${COMMANDS_DISK}`,
+  ];
+  const start = () =>
+    LunportChild.serve([...disks, '--socket', socket, '--state', join(folder.path, 'state')]);
   let lunport = await start();
   let guest: Guest | undefined;
   try {
     guest = await Guest.start({
       vehicle: 'initrd',
-      initrd: { tools: ['fio'] },
+      initrd: { tools: ['fio', 'sg3-utils'] },
       qemu: options.qemu,
       vhostUserScsi: [{ socket, chardev: { reconnect: 1 } }],
     });
-    const begun = await guest.exec(WRITER);
-    if (begun.status !== 0) throw new Error(`the guest does not write: ${begun.output}`);
+    for (const script of [WRITER, COMMANDS]) {
+      const { status, output } = await guest.exec(script);
+      if (status !== 0) throw new Error(`the guest's load ended with ${status}: ${output}`);
+    }
     for (let round = 1; round <= options.rounds; round++) {
       const alive = await pause(ALIVE_MS);
       await lunport.kill();
@@ -101,11 +110,12 @@ export async function killRounds(options: KillRoundsOptions): Promise<KillRounds
     }
     await pause(ALIVE_MS);
     const log = await guest.exec(STOP, { timeoutMs: FIO_END_MS });
+    const commands = await guest.exec(`cat ${COMMANDS_LOG}`);
     const kernel = await guest.exec(KERNEL_LOG);
     const seen = await guest.exec(CHECKSUM);
     await guest.powerOff();
     await lunport.stop();
-    const verdict = judge(options.rounds, log.output, kernel.output);
+    const verdict = judge(options.rounds, log.output, commands.output, kernel.output);
     if (seen.output.trim() === (await sha256(image))) return verdict;
     const detail = `${verdict.detail}\nthe guest read another disk than the image is`;
     return { ...verdict, detail, badBytes: Math.max(1, verdict.badBytes) };
@@ -116,19 +126,22 @@ export async function killRounds(options: KillRoundsOptions): Promise<KillRounds
   }
 }
 
-function judge(rounds: number, log: string, kernel: string): KillRoundsResult {
+function judge(rounds: number, log: string, commands: string, kernel: string): KillRoundsResult {
   const lines = log.split('\n').filter(Boolean);
   const complaints = kernel.split('\n').filter((line) => KERNEL_COMPLAINT.test(line) && !POWER_ON.test(line));
+  const commandLines = commands.split('\n').filter(Boolean);
+  const failedCommands = commandLines.filter((line) => line !== 'round');
   const failedRuns = lines.filter((line) => line.startsWith('fio ended'));
   const badBytes = lines
     .filter((line) => BAD_BLOCK.test(line))
     .reduce((sum, line) => sum + Number(/length (\d+)/.exec(line)?.[1] ?? 1), 0);
   return {
     rounds,
-    guestErrors: complaints.length + failedRuns.length,
+    guestErrors: complaints.length + failedRuns.length + failedCommands.length,
     badBytes,
     passes: lines.filter((line) => line === 'pass').length,
-    detail: [...complaints, ...lines.filter((line) => line !== 'pass')].join('\n'),
+    commandRounds: commandLines.length - failedCommands.length,
+    detail: [...complaints, ...failedCommands, ...lines.filter((line) => line !== 'pass')].join('\n'),
   };
 }
 

@@ -38,7 +38,7 @@ if (qemu !== null) {
     onRound: (round, alive, dead) =>
       console.log(`round ${round}: killed after ${alive} ms, away for ${dead} ms`),
   });
-  console.log(`guest: ${result.passes} runs of fio wrote and verified`);
+  console.log(`guest: ${result.passes} runs of fio, ${result.commandRounds} of other commands`);
   if (result.detail !== '') console.log(result.detail);
   guestErrors = result.guestErrors;
   badBytes += result.badBytes;
