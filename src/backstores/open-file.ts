@@ -7,11 +7,14 @@ import {
   constants,
   fdatasyncSync,
   fstatSync,
+  fsyncSync,
   ftruncateSync,
   openSync,
   readSync,
   realpathSync,
+  rmSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { addon } from '../native/addon.ts';
 import { describeErrno, LunportError, systemError } from '../native/errno.ts';
 import { lockImage } from '../native/file-lock.ts';
@@ -103,10 +106,22 @@ function createFile(options: FileOptions, flags: number): number {
   }
   try {
     ftruncateSync(fd, size);
+    syncDirectoryOf(path);
     return fd;
   } catch (error) {
     closeSync(fd);
+    rmSync(path, { force: true });
     throw openError(error as NodeJS.ErrnoException, options);
+  }
+}
+
+/** What is synced into a new file is lost with its name, which stands in the directory. */
+function syncDirectoryOf(path: string): void {
+  const directory = openSync(dirname(path), constants.O_RDONLY);
+  try {
+    fsyncSync(directory);
+  } finally {
+    closeSync(directory);
   }
 }
 

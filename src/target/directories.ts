@@ -2,6 +2,7 @@
 import { mkdirSync } from 'node:fs';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { makeDurableDirectory } from './durable-file.ts';
 
 /** Directory for sockets; made 0700. Gone after a reboot. */
 export function runtimeDirectory(): string {
@@ -15,6 +16,6 @@ export function runtimeDirectory(): string {
 export function stateDirectory(): string {
   const base = process.env.XDG_STATE_HOME || join(homedir(), '.local', 'state');
   const path = join(base, 'lunport');
-  mkdirSync(path, { recursive: true, mode: 0o700 });
+  makeDurableDirectory(path);
   return path;
 }

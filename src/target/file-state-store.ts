@@ -1,8 +1,8 @@
 /** A logical unit's durable state as files: one directory per disk, one file per name. */
-import { mkdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StateStore } from '../scsi/state-store.ts';
-import { replaceFile } from './durable-file.ts';
+import { makeDurableDirectory, replaceFile } from './durable-file.ts';
 
 export class FileStateStore implements StateStore {
   private readonly directory: string;
@@ -12,7 +12,7 @@ export class FileStateStore implements StateStore {
   /** `serial` names the disk; it may hold any characters. */
   constructor(base: string, serial: string) {
     this.directory = join(base, encodeURIComponent(serial).replaceAll('.', '%2E'));
-    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    makeDurableDirectory(this.directory);
   }
 
   load(name: string): string | undefined {
