@@ -15,7 +15,7 @@ import { ArrayBackstore } from './array-backstore.ts';
 import { HeapMemory } from './heap-memory.ts';
 
 /** An environment whose clock stands still until it is turned. */
-export class TestEnvironment implements Environment {
+class TestEnvironment implements Environment {
   readonly memory = new HeapMemory();
   /** Absent, a defect is thrown on to whoever sent the command. */
   defect?: (error: unknown) => void;

@@ -1,4 +1,6 @@
 /** The 8-byte LUN field of virtio-scsi requests and events (virtio 1.2, 5.6.6.1). */
+import { putU16 } from '../../scsi/bytes.ts';
+import { decodeLunLevel, encodeLunLevel } from '../../scsi/lun-field.ts';
 import { INVALID_LUN, REPORT_LUNS_WELL_KNOWN_LUN } from '../../scsi/lun-map.ts';
 import { LUN_FORMAT_SINGLE_LEVEL, LunField } from './virtio-scsi-spec.ts';
 
@@ -7,9 +9,6 @@ export const ANY_TARGET = -1;
 /** What `targetOf` returns for a field in no known form. */
 export const NO_TARGET = -2;
 
-/** SAM-5 4.7.7.3 and 4.7.7.4: the two address methods of single-level LUNs. */
-const ADDRESS_METHOD_MASK = 0xc0;
-const FLAT_SPACE = 0x40;
 const WELL_KNOWN_HIGH = REPORT_LUNS_WELL_KNOWN_LUN >>> 8;
 const WELL_KNOWN_LOW = REPORT_LUNS_WELL_KNOWN_LUN & 0xff;
 
@@ -27,14 +26,8 @@ export function targetOf(bytes: Uint8Array, at: number): number {
 export function lunOf(bytes: Uint8Array, at: number): number {
   if (bytes[at + LunField.FORMAT] !== LUN_FORMAT_SINGLE_LEVEL) return REPORT_LUNS_WELL_KNOWN_LUN;
   if (!isZero(bytes, at + LunField.LUN + 2, at + LunField.LENGTH)) return INVALID_LUN;
-  const high = bytes[at + LunField.LUN];
-  const low = bytes[at + LunField.LUN + 1];
-  if ((high & ADDRESS_METHOD_MASK) === FLAT_SPACE) return ((high & ~ADDRESS_METHOD_MASK) << 8) | low;
-  // Peripheral device addressing, of bus 0 only.
-  if (high === 0) return low;
-  // Linux writes all LUNs like this one, the well-known one included.
-  if (high === WELL_KNOWN_HIGH && low === WELL_KNOWN_LOW) return REPORT_LUNS_WELL_KNOWN_LUN;
-  return INVALID_LUN;
+  // Linux writes all LUNs in this form, the well-known one included.
+  return decodeLunLevel(bytes[at + LunField.LUN], bytes[at + LunField.LUN + 1]);
 }
 
 /** Writes the field as REPORT LUNS has it: guests compare the two. */
@@ -42,8 +35,7 @@ export function putLunField(bytes: Uint8Array, at: number, target: number, lun: 
   bytes.fill(0, at, at + LunField.LENGTH);
   bytes[at + LunField.FORMAT] = LUN_FORMAT_SINGLE_LEVEL;
   bytes[at + LunField.TARGET] = target;
-  bytes[at + LunField.LUN] = lun < 256 ? 0 : (lun >>> 8) | FLAT_SPACE;
-  bytes[at + LunField.LUN + 1] = lun;
+  putU16(bytes, at + LunField.LUN, encodeLunLevel(lun));
 }
 
 function isZero(bytes: Uint8Array, from: number, to: number): boolean {

@@ -1,6 +1,7 @@
 /** REPORT LUNS (SPC-4 6.33). */
 import { putU16, putU32, u32 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
+import { encodeLunLevel } from '../lun-field.ts';
 import { REPORT_LUNS_WELL_KNOWN_LUN } from '../lun-map.ts';
 import { Sense } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
@@ -26,7 +27,7 @@ export function reportLuns(task: Task): void {
   if (luns === undefined) return task.failCdbField(2);
   const data = new Uint8Array(8 + 8 * luns.length);
   putU32(data, 0, 8 * luns.length);
-  for (const [i, lun] of luns.entries()) putU16(data, 8 + 8 * i, encodeLun(lun));
+  for (const [i, lun] of luns.entries()) putU16(data, 8 + 8 * i, encodeLunLevel(lun));
   for (const itl of task.nexus!.itlNexuses())
     itl.unitAttentions.clear(Sense.REPORTED_LUNS_DATA_HAS_CHANGED.code);
   task.respond(data, u32(cdb, 6));
@@ -48,11 +49,6 @@ function selectedLuns(task: Task, select: number): number[] | undefined {
     default:
       return undefined;
   }
-}
-
-/** First-level addressing: peripheral below 256, flat space above, well-known as it is (SAM-5 4.7.7). */
-function encodeLun(lun: number): number {
-  return lun < 256 || lun === REPORT_LUNS_WELL_KNOWN_LUN ? lun : 0x4000 | lun;
 }
 
 export const reportLunsCommands: readonly CommandRow[] = [
