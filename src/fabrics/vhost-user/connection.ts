@@ -3,16 +3,15 @@
  * the front-end leaves, breaks the protocol, or takes its memory away. Nobody else notices.
  */
 
-import { addon } from '../../native/addon.ts';
 import { LunportError } from '../../native/errno.ts';
 import { BackEnd, type BackEndOptions } from './back-end.ts';
 import { featureSet, hasFeature } from './feature-set.ts';
 import type { Logger } from './logger.ts';
-import { type Header, serialise, u64Payload } from './message.ts';
+import { type Header, iotlbPayload, parseU64, serialise, u64Payload } from './message.ts';
 import { closeAll, MessageSocket, type MessageSocketOwner } from './message-socket.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { allowed, type Reply, requestHandlers } from './requests.ts';
-import { MessageFlags, ProtocolFeature } from './vhost-user-spec.ts';
+import { BackendRequest, IotlbType, MessageFlags, ProtocolFeature, U64_LENGTH } from './vhost-user-spec.ts';
 
 const PROTOCOL_FEATURES = featureSet(
   ProtocolFeature.MQ,
@@ -59,6 +58,8 @@ export class Connection implements MessageSocketOwner {
     this.backEnd = new BackEnd(options, {
       deviceBroken: (reason) => this.logger.warn(`the device stops until it is reset: ${reason}`),
       memoryLost: (reason) => this.end(reason),
+      askForTranslation: (iova, permission) => this.askForTranslation(iova, permission),
+      answersQuestions: () => this.answersQuestions,
     });
     this.socket = new MessageSocket(fd, this);
   }
@@ -75,10 +76,32 @@ export class Connection implements MessageSocketOwner {
   openBackendChannel(fd: number): void {
     this.backendChannel?.close();
     this.backendChannel = new MessageSocket(fd, {
-      // Replies: nothing of ours waits for one.
-      messageReceived: (_header, _payload, fds) => closeAll(fds),
-      socketClosed: () => {},
+      messageReceived: (header, payload, fds) => {
+        closeAll(fds);
+        this.answerReceived(header, payload);
+      },
+      socketClosed: () => {
+        this.backendChannel = undefined;
+      },
     });
+  }
+
+  /** Only a miss asks for an answer. */
+  private answerReceived({ request }: Header, payload: Uint8Array): void {
+    if (request !== BackendRequest.IOTLB_MSG || payload.length !== U64_LENGTH) return;
+    this.backEnd.translationAnswered(parseU64(payload) === SUCCESS);
+  }
+
+  private askForTranslation(iova: number, permission: number): boolean {
+    if (this.backendChannel === undefined) return false;
+    const miss = { iova, size: 0, userAddress: 0, permission, type: IotlbType.MISS };
+    const flags = this.answersQuestions ? MessageFlags.NEED_REPLY : 0;
+    this.backendChannel.send(serialise(BackendRequest.IOTLB_MSG, flags, iotlbPayload(miss)));
+    return true;
+  }
+
+  private get answersQuestions(): boolean {
+    return hasFeature(this.protocolFeatures, ProtocolFeature.REPLY_ACK);
   }
 
   messageReceived(header: Header, payload: Uint8Array, fds: number[]): void {
@@ -131,14 +154,11 @@ export class Connection implements MessageSocketOwner {
   }
 
   private wantsReply(flags: number): boolean {
-    return (
-      (flags & MessageFlags.NEED_REPLY) !== 0 && hasFeature(this.protocolFeatures, ProtocolFeature.REPLY_ACK)
-    );
+    return (flags & MessageFlags.NEED_REPLY) !== 0 && this.answersQuestions;
   }
 
   private send(request: number, { payload, fds = [] }: Reply): void {
     this.socket.send(serialise(request, MessageFlags.REPLY, payload), fds);
-    for (const fd of fds) addon.close(fd);
   }
 }
 

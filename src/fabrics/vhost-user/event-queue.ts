@@ -5,9 +5,11 @@
 import type { NexusListener } from '../../scsi/nexus.ts';
 import { SegmentList } from '../../scsi/segment-list.ts';
 import { Cut, cutWritable } from './buffers.ts';
+import type { DescriptorChain } from './descriptor-chain.ts';
 import { Staging } from './guest-views.ts';
 import { putLunField } from './lun-field.ts';
 import type { ScsiDevice } from './scsi-device.ts';
+import { TRANSLATION_MISS } from './translation-miss.ts';
 import { EVENTS_MISSED, Event, EventType, ResetReason, ScsiFeature } from './virtio-scsi-spec.ts';
 import type { Vring } from './vring.ts';
 import type { VringHandler } from './vring-handler.ts';
@@ -73,7 +75,9 @@ export class EventQueue implements VringHandler, NexusListener {
     if (vring === undefined || chain === undefined) return false;
     header.clear();
     rest.clear();
-    if (cutWritable(chain, Event.LENGTH, device.space, header, rest) === Cut.NO_HEADER) {
+    const cut = this.cut(vring, chain);
+    if (cut === undefined) return false;
+    if (cut === Cut.NO_HEADER) {
       vring.push(chain.head, 0);
       return false;
     }
@@ -86,5 +90,16 @@ export class EventQueue implements VringHandler, NexusListener {
     device.log?.markSegments(header, Event.LENGTH);
     vring.push(chain.head, Event.LENGTH);
     return true;
+  }
+
+  /** Undefined when the buffer has to wait for a translation; then it is as if it had not been taken. */
+  private cut(vring: Vring, chain: DescriptorChain): Cut | undefined {
+    try {
+      return cutWritable(chain, Event.LENGTH, this.device.space, this.header, this.rest);
+    } catch (error) {
+      if (error !== TRANSLATION_MISS) throw error;
+      vring.untake(chain.head);
+      return undefined;
+    }
   }
 }

@@ -27,6 +27,8 @@ export class IndirectTable {
   constructor(space: AddressSpace, guest: GuestViews, limit: number) {
     this.space = space;
     this.guest = guest;
+    // The device reads it: an IOMMU may allow that and nothing else.
+    this.buffer.readable = 1;
     this.copy = new Staging(limit * Descriptor.BYTES);
     this.words = this.copy.words;
   }

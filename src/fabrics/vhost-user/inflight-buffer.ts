@@ -4,7 +4,7 @@
  */
 import { fstatSync } from 'node:fs';
 import { addon } from '../../native/addon.ts';
-import { systemError } from '../../native/errno.ts';
+import { checked } from '../../native/errno.ts';
 import type { Region, RegionMemory } from '../../native/memory.ts';
 import { InflightPacked } from './inflight-packed.ts';
 import { INFLIGHT_ALIGNMENT } from './inflight-spec.ts';
@@ -19,26 +19,19 @@ export class InflightBuffer {
   private readonly memory: RegionMemory;
   private readonly stride: number;
 
-  /** A new buffer, all zeroes, and its file, which the caller closes when it has been sent. */
+  /** The description of a new buffer, all zeroes, and its file, which the caller closes. */
   static create(
-    memory: RegionMemory,
     packed: boolean,
     queues: number,
     queueSize: number,
     maxQueues: number,
-  ): { buffer: InflightBuffer; fd: number } {
+  ): { description: InflightDescription; fd: number } {
     checkCounts(queues, queueSize, maxQueues);
     const mmapSize = queues * strideOf(packed, queueSize);
     // Sealed: the front-end cannot take the memory away from under us.
     const fd = addon.memfd('lunport-inflight', mmapSize, true);
-    if (fd < 0) throw systemError(fd, 'allocate', `an in-flight buffer of ${mmapSize} bytes`);
-    try {
-      const buffer = new InflightBuffer(memory, packed, { mmapSize, mmapOffset: 0, queues, queueSize }, fd);
-      return { buffer, fd };
-    } catch (error) {
-      addon.close(fd);
-      throw error;
-    }
+    checked(fd, 'allocate', `an in-flight buffer of ${mmapSize} bytes`);
+    return { description: { mmapSize, mmapOffset: 0, queues, queueSize }, fd };
   }
 
   /** A buffer from the front-end. The caller keeps `fd`. */

@@ -77,6 +77,14 @@ export class InflightPacked {
     return first;
   }
 
+  /** The last `take`, which returned `entry`, is undone. */
+  untake(entry: number): void {
+    this.view.setUint8(at(entry, PackedEntry.INFLIGHT), 0);
+    this.setU16(PackedRegion.FREE_HEAD, entry);
+    this.setU16(PackedRegion.OLD_FREE_HEAD, entry);
+    this.freeHead = entry;
+  }
+
   /** The chain is done; nothing is written before `prepare`, so that `take` finds the free list as it was. */
   complete(entry: number): void {
     this.batch[this.batchCount++] = entry;

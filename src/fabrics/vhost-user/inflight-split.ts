@@ -47,6 +47,11 @@ export class InflightSplit {
     this.bytes[at + SplitEntry.INFLIGHT] = 1;
   }
 
+  /** The last `take` is undone. */
+  untake(head: number): void {
+    this.clear(head);
+  }
+
   /** Its used entry is written, but not shown to the driver yet. */
   complete(head: number): void {
     const { words } = this;

@@ -121,6 +121,15 @@ export class MemoryTable implements AddressSpace {
     return undefined;
   }
 
+  /** The place of a front-end address, and how many bytes from there on lie in the same region. */
+  findUser(address: number): (Location & { readonly length: number }) | undefined {
+    for (const { userAddress, size, base, region } of this.regions) {
+      const within = address - userAddress;
+      if (within >= 0 && within < size) return { region, offset: base + within, length: size - within };
+    }
+    return undefined;
+  }
+
   /** Guest-physical address of a byte of a mapping: what the migration log counts pages by. */
   guestAddress(region: number, offset: number): number {
     const at = this.ids.indexOf(region);

@@ -212,7 +212,8 @@ export function parseIotlb(payload: Uint8Array): IotlbDescription {
   const view = viewOf(payload, IotlbMessage.LENGTH, 'IOTLB message');
   return {
     iova: exact(view, IotlbMessage.IOVA, 'IOVA'),
-    size: exact(view, IotlbMessage.SIZE, 'IOTLB size'),
+    // "Everything" is written as 2^64 bytes or as one less, so as 0 or as more than a Number holds.
+    size: Math.min(Number(view.getBigUint64(IotlbMessage.SIZE, true)), 2 ** 53) || 2 ** 53,
     userAddress: exact(view, IotlbMessage.USER_ADDRESS, 'IOTLB user address'),
     permission: view.getUint8(IotlbMessage.PERMISSION),
     type: view.getUint8(IotlbMessage.TYPE),

@@ -147,6 +147,16 @@ export class PackedVirtqueue implements Virtqueue {
     this.entries[this.takeCopy(count, chain)] = entry;
   }
 
+  undo(id: number): void {
+    this.available -= this.counts[id];
+    if (this.available < 0) {
+      this.available += this.size;
+      this.availableWrap = !this.availableWrap;
+    }
+    this.drop(id);
+    this.inflight?.untake(this.entries[id]);
+  }
+
   drop(id: number): void {
     this.descriptorsTaken -= this.counts[id];
     this.counts[id] = 0;

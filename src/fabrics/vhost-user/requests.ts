@@ -9,6 +9,7 @@ import {
   inflightPayload,
   parseConfig,
   parseInflight,
+  parseIotlb,
   parseLog,
   parseMemoryTable,
   parseSingleRegion,
@@ -25,7 +26,7 @@ import { MAX_MEMORY_SLOTS, ProtocolFeature, Request } from './vhost-user-spec.ts
 export interface Reply {
   readonly payload: Uint8Array;
   /** Sent along, and closed then. */
-  readonly fds?: readonly number[];
+  readonly fds?: number[];
 }
 
 /** `fds` came with the message: a handler takes out those that it gives an owner, the others are closed. */
@@ -115,46 +116,46 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
     Request.SET_VRING_NUM,
     silent(({ backEnd }, payload) => {
       const { index, value } = parseVringState(payload);
-      backEnd.setVringSize(index, value);
+      backEnd.rings.setSize(index, value);
     }),
   ],
   [
     Request.SET_VRING_ADDR,
-    silent(({ backEnd }, payload) => backEnd.setVringAddresses(parseVringAddress(payload))),
+    silent(({ backEnd }, payload) => backEnd.rings.setAddresses(parseVringAddress(payload))),
   ],
   [
     Request.SET_VRING_BASE,
     silent(({ backEnd }, payload) => {
       const { index, value } = parseVringState(payload);
-      backEnd.setVringBase(index, value);
+      backEnd.rings.setBase(index, value);
     }),
   ],
   [
     Request.GET_VRING_BASE,
     async ({ backEnd }, payload) => {
       const { index } = parseVringState(payload);
-      return { payload: vringStatePayload(index, await backEnd.stopVring(index)) };
+      return { payload: vringStatePayload(index, await backEnd.rings.stop(index)) };
     },
   ],
   [
     Request.SET_VRING_KICK,
     silent(({ backEnd }, payload, fds) => {
       const { index, fd } = vringFd(payload, fds);
-      backEnd.setVringKick(index, fd);
+      backEnd.rings.kickWith(index, fd);
     }),
   ],
   [
     Request.SET_VRING_CALL,
     silent(({ backEnd }, payload, fds) => {
       const { index, fd } = vringFd(payload, fds);
-      backEnd.setVringCall(index, fd);
+      backEnd.rings.at(index).setCall(fd);
     }),
   ],
   [
     Request.SET_VRING_ERR,
     silent(({ backEnd }, payload, fds) => {
       const { index, fd } = vringFd(payload, fds);
-      backEnd.setVringErr(index, fd);
+      backEnd.rings.at(index).setErr(fd);
     }),
   ],
   [
@@ -162,7 +163,7 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
     silent(({ backEnd }, payload) => {
       const { index, value } = parseVringState(payload);
       if (value > 1) throw new ProtocolError(`ring ${index} enabled with ${value}, expected 0 or 1`);
-      backEnd.enableVring(index, value === 1);
+      backEnd.rings.at(index).enable(value === 1);
     }),
   ],
   [
@@ -190,6 +191,14 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
   ],
   // An eventfd to be signalled when the log changes: optional, and no front-end waits for it.
   [Request.SET_LOG_FD, silent(() => {})],
+  [
+    Request.IOTLB_MSG,
+    async ({ backEnd }, payload) => {
+      await backEnd.changeTranslations(parseIotlb(payload));
+      // Always answered, whether asked for or not.
+      return u64(0n);
+    },
+  ],
   [
     Request.GET_INFLIGHT_FD,
     ({ backEnd }, payload) => {

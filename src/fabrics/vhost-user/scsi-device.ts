@@ -58,7 +58,6 @@ export interface ScsiCounters {
 export class ScsiDevice implements VirtioDevice {
   readonly features = featureSet(ScsiFeature.HOTPLUG, ScsiFeature.CHANGE);
   readonly maxRings = MAX_RINGS;
-  readonly space: AddressSpace;
   readonly views: GuestViews;
   readonly environment: Environment;
   readonly targetNumber: number;
@@ -77,7 +76,6 @@ export class ScsiDevice implements VirtioDevice {
 
   constructor(host: DeviceHost, options: ScsiDeviceOptions) {
     this.host = host;
-    this.space = host.space;
     this.views = host.views;
     this.environment = options.environment;
     this.nexus = options.nexus;
@@ -104,6 +102,10 @@ export class ScsiDevice implements VirtioDevice {
       default:
         return new RequestQueue(this);
     }
+  }
+
+  get space(): AddressSpace {
+    return this.host.space;
   }
 
   get log(): DirtyLog | undefined {

@@ -133,6 +133,12 @@ export class SplitVirtqueue implements Virtqueue {
     this.take(head, chain);
   }
 
+  undo(head: number): void {
+    this.drop(head);
+    this.nextAvailable = (this.nextAvailable - 1) & 0xffff;
+    this.inflight?.untake(head);
+  }
+
   drop(head: number): void {
     this.taken[head] = 0;
     this.inFlight--;

@@ -211,22 +211,20 @@ function withHolder(error: unknown, path: string): unknown {
 
 function frontEndState({ connection, device, pid }: Session): FrontEndState {
   const { backEnd, protocolFeatures } = connection;
-  const { brokenReason } = backEnd;
+  const { brokenReason } = backEnd.rings;
   return {
     pid,
     features: `0x${backEnd.features.toString(16)}`,
     protocolFeatures: `0x${protocolFeatures.toString(16)}`,
-    memoryRegions: backEnd.space.mapped.length,
-    rings: backEnd.rings
-      .filter((vring) => vring !== undefined)
-      .map(({ index, size, started, enabled, queue, counters }) => ({
-        index,
-        size,
-        started,
-        enabled,
-        inFlight: queue?.inFlight ?? 0,
-        ...counters,
-      })),
+    memoryRegions: backEnd.table.mapped.length,
+    rings: backEnd.rings.all().map(({ index, size, started, enabled, queue, counters }) => ({
+      index,
+      size,
+      started,
+      enabled,
+      inFlight: queue?.inFlight ?? 0,
+      ...counters,
+    })),
     requests: { ...device.counters },
     ...(brokenReason === undefined ? {} : { broken: brokenReason }),
   };

@@ -34,6 +34,8 @@ export interface Virtqueue {
   resubmit(entry: number, chain: DescriptorChain): void;
   /** Returns a chain by its head; the driver sees it after `publish`. `written` in bytes. */
   push(head: number, written: number): void;
+  /** Undoes the last `pop`, whose chain had this head: the next one returns it again. */
+  undo(head: number): void;
   /** Forgets a chain: the driver never hears of it again. */
   drop(head: number): void;
   /** Shows the driver what was pushed; returns whether it wants to be signalled. */

@@ -8,6 +8,7 @@ import { DescriptorChain } from './descriptor-chain.ts';
 import type { RingAddresses } from './message.ts';
 import { ProtocolError, VirtqueueError } from './protocol-error.ts';
 import { RingWatch } from './ring-poller.ts';
+import { TRANSLATION_MISS } from './translation-miss.ts';
 import type { Virtqueue } from './virtqueue.ts';
 import type { VringHandler } from './vring-handler.ts';
 
@@ -34,6 +35,12 @@ export class Vring {
   base = 0;
   addresses: RingAddresses | undefined = undefined;
   enabled = false;
+  /** Set up and not started yet: in-flight tracking has to be looked at. */
+  fresh = false;
+  /** Its memory is behind translations that are not there yet; it starts when they are. */
+  waitsForMemory = false;
+  /** Chains that an earlier process had taken, oldest first: they come before all others. */
+  unfinished: number[] = [];
   /** Set while the ring is started. */
   queue: Virtqueue | undefined = undefined;
   readonly counters: VringCounters = { kicks: 0, completed: 0, signals: 0 };
@@ -86,22 +93,21 @@ export class Vring {
     if (fd !== undefined) addon.setNonblocking(fd);
   }
 
-  /**
-   * Starts, or starts again after its memory changed; looks at the ring without waiting for a kick. `unfinished`
-   * names chains that an earlier process had taken, oldest first.
-   */
-  start(queue: Virtqueue, unfinished: readonly number[] = []): void {
+  /** Starts, or starts again after its memory changed; looks at the ring without waiting for a kick. */
+  start(queue: Virtqueue): void {
     this.queue = queue;
+    this.waitsForMemory = false;
     this.paused = false;
     this.discarding = false;
     if (this.chain.capacity < queue.chainLimit) this.chain = new DescriptorChain(queue.chainLimit);
-    if (unfinished.length > 0) this.batch.begin();
-    for (const entry of unfinished) {
-      queue.resubmit(entry, this.chain);
-      this.handler.accept(this, this.chain);
-    }
-    if (unfinished.length > 0) this.batch.run();
     this.listen();
+  }
+
+  /** Cannot start, or go on, before its memory can be found. */
+  waitForMemory(): void {
+    this.base = this.queue?.base ?? this.base;
+    this.queue = undefined;
+    this.waitsForMemory = true;
   }
 
   /** Awaits kicks of a started ring, and looks at what is there already. */
@@ -144,6 +150,7 @@ export class Vring {
   stop(): number {
     this.base = this.queue?.base ?? this.base;
     this.queue = undefined;
+    this.waitsForMemory = false;
     this.setKick(undefined);
     this.setCall(undefined);
     return this.base;
@@ -179,6 +186,7 @@ export class Vring {
       for (let round = 1; ; round++) {
         batch.begin();
         if (!watch?.active) queue.pauseKicks();
+        while (this.unfinished.length > 0) this.acceptUnfinished(queue);
         const welcome = handler.available === undefined ? this.acceptAll(queue) : handler.available(this);
         batch.run();
         if (this.queue !== queue || this.paused || !welcome || watch?.active) return;
@@ -191,8 +199,10 @@ export class Vring {
         }
       }
     } catch (error) {
-      if (!(error instanceof VirtqueueError)) throw error;
-      batch.broken(this, error);
+      // What was accepted before goes on.
+      batch.run();
+      if (error instanceof VirtqueueError) batch.broken(this, error);
+      else if (error !== TRANSLATION_MISS) throw error;
     } finally {
       this.running = false;
     }
@@ -205,10 +215,15 @@ export class Vring {
     try {
       return queue.pop(this.chain) ? this.chain : undefined;
     } catch (error) {
-      if (!(error instanceof VirtqueueError)) throw error;
-      this.batch.broken(this, error);
+      if (error instanceof VirtqueueError) this.batch.broken(this, error);
+      else if (error !== TRANSLATION_MISS) throw error;
       return undefined;
     }
+  }
+
+  /** Undoes the last `take`. */
+  untake(head: number): void {
+    this.queue!.undo(head);
   }
 
   /** Gives a chain back; the driver hears of it at the end of the batch. `written` in bytes. */
@@ -244,11 +259,32 @@ export class Vring {
     let taken = 0;
     for (let bytes = 0; bytes < ROUND_BYTES && taken < queue.size; bytes += chain.bytes) {
       if (this.paused || !queue.pop(chain)) break;
-      this.handler.accept(this, chain);
+      this.accept(queue);
       taken++;
     }
     if (taken > 0) this.watch?.worked();
     return true;
+  }
+
+  private accept(queue: Virtqueue): void {
+    try {
+      this.handler.accept(this, this.chain);
+    } catch (error) {
+      if (error === TRANSLATION_MISS) queue.undo(this.chain.head);
+      throw error;
+    }
+  }
+
+  private acceptUnfinished(queue: Virtqueue): void {
+    queue.resubmit(this.unfinished[0], this.chain);
+    try {
+      this.handler.accept(this, this.chain);
+    } catch (error) {
+      // It stays in flight, as the process before left it.
+      if (error === TRANSLATION_MISS) queue.drop(this.chain.head);
+      throw error;
+    }
+    this.unfinished.shift();
   }
 
   private logUsedRing(): void {

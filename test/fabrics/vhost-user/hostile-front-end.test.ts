@@ -74,7 +74,7 @@ const hostile: Readonly<Record<string, readonly [(context: Context) => void, Reg
     /not offered/,
   ],
   'features that change the rings and were not offered': [
-    send(Request.SET_FEATURES, u64(1n << 34n)),
+    send(Request.SET_FEATURES, u64(1n << 35n)),
     /not offered/,
   ],
   'a message whose protocol feature is not negotiated': [
