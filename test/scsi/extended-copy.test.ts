@@ -157,6 +157,25 @@ for (const { what, options, prepare, write, read } of FORBIDDEN) {
   });
 }
 
+test('a reservation that fences the initiator off the destination ends a copy at its next piece', async (t) => {
+  const parts = setUp();
+  const { core, initiator, other } = parts;
+  other.backstore.hold = true;
+  const copy = sendCopy(initiator, copyList(both(), [blocks(2048, { destination: 1 })]));
+  await new Promise(setImmediate);
+  t.is(other.backstore.held.length, 1);
+  await reserve(parts, TYPES.WE);
+  other.backstore.hold = false;
+  other.backstore.releaseHeld();
+  t.is(outcome(await copy), 'a 0d01');
+  const written = other.backstore.log.filter(({ kind }) => kind === OperationKind.WRITE);
+  t.deepEqual(
+    written.map(({ offset }) => offset),
+    [0],
+  );
+  t.is(core.environment.memory.outstanding, 0);
+});
+
 test('a reservation on the unit that gets the command keeps it out altogether', async (t) => {
   const { core, initiator } = setUp();
   const holder = core.connect('naa.5000000000000002');

@@ -9,6 +9,7 @@ import { Medium, type Verdict } from '../medium.ts';
 import { Sense, type SenseCode } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
 import { CopyLimit } from './copy-spec.ts';
+import { refusalOf } from './cscd.ts';
 import type { Transfer } from './segment.ts';
 
 /** Bytes; a multiple of every block size. */
@@ -62,8 +63,8 @@ export async function copyBlocks(
       const length = Math.min(piece, range.length - done);
       const at = backwards ? range.length - done - length : done;
       const failure =
-        (await readLocked(reader, range.from + at, length, scratch)) ??
-        (await writeLocked(writer, range.to + at, length, scratch));
+        (await readLocked(task, reader, range.from + at, length, scratch)) ??
+        (await writeLocked(task, writer, range.to + at, length, scratch));
       if (failure !== undefined) return failure;
       if (!backwards) progress(length);
     }
@@ -77,28 +78,35 @@ export async function copyBlocks(
 
 /** Reads whole blocks to the start of `scratch`; `from` and `length` in bytes. */
 export function readLocked(
+  task: Task,
   medium: Medium,
   from: number,
   length: number,
   scratch: Scratch,
 ): Promise<Verdict | undefined> {
-  return locked(medium.device, from, length, (lba, blocks) => medium.read(lba, blocks, scratch));
+  const refusal = () => refusedSince(task, medium.device, 'read');
+  return locked(medium.device, from, length, refusal, (lba, blocks) => medium.read(lba, blocks, scratch));
 }
 
 /** Writes whole blocks from the start of `scratch`; `to` and `length` in bytes. */
 export function writeLocked(
+  task: Task,
   medium: Medium,
   to: number,
   length: number,
   scratch: Scratch,
 ): Promise<Verdict | undefined> {
-  return locked(medium.device, to, length, (lba, blocks) => medium.write(lba, blocks, scratch, false));
+  const refusal = () => refusedSince(task, medium.device, 'write');
+  return locked(medium.device, to, length, refusal, (lba, blocks) =>
+    medium.write(lba, blocks, scratch, false),
+  );
 }
 
 async function locked(
   device: BlockDevice,
   offset: number,
   length: number,
+  refusal: () => Verdict | undefined,
   access: (lba: number, blocks: number) => Promise<Verdict | undefined>,
 ): Promise<Verdict | undefined> {
   const { blockSize, rangeLocks } = device;
@@ -106,8 +114,22 @@ async function locked(
   const blocks = length / blockSize;
   const lock = await rangeLocks.acquire(lba, blocks);
   try {
-    return await access(lba, blocks);
+    return refusal() ?? (await access(lba, blocks));
   } finally {
     rangeLocks.release(lock);
   }
+}
+
+/**
+ * Why the initiator may not do this any more, to a unit whose task set does not hold `task`: there nobody else
+ * stops a copy when its initiator is fenced off by a reservation, or when the unit no longer is ready.
+ */
+function refusedSince(task: Task, device: BlockDevice, access: 'read' | 'write'): Verdict | undefined {
+  if (task.logicalUnit === device) return undefined;
+  for (const itl of task.nexus!.itlNexuses()) {
+    if (itl.logicalUnit !== device) continue;
+    const code = refusalOf({ device, itl }, access);
+    return code === undefined ? undefined : { code };
+  }
+  return { code: Sense.COPY_TARGET_DEVICE_NOT_REACHABLE };
 }

@@ -41,10 +41,12 @@ export function findToken(nexus: Nexus, bytes: Uint8Array): TokenSource | SenseC
 /** Copies for one command. */
 export class TokenCopy {
   private readonly request: WriteRequest;
+  private readonly task: Task;
   private readonly writer: Medium;
 
   constructor(task: Task, destination: BlockDevice, request: WriteRequest) {
     this.request = request;
+    this.task = task;
     this.writer = new Medium(destination, task);
   }
 
@@ -98,7 +100,7 @@ export class TokenCopy {
         const length = Math.min(wanted, Math.ceil((available - position) / blockSize) * blockSize);
         const failure =
           (await reader.read(position, scratch.bytes.subarray(0, length))) ??
-          (await writeLocked(this.writer, lba * blockSize + done, length, scratch));
+          (await writeLocked(this.task, this.writer, lba * blockSize + done, length, scratch));
         if (failure !== undefined) return failure;
         progress(length);
         position += length;
@@ -114,11 +116,13 @@ const SOURCE_FAILED: Verdict = { code: Sense.THIRD_PARTY_DEVICE_FAILURE };
 /** The data for which a token stands, as one row of bytes. */
 class TokenReader {
   private readonly token: RodToken;
+  private readonly task: Task;
   private readonly medium: Medium;
   private readonly scratch: Scratch;
 
   constructor(token: RodToken, task: Task) {
     this.token = token;
+    this.task = task;
     this.medium = new Medium(token.device, task);
     // A piece may begin within a block and end within another.
     this.scratch = this.medium.scratch(PIECE / token.device.blockSize + 1);
@@ -137,7 +141,7 @@ class TokenReader {
         const length = Math.min(into.length - filled, end - position - filled);
         const skip = from % blockSize;
         const whole = Math.ceil((skip + length) / blockSize) * blockSize;
-        const failure = await readLocked(this.medium, from - skip, whole, this.scratch);
+        const failure = await readLocked(this.task, this.medium, from - skip, whole, this.scratch);
         // The LBA of a medium error would be taken for one of the unit that got the command.
         if (failure !== undefined) return typeof failure === 'number' ? failure : SOURCE_FAILED;
         into.set(this.scratch.bytes.subarray(skip, skip + length), filled);
