@@ -15,6 +15,8 @@ const EMPTY = new Uint8Array(0);
 
 /** Replies that the front-end does not fetch; more is not normal. */
 const MAX_UNSENT = 256;
+/** After so many pieces at a time, others have their turn: a peer may write as fast as we read. */
+const PIECES_PER_TURN = 64;
 
 export interface MessageSocketOwner {
   /** A whole message. The owner closes `fds`, or gives them a new owner. */
@@ -25,7 +27,8 @@ export interface MessageSocketOwner {
 
 interface Unsent {
   readonly bytes: Uint8Array;
-  readonly fds: Int32Array;
+  /** Ours until they are sent: a number that was closed may by then be somebody else's descriptor. */
+  readonly fds: number[];
   at: number;
 }
 
@@ -73,14 +76,17 @@ export class MessageSocket {
     }
   }
 
-  /** Sends a message; `fds` stay with the caller. */
-  send(bytes: Uint8Array, fds: readonly number[] = []): void {
-    if (!this.open) return;
-    if (this.unsent.length >= MAX_UNSENT) {
+  /** Sends a message, now or when there is room; takes over `fds`. */
+  send(bytes: Uint8Array, fds: number[] = []): void {
+    if (!this.open) {
+      closeAll(fds);
+      return;
+    }
+    this.unsent.push({ bytes, fds, at: 0 });
+    if (this.unsent.length > MAX_UNSENT) {
       this.fail(new ProtocolError('the front-end does not read its replies'));
       return;
     }
-    this.unsent.push({ bytes, fds: fds.length === 0 ? NO_FDS : Int32Array.from(fds), at: 0 });
     this.flush();
   }
 
@@ -90,11 +96,13 @@ export class MessageSocket {
     this.poll.stop();
     addon.close(this.fd);
     closeAll(this.fds);
+    for (const { fds } of this.unsent.splice(0)) closeAll(fds);
   }
 
   private ready(): void {
     this.flush();
-    while (this.open && !this.held && this.receive());
+    // What is left wakes the loop again.
+    for (let i = 0; i < PIECES_PER_TURN && this.open && !this.held; i++) if (!this.receive()) return;
   }
 
   /** One receive call, never past the end of a message, so that descriptors stay with theirs. False: no more now. */
@@ -152,13 +160,17 @@ export class MessageSocket {
   private flush(): void {
     while (this.open && this.unsent.length > 0) {
       const next = this.unsent[0];
-      const attached = next.at === 0 ? next.fds.length : 0;
-      const sent = addon.send(this.fd, next.bytes, next.at, next.bytes.length - next.at, next.fds, attached);
+      // They go with the first byte.
+      const { fds } = next;
+      const attached = fds.length === 0 ? NO_FDS : Int32Array.from(fds);
+      const left = next.bytes.length - next.at;
+      const sent = addon.send(this.fd, next.bytes, next.at, left, attached, attached.length);
       if (sent === Errno.EAGAIN) break;
       if (sent < 0) {
         this.fail(systemError(sent, 'write to', 'a vhost-user connection'));
         return;
       }
+      closeAll(fds);
       next.at += sent;
       if (next.at === next.bytes.length) this.unsent.shift();
     }
