@@ -50,6 +50,24 @@ test('MODE SELECT(10) takes a long block descriptor with LONGLBA', async (t) => 
   t.false(core.disk.writeCacheEnabled);
 });
 
+test('turning WCE off waits for the writes that were begun with it, and flushes then', async (t) => {
+  const core = new Core();
+  const off = await changed(core, 0x08, { 2: 0 });
+  core.backstore.hold = true;
+  const write = core.initiator.send({ cdb: cdb10(0x2a, 0, 1), dataOut: new Uint8Array(512) });
+  const select = send(core, [...NO_DESCRIPTOR, ...off]);
+  await new Promise(setImmediate);
+  t.deepEqual(
+    core.backstore.held.map(({ kind }) => kind),
+    [OperationKind.WRITE],
+  );
+  core.backstore.hold = false;
+  core.backstore.releaseHeld();
+  t.is(outcome(await write), 'GOOD');
+  t.is(await select, 'GOOD');
+  t.is(core.backstore.log.at(-1)!.kind, OperationKind.FLUSH);
+});
+
 const CONTROL = 0x0a;
 const controls: [string, Record<number, number>, (core: Core) => unknown, unknown][] = [
   ['TST', { 2: 0x22 }, ({ disk }) => disk.control.tst, 1],

@@ -176,3 +176,19 @@ test('PREVENT ALLOW MEDIUM REMOVAL is unknown to a disk that cannot be removed',
   t.deepEqual(await play(new Core(), prevent(1)), ['5/20/00@0']);
   t.deepEqual(await play(new Core(REMOVABLE), prevent(2)), ['5/24/00@4.1']);
 });
+
+test('a format that begins during the flush of a stop goes on, and no start opens the medium meanwhile', async (t) => {
+  const core = new Core();
+  core.backstore.hold = true;
+  const stop = core.initiator.send({ cdb: STOP });
+  const format = core.initiator.send({ cdb: [0x04, 0, 0, 0, 0, 0] });
+  await new Promise(setImmediate);
+  core.backstore.releaseHeld(1);
+  t.is(outcome(await stop).slice(0, 7), '2/04/04');
+  t.is((await play(core, START))[0].slice(0, 7), '2/04/04');
+  t.is((await play(core, TEST_UNIT_READY))[0].slice(0, 7), '2/04/04');
+  core.backstore.hold = false;
+  core.backstore.releaseHeld();
+  t.is(outcome(await format), 'GOOD');
+  t.is((await play(core, TEST_UNIT_READY))[0], 'GOOD');
+});

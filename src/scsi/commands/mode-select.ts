@@ -10,7 +10,7 @@ import { parseModeParameters, TRUNCATED } from '../mode-pages/parse-mode-paramet
 import { Sense } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
-import { runSteps } from './steps.ts';
+import { runExclusively, runSteps } from './steps.ts';
 import { any, CONTROL, reserved } from './usage.ts';
 
 const PF = 0x10;
@@ -56,7 +56,11 @@ function enforce(task: Task, device: BlockDevice, changes: readonly ModeChange[]
     announce();
     return task.good();
   }
-  runSteps(task, device, async (medium) => {
+  // What was written under the cache and is not answered yet must be in the flush: nobody will ask for another.
+  const waitForWrites = cacheTurnedOff && device.notReady === undefined;
+  if (waitForWrites) task.blocks = device.blockCount;
+  const run = waitForWrites ? runExclusively : runSteps;
+  run(task, device, async (medium) => {
     const failure = await makeDurable(medium, cacheTurnedOff, save);
     if (failure !== undefined) {
       modeParameters.change(before);

@@ -38,11 +38,7 @@ const STANDBY = [
 function startStopUnit(task: Task): void {
   const device = blockDeviceOf(task);
   const { power, removableMedium: medium } = device;
-  // A format, a sanitize or its failure is not ended by starting or stopping.
-  if (device.notReady !== undefined && !power.stopped && medium?.present !== false) {
-    const { sense, progress } = device.notReady;
-    return task.fail(sense, progress === undefined ? {} : { progress });
-  }
+  if (refused(task, device)) return;
   const condition = task.cdb[4] >> 4;
   if (condition !== 0) return setPowerCondition(task, device, condition);
   const flags = task.cdb[4];
@@ -58,6 +54,15 @@ function startStopUnit(task: Task): void {
     if (medium === undefined) power.stop();
     else power.lower(STANDBY[0]);
   });
+}
+
+/** A format, a sanitize or its failure is not ended by starting or stopping: then the task ends here. */
+function refused(task: Task, device: BlockDevice): boolean {
+  const { notReady, power, removableMedium } = device;
+  if (notReady === undefined || power.stopped || removableMedium?.present === false) return false;
+  const { sense, progress } = notReady;
+  task.fail(sense, progress === undefined ? {} : { progress });
+  return true;
 }
 
 function setPowerCondition(task: Task, device: BlockDevice, condition: number): void {
@@ -123,6 +128,8 @@ function afterFlush(task: Task, device: BlockDevice, change: () => void): void {
 async function flushThenChange(task: Task, device: BlockDevice, change: () => void): Promise<void> {
   const failure = await new Medium(device, task).flush();
   if (failure !== undefined) return conclude(task, failure);
+  // Such as a format that was begun during the flush.
+  if (refused(task, device)) return;
   change();
   task.good();
 }
