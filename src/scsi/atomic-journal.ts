@@ -12,6 +12,15 @@ import { Sense } from './sense-spec.ts';
 /** Name in the state store. */
 const ENTRY = 'atomic-write';
 
+interface Entry {
+  /** Bytes. */
+  readonly blockSize: number;
+  /** In blocks of this size. */
+  readonly lba: number;
+  /** What they held, in hexadecimal. */
+  readonly blocks: string;
+}
+
 export class AtomicJournal {
   private readonly device: BlockDevice;
   /** The store holds one entry, so atomic writes of a unit go one after the other. */
@@ -47,7 +56,13 @@ export class AtomicJournal {
   /** At start: undoes an atomic write that was interrupted. The unit is not ready until that is done. */
   recover(): void {
     if (this.isEmpty) return;
-    const { lba, blocks } = parse(this.device.store!.load(ENTRY)!);
+    const { blockSize, lba, blocks } = parse(this.device.store!.load(ENTRY)!);
+    if (blockSize !== this.device.blockSize) {
+      throw new DamagedStateError(
+        ENTRY,
+        `its blocks have ${blockSize} bytes, the disk's ${this.device.blockSize}`,
+      );
+    }
     this.device.notReady = { sense: Sense.BECOMING_READY };
     void this.undo(lba, fromHex(blocks));
   }
@@ -76,7 +91,9 @@ export class AtomicJournal {
   }
 
   private async keep(lba: number, old: Uint8Array): Promise<void> {
-    await this.device.store?.save(ENTRY, JSON.stringify({ lba, blocks: toHex(old) }));
+    const { blockSize, store } = this.device;
+    const entry: Entry = { blockSize, lba, blocks: toHex(old) };
+    await store?.save(ENTRY, JSON.stringify(entry));
   }
 
   private async putBack(lba: number, old: Uint8Array): Promise<Verdict | undefined> {
@@ -92,10 +109,20 @@ export class AtomicJournal {
   }
 }
 
-function parse(text: string): { lba: number; blocks: string } {
+function parse(text: string): Entry {
+  let value: unknown;
   try {
-    return JSON.parse(text) as { lba: number; blocks: string };
+    value = JSON.parse(text);
   } catch (cause) {
     throw new DamagedStateError(ENTRY, 'it is no JSON', { cause });
   }
+  const { blockSize, lba, blocks } = (value ?? {}) as Partial<Entry>;
+  const isEntry =
+    Number.isSafeInteger(lba) &&
+    Number.isSafeInteger(blockSize) &&
+    typeof blocks === 'string' &&
+    /^(?:[0-9a-f]{2})+$/.test(blocks) &&
+    blocks.length % (2 * blockSize!) === 0;
+  if (!isEntry) throw new DamagedStateError(ENTRY, 'it holds no blocks');
+  return { blockSize, lba, blocks } as Entry;
 }

@@ -70,33 +70,41 @@ export class MediumErasure {
     const text = this.device.store?.load(ENTRY);
     if (text === undefined || text === '') return false;
     const stored = parse(text);
+    for (const block of stored.passes) {
+      if (block !== null && block.length !== 2 * this.device.blockSize)
+        throw new DamagedStateError(ENTRY, 'its pattern is not as long as a block of the disk');
+    }
     const { command, unrestrictedExit, protectionType } = stored;
     const passes = stored.passes.map((block) => (block === null ? undefined : fromHex(block)));
     const job: ErasureJob = { command, passes, unrestrictedExit, protectionType };
-    if (stored.failed) this.fail(job);
-    else void this.run(job, () => {});
+    this.fail(job);
+    if (!stored.failed) void this.run(job, () => {});
     return true;
   }
 
-  /** EXIT FAILURE MODE; false when the failed SANITIZE did not allow it. */
-  exitFailureMode(): boolean {
+  /** EXIT FAILURE MODE; false when the failed SANITIZE did not allow it. Rejects when that cannot be saved. */
+  async exitFailureMode(): Promise<boolean> {
     if (this.failed === undefined) return true;
     if (!this.failed.unrestrictedExit) return false;
+    // First of all: a start that found the job would erase what was written meanwhile.
+    await this.save(undefined, false);
     this.failed = undefined;
     this.device.notReady = undefined;
-    void this.save(undefined, false);
     return true;
   }
 
   /** Never rejects. */
   private async run(job: ErasureJob, started: () => void, by?: Nexus): Promise<Verdict | undefined> {
     const { device } = this;
+    const before = { failed: this.failed, notReady: device.notReady };
     this.failed = undefined;
     device.notReady = { sense: SENSE[job.command].inProgress, progress: 0 };
     const medium = new Medium(device);
     let failure: Verdict | undefined;
+    let begun = false;
     try {
       await this.save(job, false);
+      begun = true;
       started();
       const lock = await device.rangeLocks.acquire(0, device.blockCount);
       try {
@@ -108,11 +116,23 @@ export class MediumErasure {
     } catch (error) {
       device.environment.defect?.(error);
       failure = { code: Sense.INTERNAL_TARGET_FAILURE };
+      // Nothing has been erased: the unit is as good as it was, unless the next start would find the job.
+      if (!begun && before.failed === undefined && (await this.withdraw())) {
+        device.notReady = before.notReady;
+        return failure;
+      }
     }
     medium.releaseScratch();
     if (failure === undefined) device.notReady = undefined;
     else this.fail(job);
     return failure;
+  }
+
+  /** Whether the store holds no job, after one could not be saved there. */
+  private async withdraw(): Promise<boolean> {
+    const { store } = this.device;
+    if (store?.load(ENTRY)) await this.save(undefined, false).catch(() => {});
+    return !store?.load(ENTRY);
   }
 
   private fail(job: ErasureJob): void {
@@ -190,9 +210,19 @@ function forget(medium: Medium, lba: number, blocks: number): Promise<Verdict | 
 }
 
 function parse(text: string): StoredJob {
+  let value: unknown;
   try {
-    return JSON.parse(text) as StoredJob;
+    value = JSON.parse(text);
   } catch (cause) {
     throw new DamagedStateError(ENTRY, 'it is no JSON', { cause });
   }
+  const { command, passes, failed } = (value ?? {}) as Partial<StoredJob>;
+  const isJob =
+    command !== undefined &&
+    Object.hasOwn(SENSE, command) &&
+    typeof failed === 'boolean' &&
+    Array.isArray(passes) &&
+    passes.every((block) => block === null || /^(?:[0-9a-f]{2})+$/.test(block));
+  if (!isJob) throw new DamagedStateError(ENTRY, 'it describes no job');
+  return value as StoredJob;
 }

@@ -1,6 +1,7 @@
 /** What becomes of the journal of atomic writes when something else fails as well. */
 import test from 'ava';
 import { OperationKind, Outcome } from '../../src/scsi/backstore.ts';
+import { DamagedStateError } from '../../src/scsi/damaged-state-error.ts';
 import { outcome, pattern } from '../support/block-cdbs.ts';
 import { Core, TestStore } from '../support/core.ts';
 
@@ -51,7 +52,7 @@ test('a journal that cannot be emptied stops the unit, since the next start woul
 
 test('an erasure that is taken up again empties the journal: old blocks come back at no later start', async (t) => {
   const store = new TestStore();
-  await store.save('atomic-write', JSON.stringify({ lba: 0, blocks: 'ff'.repeat(512) }));
+  await store.save('atomic-write', JSON.stringify({ blockSize: 512, lba: 0, blocks: 'ff'.repeat(512) }));
   const job = { command: 'FORMAT UNIT', passes: [null], unrestrictedExit: false, failed: false };
   await store.save('medium-erasure', JSON.stringify(job));
   const first = new Core({ store });
@@ -60,3 +61,21 @@ test('an erasure that is taken up again empties the journal: old blocks come bac
   await new Promise(setImmediate);
   t.deepEqual(second.backstore.bytes.subarray(0, 512), new Uint8Array(512));
 });
+
+const BLOCK = 'ff'.repeat(512);
+const damaged: [title: string, text: string][] = [
+  ['no object', 'null'],
+  ['no LBA', JSON.stringify({ blockSize: 512, blocks: BLOCK })],
+  ['half a block', JSON.stringify({ blockSize: 512, lba: 0, blocks: 'ff' })],
+  [
+    'blocks of another size, whose LBA is another place',
+    JSON.stringify({ blockSize: 256, lba: 0, blocks: BLOCK }),
+  ],
+];
+for (const [title, text] of damaged) {
+  test(`a journal with ${title} keeps the disk from being served, and changes nothing`, async (t) => {
+    const store = new TestStore();
+    await store.save('atomic-write', text);
+    t.throws(() => new Core({ store }), { instanceOf: DamagedStateError, message: /atomic-write/ });
+  });
+}

@@ -97,3 +97,41 @@ test('a record of an erasure that cannot be read keeps the disk from being serve
   await store.save('medium-erasure', '{"command":');
   t.throws(() => new Core({ store }), { instanceOf: DamagedStateError, message: /medium-erasure/ });
 });
+
+test('a format that cannot be put on record does not begin: the disk stays as it was', async (t) => {
+  const store = new TestStore();
+  const core = new Core({ store });
+  core.environment.defect = () => {};
+  store.save = async () => {
+    throw new Error('no space left');
+  };
+  const before = core.backstore.bytes.fill(7).slice();
+  t.is(outcome(await core.initiator.send({ cdb: [0x04, 0, 0, 0, 0, 0] })), '4/44/00');
+  t.is(outcome(await core.initiator.send({ cdb: TEST_UNIT_READY })), 'GOOD');
+  t.deepEqual(core.backstore.bytes, before);
+});
+
+test('a format whose record may be found at the next start leaves the unit formatted or not ready', async (t) => {
+  const store = new TestStore();
+  const core = new Core({ store });
+  core.environment.defect = () => {};
+  store.save = async (name, text) => {
+    if (text !== '') store.texts.set(name, text);
+    throw new Error('input/output error');
+  };
+  t.is(outcome(await core.initiator.send({ cdb: [0x04, 0, 0, 0, 0, 0] })), '4/44/00');
+  t.is(outcome(await core.initiator.send({ cdb: TEST_UNIT_READY })), '3/31/00');
+});
+
+const wrongJobs: [title: string, text: string][] = [
+  ['no object', 'null'],
+  ['an unknown command', '{"command":"toString","passes":[],"failed":false}'],
+  ['a pattern for blocks of another size', '{"command":"SANITIZE","passes":["00ff"],"failed":false}'],
+];
+for (const [title, text] of wrongJobs) {
+  test(`a job on record with ${title} keeps the disk from being served`, async (t) => {
+    const store = new TestStore();
+    await store.save('medium-erasure', text);
+    t.throws(() => new Core({ store }), { instanceOf: DamagedStateError, message: /medium-erasure/ });
+  });
+}

@@ -2,6 +2,7 @@
 import { blockDeviceOf } from '../block-device-of.ts';
 import { u16 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
+import { asyncHandler } from '../device-server.ts';
 import type { ErasureJob } from '../medium-erasure.ts';
 import { Sense } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
@@ -49,11 +50,11 @@ function blockErase(task: Task): void {
   if (withoutParameters(task) && !refused(task)) start(task, [undefined]);
 }
 
-function exitFailureMode(task: Task): void {
+async function exitFailureMode(task: Task): Promise<void> {
   if (!withoutParameters(task)) return;
   const { erasure, notReady } = blockDeviceOf(task);
   if (erasure.failed === undefined && notReady !== undefined) refused(task);
-  else if (erasure.exitFailureMode()) task.good();
+  else if (await erasure.exitFailureMode()) task.good();
   else task.failCdbField(1, 4);
 }
 
@@ -122,6 +123,6 @@ export const sanitizeCommands: readonly CommandRow[] = [
     serviceAction: ServiceAction.EXIT_FAILURE_MODE,
     usage: usage(ServiceAction.EXIT_FAILURE_MODE),
     timeout: 10,
-    handler: exitFailureMode,
+    handler: asyncHandler(exitFailureMode),
   },
 ];
