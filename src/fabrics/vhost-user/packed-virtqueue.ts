@@ -132,7 +132,7 @@ export class PackedVirtqueue implements Virtqueue {
     if (!this.nextIsAvailable()) return false;
     const count = this.copyChain();
     const id = this.takeCopy(count, chain);
-    if (this.inflight !== undefined) this.entries[id] = this.inflight.take(this.copy.words, count);
+    if (this.inflight !== undefined) this.track(this.inflight, id, count);
     this.available += count;
     if (this.available >= this.size) {
       this.available -= this.size;
@@ -214,6 +214,16 @@ export class PackedVirtqueue implements Virtqueue {
 
   private nextIsAvailable(): boolean {
     return isAvailable(Atomics.load(this.halves, this.available * HALF_WORDS + FLAGS), this.availableWrap);
+  }
+
+  private track(inflight: InflightPacked, id: number, count: number): void {
+    try {
+      this.entries[id] = inflight.take(this.copy.words, count);
+    } catch (error) {
+      // Nobody will get this chain, so nobody would give it back.
+      this.drop(id);
+      throw error;
+    }
   }
 
   /** Copies the next chain's descriptors, all of them once; returns how many they are. */

@@ -103,7 +103,6 @@ export class RingSet {
     this.brokenReason = undefined;
     // Without protocol features there is no SET_VRING_ENABLE ("Ring states").
     if (!this.has(VhostFeature.PROTOCOL_FEATURES)) vring.enabled = true;
-    vring.fresh = true;
     this.start(vring);
   }
 
@@ -128,7 +127,7 @@ export class RingSet {
     for (const vring of running) vring.pause();
     await this.drain(running);
     change();
-    if (this.brokenReason === undefined) for (const vring of running) this.start(vring);
+    for (const vring of running) if (this.brokenReason === undefined) this.start(vring);
   }
 
   /** Tries again what had to wait for a translation. */
@@ -177,8 +176,8 @@ export class RingSet {
   private start(vring: Vring): void {
     try {
       const queue = this.open(vring);
-      if (vring.fresh) vring.unfinished = queue.recover();
-      vring.fresh = false;
+      // Also when only the memory has changed: the tracker of the in-flight buffer is a new one.
+      vring.unfinished = queue.recover();
       vring.start(queue);
     } catch (error) {
       if (error === TRANSLATION_MISS) vring.waitForMemory();

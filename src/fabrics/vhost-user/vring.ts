@@ -35,8 +35,6 @@ export class Vring {
   base = 0;
   addresses: RingAddresses | undefined = undefined;
   enabled = false;
-  /** Set up and not started yet: in-flight tracking has to be looked at. */
-  fresh = false;
   /** Its memory is behind translations that are not there yet; it starts when they are. */
   waitsForMemory = false;
   /** Chains that an earlier process had taken, oldest first: they come before all others. */

@@ -1,6 +1,7 @@
 import test from 'ava';
 import fc from 'fast-check';
 import { InflightPacked } from '../../../src/fabrics/vhost-user/inflight-packed.ts';
+import { PackedRegion } from '../../../src/fabrics/vhost-user/inflight-spec.ts';
 import { PackedFlag } from '../../../src/fabrics/vhost-user/packed-virtqueue-spec.ts';
 import { ProtocolError, VirtqueueError } from '../../../src/fabrics/vhost-user/protocol-error.ts';
 import { PackedHeapRing } from '../../support/vhost-user/packed-heap-ring.ts';
@@ -141,4 +142,15 @@ test('any bytes in the buffer give chains inside the ring or an error of the pro
     ),
     { numRuns: 1000 },
   );
+});
+
+test('a chain for which the buffer has no free entry is not in flight: nobody would ever give it back', (t) => {
+  const buffer = new ArrayBuffer(InflightPacked.byteLength(SIZE));
+  new PackedHeapRing(SIZE, { inflight: new InflightPacked(buffer, 0, SIZE) }).queue.recover();
+  new DataView(buffer).setUint16(PackedRegion.OLD_FREE_HEAD, 0xffff, true);
+  const ring = new PackedHeapRing(SIZE, { inflight: new InflightPacked(buffer, 0, SIZE) });
+  ring.queue.recover();
+  ring.describe([{ address: 1, length: 1, id: 0 }]);
+  t.throws(() => ring.pop(), { instanceOf: VirtqueueError });
+  t.is(ring.queue.inFlight, 0);
 });
