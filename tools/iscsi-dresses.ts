@@ -86,7 +86,16 @@ const NO_CRYPTO_ERASE =
 export const EXPLAINED: ReadonlyMap<string, string> = new Map([
   [
     'ALL.iSCSITMF.LUNResetSimpleAsync',
-    '1.19 checks a flag (reconnect_succeeded) that only the callback of the request sets which it has just queued',
+    '1.19 checks a flag (reconnect_succeeded) that only the callback of the request sets which it has just queued; ' +
+      'later releases expect a queued PDU that the library has sent at once',
+  ],
+  [
+    'ALL.iSCSITMF.AbortTaskSimpleAsync',
+    'after 1.19 it expects a queued PDU that the library has sent at once',
+  ],
+  [
+    'ALL.CompareAndWrite.InvalidDataOutSize',
+    'after 1.19 it changes every PDU but the SCSI Command that it means to change, which is right as it is then',
   ],
   ['ALL.Sanitize.CryptoErase', NO_CRYPTO_ERASE],
   ['ALL.Sanitize.Readonly', NO_CRYPTO_ERASE],

@@ -40,6 +40,10 @@ export class TextExchange {
     if ((flags & CONTINUE) === 0) {
       const answer = answerText(connection, parseText(this.received));
       this.received = EMPTY;
+      if (answer === undefined) {
+        this.reset();
+        return rejectPdu(connection, RejectReason.PROTOCOL_ERROR, pdu.header);
+      }
       this.unsent = Buffer.concat([this.unsent, answer]);
     }
     this.respond(pdu.header.readUInt32BE(Bhs.TASK_TAG), (flags & FINAL) !== 0);
@@ -69,15 +73,24 @@ export class TextExchange {
   }
 }
 
-function answerText(connection: Connection, keys: ReadonlyMap<string, string>): Buffer {
+/**
+ * Undefined when nothing in the request could be answered otherwise than by a refusal: that is a failed negotiation
+ * (RFC 7143 7.10), and libiscsi hears of it by a Reject only.
+ */
+function answerText(connection: Connection, keys: ReadonlyMap<string, string>): Buffer | undefined {
   const answers: [string, string][] = [];
   const changes = new Map<string, string>();
+  let refused = 0;
   for (const [key, value] of keys) {
-    if (key === 'SendTargets') {
-      answers.push(...(sendTargets(connection, value) ?? [['SendTargets', 'Reject'] as [string, string]]));
-    } else if (key === CHANGEABLE) changes.set(key, value);
-    else answers.push([key, OPERATIONAL_KEYS.has(key) ? 'Reject' : 'NotUnderstood']);
+    const targets = key === 'SendTargets' ? sendTargets(connection, value) : undefined;
+    if (targets !== undefined) answers.push(...targets);
+    else if (key === CHANGEABLE) changes.set(key, value);
+    else {
+      refused++;
+      answers.push([key, key === 'SendTargets' || OPERATIONAL_KEYS.has(key) ? 'Reject' : 'NotUnderstood']);
+    }
   }
+  if (refused > 0 && refused === keys.size) return undefined;
   const negotiated = new Map<string, string>();
   negotiate(changes, connection.sendParameters, negotiated);
   return formatText([...answers, ...negotiated]);

@@ -113,6 +113,14 @@ export function startRead(task: Task, device: BlockDevice, forceUnitAccess: bool
 /** Writes the initiator's buffer to the task's range and ends the task. */
 export function startWrite(task: Task, device: BlockDevice, forceUnitAccess: boolean): void {
   const { operation } = task;
+  const { byteLength } = task.dataOut;
+  const length = task.blocks * device.blockSize;
+  if (byteLength < length && byteLength % device.blockSize !== 0) {
+    // Half a block cannot be written, and GOOD would say that it was; FCP-4 has this answer where a transport
+    // announces fewer bytes than the CDB.
+    task.transferLength = length;
+    return task.fail(Sense.INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
+  }
   if (device.tokens.live) device.tokens.changing(task.lba, task.blocks);
   operation.kind = OperationKind.WRITE;
   operation.owner = transferOwner;

@@ -108,19 +108,42 @@ test('a transfer tag that we did not give is rejected', async (t) => {
 });
 
 const questions: [text: string, answer: [string, string][]][] = [
-  ['SendTargets=Alle\0', [['SendTargets', 'Reject']]],
-  ['SendTargets=iqn.2026-01.example:nobody\0', [['SendTargets', 'Reject']]],
-  ['sENDtARGETS=aLL\0', [['sENDtARGETS', 'NotUnderstood']]],
-  ['MaxBurstLength=512\0', [['MaxBurstLength', 'Reject']]],
   ['MaxRecvDataSegmentLength=1024\0', []],
-  ['hasOwnProperty=1\0', [['hasOwnProperty', 'NotUnderstood']]],
+  [
+    'MaxRecvDataSegmentLength=1024\0X-other=1\0MaxBurstLength=512\0',
+    [
+      ['X-other', 'NotUnderstood'],
+      ['MaxBurstLength', 'Reject'],
+    ],
+  ],
 ];
 for (const [text, answer] of questions) {
-  test(`${text.slice(0, -1)} is answered ${JSON.stringify(answer)}`, async (t) => {
+  test(`${text.replaceAll('\0', ' ')}is answered ${JSON.stringify(answer)}`, async (t) => {
     const open = await openPortal();
     const client = await IscsiClient.open(open.port);
     await client.login();
     t.deepEqual([...parseText((await ask(client, text)).text)], answer);
+    client.close();
+    await open.close();
+  });
+}
+
+const failures = [
+  'SendTargets=Alle',
+  'SendTargets=iqn.2026-01.example:nobody',
+  'sENDtARGETS=aLL',
+  'MaxBurstLength=512',
+  'hasOwnProperty=1',
+];
+for (const text of failures) {
+  test(`${text} alone is rejected`, async (t) => {
+    const open = await openPortal();
+    const client = await IscsiClient.open(open.port);
+    await client.login();
+    client.send(textRequest(client, FINAL), Buffer.from(`${text}\0`));
+    const { header } = (await client.next())!;
+    t.is(header[0], TargetOpcode.REJECT);
+    t.is(header[2], RejectReason.PROTOCOL_ERROR);
     client.close();
     await open.close();
   });
