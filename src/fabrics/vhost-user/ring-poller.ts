@@ -11,6 +11,8 @@ import type { IoEngine } from '../../native/io-engine.ts';
 
 /** Everything else in the event loop waits so long at most, milliseconds. */
 const SLICE = 0.05;
+/** Looks at the rings, when they find nothing, for one at the clock: that takes as long, and is an object. */
+const PASSES_PER_CLOCK = 8;
 
 /** What is polled: a vring. */
 export interface PolledRing {
@@ -22,8 +24,9 @@ export interface PolledRing {
 export class RingWatch {
   /** The ring is looked at, so it needs no kicks. */
   active = false;
-  /** When the driver was last shown something. */
+  /** When the driver was last shown something; when `fresh`, since then. */
   shownAt = 0;
+  fresh = false;
   private brisk = false;
   private readonly ring: PolledRing;
   private readonly poller: RingPoller;
@@ -40,8 +43,13 @@ export class RingWatch {
 
   /** The driver was shown that chains are used. */
   shown(): void {
+    if (this.active) {
+      this.fresh = true;
+      this.poller.busy = true;
+      return;
+    }
     this.shownAt = performance.now();
-    if (this.active || !this.brisk) return;
+    if (!this.brisk) return;
     this.active = true;
     this.poller.add(this);
   }
@@ -61,9 +69,12 @@ export class RingWatch {
 export class RingPoller {
   /** Milliseconds. */
   readonly limit: number;
+  /** Whether a driver was shown something in this pass. */
+  busy = false;
   private readonly engine: IoEngine;
   private readonly watches: RingWatch[] = [];
   private scheduled = false;
+  private now = 0;
 
   /** `microseconds` is how long a driver is waited for, more than 0. */
   constructor(engine: IoEngine, microseconds: number) {
@@ -86,12 +97,15 @@ export class RingPoller {
     const { watches } = this;
     this.scheduled = false;
     try {
-      const end = performance.now() + SLICE;
-      for (let now = 0; watches.length > 0 && now < end; ) {
+      this.now = performance.now();
+      const end = this.now + SLICE;
+      for (let pass = 1; watches.length > 0 && this.now < end; pass++) {
+        this.busy = false;
         this.engine.poll();
         for (let i = 0; i < watches.length; i++) watches[i].look();
-        now = performance.now();
-        this.letGo(now);
+        if (!this.busy && pass % PASSES_PER_CLOCK !== 0) continue;
+        this.now = performance.now();
+        this.letGo();
       }
     } finally {
       // A ring on the list awaits no kick: whatever happens, somebody has to look at it.
@@ -100,10 +114,12 @@ export class RingPoller {
   };
 
   /** Takes those off the list that nothing was shown to for too long. */
-  private letGo(now: number): void {
-    const { watches, limit } = this;
+  private letGo(): void {
+    const { watches, limit, now } = this;
     for (let i = watches.length - 1; i >= 0; i--) {
       const watch = watches[i];
+      if (watch.fresh) watch.shownAt = now;
+      watch.fresh = false;
       if (now - watch.shownAt <= limit) continue;
       watches[i] = watches[watches.length - 1];
       watches.pop();
