@@ -23,6 +23,7 @@
         'src/ram_io.cc',
         'src/region_table.cc',
         'src/regions_api.cc',
+        'src/signal_watchdog.cc',
         'src/supervisor.cc',
         'src/thread_pool.cc',
         'src/unix_socket.cc',

@@ -70,17 +70,17 @@ Napi::Value eventfd_open(const Napi::CallbackInfo& info) {
 }
 
 Napi::Value signal(const Napi::CallbackInfo& info) {
-  const uint64_t one = 1;
-  ssize_t n;
-  do {
-    n = write(descriptor_argument(info, 0), &one, sizeof one);
-  } while (n < 0 && errno == EINTR);
-  // A full counter means that the other side has been told and does not listen.
-  return number(info.Env(), n < 0 && errno != EAGAIN ? -errno : 0);
+  std::optional<WatchedWriter>& writer = Environment::of(info.Env()).writer;
+  if (!writer) writer.emplace();
+  return number(info.Env(), writer->signal(descriptor_argument(info, 0)));
 }
 
 Napi::Value drain(const Napi::CallbackInfo& info) {
   return number(info.Env(), drain_eventfd(descriptor_argument(info, 0)));
+}
+
+Napi::Value is_eventfd_argument(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), is_eventfd(descriptor_argument(info, 0)));
 }
 
 Napi::Value set_nonblocking(const Napi::CallbackInfo& info) {
@@ -136,6 +136,7 @@ void export_descriptors(Napi::Object exports) {
   add<eventfd_open>(exports, "eventfd");
   add<signal>(exports, "signal");
   add<drain>(exports, "drain");
+  add<is_eventfd_argument>(exports, "isEventfd");
   add<set_nonblocking>(exports, "setNonblocking");
   add<memfd>(exports, "memfd");
   add<punch_hole>(exports, "punchHole");

@@ -4,9 +4,11 @@
 #include <napi.h>
 #include <uv.h>
 
+#include <optional>
 #include <vector>
 
 #include "region_table.h"
+#include "signal_watchdog.h"
 
 namespace lunport {
 
@@ -24,6 +26,7 @@ class Environment {
   uv_loop_t* loop = nullptr;
   std::vector<Engine*> engines;
   std::vector<LoopPoll*> polls;  // open or closing
+  std::optional<WatchedWriter> writer;  // made for the first signal
   Napi::FunctionReference poll_class;
   Napi::FunctionReference engine_class;
 

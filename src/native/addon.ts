@@ -69,8 +69,13 @@ export interface Addon {
 
   close(fd: number): number;
   eventfd(): number;
-  /** Adds 1 to an eventfd; EAGAIN (counter full) counts as success. See `setNonblocking`. */
+  /**
+   * Adds 1 to an eventfd; EAGAIN (counter full) counts as success. See `setNonblocking`. -EBUSY when the peer had
+   * cleared that flag and filled the counter: some milliseconds were lost, and it should not get a second chance.
+   */
   signal(fd: number): number;
+  /** What a peer wants signalled must be one: writing to anything else may do anything, or take for ever. */
+  isEventfd(fd: number): boolean;
   /** Empties an eventfd, and never blocks: 1 when it held something, 0 when it was empty. */
   drain(fd: number): number;
   /**

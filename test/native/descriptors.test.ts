@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import test from 'ava';
 import { addon } from '../../src/native/addon.ts';
 import { Errno } from '../../src/native/errno.ts';
+import { fillEventfd, makeBlocking } from '../support/eventfd.ts';
 import { KIB, MIB, openFile, openPipe, PAGE, PROGRAMS, temporaryFolder } from './support.ts';
 
 function fdInfo(fd: number): string {
@@ -38,12 +39,35 @@ test('an eventfd counts, empties, and is not inherited', (t) => {
 
 test('a full eventfd counts as signalled, and does not block', (t) => {
   const fd = addon.eventfd();
-  const most = new Uint8Array(8).fill(0xff);
-  most[0] = 0xfe;
-  writeSync(fd, most);
+  fillEventfd(fd);
   t.is(addon.signal(fd), 0);
   t.is(addon.drain(fd), 1);
   addon.close(fd);
+});
+
+test('a signal to a full eventfd whose owner made it blocking is given up, again and again', (t) => {
+  const fd = addon.eventfd();
+  makeBlocking(fd);
+  t.falsy(flagsOf(fd) & constants.O_NONBLOCK);
+  for (let i = 0; i < 3; i++) {
+    fillEventfd(fd);
+    const start = performance.now();
+    t.is(addon.signal(fd), Errno.EBUSY);
+    t.true(performance.now() - start < 1000);
+    t.is(addon.drain(fd), 1);
+    t.is(addon.signal(fd), 0);
+    t.is(addon.drain(fd), 1);
+  }
+  addon.close(fd);
+});
+
+test('only an eventfd is one', (t) => {
+  const fd = addon.eventfd();
+  t.true(addon.isEventfd(fd));
+  addon.close(fd);
+  t.false(addon.isEventfd(fd));
+  t.false(addon.isEventfd(openPipe(t)));
+  t.false(addon.isEventfd(-1));
 });
 
 test('draining never blocks, though the descriptor might', (t) => {

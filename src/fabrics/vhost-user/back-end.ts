@@ -52,7 +52,7 @@ export interface BackEndOwner extends IotlbOwner {
   /** The device does nothing more until its driver starts anew. */
   deviceBroken(reason: string): void;
   /** The connection has to end. */
-  memoryLost(reason: string): void;
+  connectionLost(reason: string): void;
 }
 
 export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
@@ -215,6 +215,10 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     this.owner.deviceBroken(this.rings.brokenReason!);
   }
 
+  obstructed({ index }: Vring): void {
+    if (!this.closing) this.owner.connectionLost(`the front-end blocks the descriptors of ring ${index}`);
+  }
+
   checkMemory(): void {
     const { faults } = this.memory;
     if (faults === this.faultsSeen) return;
@@ -223,7 +227,7 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     if (this.inflight !== undefined) regions.push(this.inflight.region);
     if (this.logBuffer !== undefined) regions.push(this.logBuffer.region);
     if (!this.closing && regions.some((region) => this.memory.broken(region))) {
-      this.owner.memoryLost('the front-end took back memory that it had shared');
+      this.owner.connectionLost('the front-end took back memory that it had shared');
     }
   }
 

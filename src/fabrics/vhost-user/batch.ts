@@ -11,6 +11,8 @@ import type { Vring } from './vring.ts';
 export interface BatchOwner {
   /** The driver broke the rules of a virtqueue. */
   ringBroken(vring: Vring, error: VirtqueueError): void;
+  /** The front-end made a signal to it wait, and with it everybody else. */
+  obstructed(vring: Vring): void;
   /** Where writes to guest memory are marked; undefined while nobody migrates. */
   readonly log: DirtyLog | undefined;
   /** Called once per batch: whether the guest's memory is still there. */
@@ -86,6 +88,10 @@ export class Batch implements BatchEndListener {
 
   broken(vring: Vring, error: VirtqueueError): void {
     this.owner.ringBroken(vring, error);
+  }
+
+  obstructed(vring: Vring): void {
+    this.owner.obstructed(vring);
   }
 
   private readonly flush = (): void => {

@@ -57,7 +57,7 @@ export class Connection implements MessageSocketOwner {
     });
     this.backEnd = new BackEnd(options, {
       deviceBroken: (reason) => this.logger.warn(`the device stops until it is reset: ${reason}`),
-      memoryLost: (reason) => this.end(reason),
+      connectionLost: (reason) => this.end(reason),
       askForTranslation: (iova, permission) => this.askForTranslation(iova, permission),
       answersQuestions: () => this.answersQuestions,
     });

@@ -3,6 +3,7 @@
  * ("Ring states" in the vhost-user protocol), and the loop from kick to signal.
  */
 import { addon, type RawPoll } from '../../native/addon.ts';
+import { Errno } from '../../native/errno.ts';
 import type { Batch } from './batch.ts';
 import { DescriptorChain } from './descriptor-chain.ts';
 import type { RingAddresses } from './message.ts';
@@ -79,16 +80,16 @@ export class Vring {
   /** Takes over `fd`, or none. */
   setCall(fd: number | undefined): void {
     this.callFd = replace(this.callFd, fd);
-    if (fd !== undefined) addon.setNonblocking(fd);
+    if (fd !== undefined) this.checkSignalled(fd);
     // QEMU 7.2 lets the guest kick before it hands over the real call descriptor. What was signalled on the old
     // one is lost, and a signal too many does no harm.
-    if (fd !== undefined) addon.signal(fd);
+    if (fd !== undefined) this.signal(fd);
   }
 
   /** Takes over `fd`, or none. */
   setErr(fd: number | undefined): void {
     this.errFd = replace(this.errFd, fd);
-    if (fd !== undefined) addon.setNonblocking(fd);
+    if (fd !== undefined) this.checkSignalled(fd);
   }
 
   /** Starts, or starts again after its memory changed; looks at the ring without waiting for a kick. */
@@ -172,7 +173,7 @@ export class Vring {
 
   /** Tells the front-end that this ring is broken (SET_VRING_ERR). */
   signalError(): void {
-    if (this.errFd !== NO_FD) addon.signal(this.errFd);
+    if (this.errFd !== NO_FD) this.signal(this.errFd);
   }
 
   /** The loop from available chains to a quiet ring. Never called from within itself. */
@@ -243,7 +244,7 @@ export class Vring {
       this.watch?.shown();
       if (wanted && this.callFd !== NO_FD) {
         this.counters.signals++;
-        addon.signal(this.callFd);
+        this.signal(this.callFd);
       }
     }
     if (queue.inFlight === 0 && this.whenDrained.length > 0) {
@@ -289,6 +290,15 @@ export class Vring {
     const { log } = this.batch;
     const { addresses, queue } = this;
     if (log !== undefined && addresses?.logged && queue !== undefined) queue.markWritten(log, addresses.log);
+  }
+
+  private checkSignalled(fd: number): void {
+    if (!addon.isEventfd(fd)) throw new ProtocolError(`a descriptor of ring ${this.index} is no eventfd`);
+    addon.setNonblocking(fd);
+  }
+
+  private signal(fd: number): void {
+    if (addon.signal(fd) === Errno.EBUSY) this.batch.obstructed(this);
   }
 
   private unpoll(): void {

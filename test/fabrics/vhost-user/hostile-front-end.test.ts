@@ -5,6 +5,7 @@ import { MessageFlags, Request } from '../../../src/fabrics/vhost-user/vhost-use
 import { QueueIndex } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
+import { fillEventfd, makeBlocking } from '../../support/eventfd.ts';
 import { type FrontEnd, Refused } from '../../support/vhost-user/front-end.ts';
 import type { GuestRegion } from '../../support/vhost-user/guest-memory.ts';
 import {
@@ -95,6 +96,10 @@ const hostile: Readonly<Record<string, readonly [(context: Context) => void, Reg
   'a call without the descriptor that it announces': [
     send(Request.SET_VRING_CALL, vringFd(0, true)),
     /0 file descriptors/,
+  ],
+  'a call descriptor that is a file': [
+    ({ frontEnd, fd }) => frontEnd.sendRaw(message(Request.SET_VRING_CALL, vringFd(0, true)), [fd]),
+    /no eventfd/,
   ],
   'a call with two descriptors': [
     (context) => withEventfds(context, message(Request.SET_VRING_CALL, vringFd(0, true)), 2),
@@ -225,6 +230,30 @@ test.serial('a front-end that takes its memory back ends its own connection and 
   await served.close();
   await victim.close();
 });
+
+test.serial(
+  'a front-end that blocks its call descriptor loses its connection, and nobody waits for it',
+  async (t) => {
+    const victim = await Served.start();
+    const served = await Served.start();
+    const bystander = await victim.boot();
+    const { frontEnd, driver } = await served.boot();
+    const callFd = addon.eventfd();
+    const index = QueueIndex.FIRST_REQUEST;
+    await frontEnd.send(Request.SET_VRING_CALL, vringFd(index, true), { fds: [callFd] });
+    makeBlocking(callFd);
+    // It was signalled once when it was handed over.
+    fillEventfd(callFd, 1);
+    void driver.execute(READ);
+    await frontEnd.closed;
+    await served.alone();
+    t.regex(served.target.state.lastDisconnect!, /blocks the descriptors of ring 2/);
+    t.is((await bystander.driver.execute(READ)).status, Status.GOOD);
+    addon.close(callFd);
+    await served.close();
+    await victim.close();
+  },
+);
 
 test.serial('a ring that loops stops the device until it is reset', async (t) => {
   const served = await Served.start();
