@@ -169,14 +169,14 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
    * it back with SET_INFLIGHT_FD.
    */
   createInflight(queues: number, queueSize: number): { description: InflightDescription; fd: number } {
-    return InflightBuffer.create(this.packed, queues, queueSize, this.device.maxRings);
+    return InflightBuffer.create(queues, queueSize, this.device.maxRings);
   }
 
   /** The caller closes `fd`. */
   setInflight(description: InflightDescription, fd: number): void {
     if (this.rings.anyStarted) throw new ProtocolError('the in-flight buffer was changed while rings run');
-    const { memory, packed, device } = this;
-    const buffer = InflightBuffer.adopt(memory, packed, description, fd, device.maxRings);
+    const { memory, device } = this;
+    const buffer = InflightBuffer.adopt(memory, description, fd, device.maxRings);
     this.inflight?.close();
     this.inflight = buffer;
   }
@@ -229,9 +229,5 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     if (!this.closing && regions.some((region) => this.memory.broken(region))) {
       this.owner.connectionLost('the front-end took back memory that it had shared');
     }
-  }
-
-  private get packed(): boolean {
-    return hasFeature(this.features, VirtioFeature.RING_PACKED);
   }
 }

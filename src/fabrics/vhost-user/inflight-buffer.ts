@@ -1,6 +1,9 @@
 /**
  * The in-flight buffer as a whole: made here for a front-end that asks (GET_INFLIGHT_FD), or brought back by it
  * (SET_INFLIGHT_FD) to a process that may be another one than made it.
+ *
+ * QEMU 7.2 asks before SET_FEATURES, when nobody knows whether rings will be split or packed. So there is room for
+ * either, and a ring says which it is when it starts.
  */
 import { fstatSync } from 'node:fs';
 import { addon } from '../../native/addon.ts';
@@ -21,13 +24,12 @@ export class InflightBuffer {
 
   /** The description of a new buffer, all zeroes, and its file, which the caller closes. */
   static create(
-    packed: boolean,
     queues: number,
     queueSize: number,
     maxQueues: number,
   ): { description: InflightDescription; fd: number } {
     checkCounts(queues, queueSize, maxQueues);
-    const mmapSize = queues * strideOf(packed, queueSize);
+    const mmapSize = queues * packedStride(queueSize);
     // Sealed: the front-end cannot take the memory away from under us.
     const fd = addon.memfd('lunport-inflight', mmapSize, true);
     checked(fd, 'allocate', `an in-flight buffer of ${mmapSize} bytes`);
@@ -37,32 +39,32 @@ export class InflightBuffer {
   /** A buffer from the front-end. The caller keeps `fd`. */
   static adopt(
     memory: RegionMemory,
-    packed: boolean,
     description: InflightDescription,
     fd: number,
     maxQueues: number,
   ): InflightBuffer {
     const { mmapSize, mmapOffset, queues, queueSize } = description;
     checkCounts(queues, queueSize, maxQueues);
-    const needed = queues * strideOf(packed, queueSize);
-    if (mmapSize < needed) {
-      throw new ProtocolError(
-        `in-flight buffer of ${mmapSize} bytes, ${queues} rings of ${queueSize} need ${needed}`,
-      );
+    // One that was made for split rings only has less room for each.
+    const room = Math.floor(mmapSize / queues / INFLIGHT_ALIGNMENT) * INFLIGHT_ALIGNMENT;
+    const stride = Math.min(room, packedStride(queueSize));
+    if (stride < InflightSplit.byteLength(queueSize)) {
+      throw new ProtocolError(`in-flight buffer of ${mmapSize} bytes for ${queues} rings of ${queueSize}`);
     }
+    const used = queues * stride;
     if (mmapOffset % 4096 !== 0)
       throw new ProtocolError(`in-flight buffer at unaligned offset ${mmapOffset}`);
     const { size } = fstatSync(fd);
-    if (size < mmapOffset + needed) {
-      throw new ProtocolError(`in-flight buffer ends at byte ${mmapOffset + needed} of a file of ${size}`);
+    if (size < mmapOffset + used) {
+      throw new ProtocolError(`in-flight buffer ends at byte ${mmapOffset + used} of a file of ${size}`);
     }
-    return new InflightBuffer(memory, packed, { ...description, mmapSize: needed }, fd);
+    return new InflightBuffer(memory, { ...description, mmapSize: used }, fd);
   }
 
-  private constructor(memory: RegionMemory, packed: boolean, description: InflightDescription, fd: number) {
+  private constructor(memory: RegionMemory, description: InflightDescription, fd: number) {
     this.memory = memory;
     this.description = description;
-    this.stride = strideOf(packed, description.queueSize);
+    this.stride = description.mmapSize / description.queues;
     this.region = memory.map(fd, description.mmapOffset, description.mmapSize, {
       name: 'the in-flight buffer',
     });
@@ -77,6 +79,11 @@ export class InflightBuffer {
   /** The same for a packed ring. */
   packed(index: number, size: number): InflightPacked | undefined {
     if (!this.covers(index, size)) return undefined;
+    if (this.stride < InflightPacked.byteLength(size)) {
+      throw new ProtocolError(
+        `in-flight buffer with ${this.stride} bytes for packed ring ${index} of ${size}`,
+      );
+    }
     return new InflightPacked(this.region.window(0).buffer, index * this.stride, size);
   }
 
@@ -93,8 +100,12 @@ export class InflightBuffer {
   }
 }
 
-function strideOf(packed: boolean, queueSize: number): number {
-  const length = packed ? InflightPacked.byteLength(queueSize) : InflightSplit.byteLength(queueSize);
+/** Bytes per ring of what is made here: a packed ring needs more than a split one. */
+function packedStride(queueSize: number): number {
+  return aligned(InflightPacked.byteLength(queueSize));
+}
+
+function aligned(length: number): number {
   return Math.ceil(length / INFLIGHT_ALIGNMENT) * INFLIGHT_ALIGNMENT;
 }
 
