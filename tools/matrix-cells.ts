@@ -41,7 +41,7 @@ const VARIATIONS: readonly (readonly [title: string, change: Variation])[] = [
   ['packed rings', option({ packed: true })],
   ['packed rings, modern only', { device: { interface: 'non-transitional', device: { packed: true } } }],
   ['packed rings without event index', option({ packed: true, event_idx: false })],
-  ['rings of 32', option({ virtqueue_size: 32, seg_max_adjust: true })],
+  ['rings of 32', option({ virtqueue_size: 32 })],
   ['rings of 1024', option({ virtqueue_size: 1024 })],
   ['no indirect descriptors', option({ indirect_desc: false })],
   ['no event index', option({ event_idx: false })],
