@@ -18,7 +18,10 @@ export class DescriptorChain {
   readonly addresses: Float64Array;
   /** Bytes. */
   readonly lengths: Float64Array;
-  /** Of all buffers, headers included. */
+  /**
+   * Of all buffers, headers included, and of the descriptors that were read, empty ones too: what taking the
+   * chain costs.
+   */
   bytes = 0;
 
   constructor(capacity: number) {
@@ -43,9 +46,9 @@ export class DescriptorChain {
       throw new VirtqueueError('device-readable descriptor after a device-writable one');
     }
     const length = words[from + LENGTH];
+    this.bytes += Descriptor.BYTES + length;
     // Of no use, but not forbidden either.
     if (length === 0) return;
-    this.bytes += length;
     if (this.bytes > MAX_CHAIN_BYTES) throw new VirtqueueError('descriptor chain of more than 4 GiB');
     if (this.count === this.capacity) {
       throw new VirtqueueError(`descriptor chain of more than ${this.capacity}`);

@@ -16,7 +16,7 @@ import { type InflightPacked, isAvailable, type RingPosition } from './inflight-
 import { EventFlag, EventSuppression, PackedDescriptor, PackedFlag } from './packed-virtqueue-spec.ts';
 import { VirtqueueError } from './protocol-error.ts';
 import { PackedVringBase } from './vhost-user-spec.ts';
-import { chainLimitOf, type Virtqueue } from './virtqueue.ts';
+import { CHAIN_LIMIT, type Virtqueue } from './virtqueue.ts';
 
 /** Indices of 32-bit and of 16-bit words. */
 const WORDS = PackedDescriptor.BYTES / 4;
@@ -50,7 +50,6 @@ export interface PackedVirtqueueOptions {
 
 export class PackedVirtqueue implements Virtqueue {
   readonly size: number;
-  readonly chainLimit: number;
   inFlight = 0;
   private readonly descriptors: Uint32Array;
   private readonly halves: Uint16Array;
@@ -85,7 +84,6 @@ export class PackedVirtqueue implements Virtqueue {
   constructor(options: PackedVirtqueueOptions) {
     const { size, base } = options;
     this.size = size;
-    this.chainLimit = chainLimitOf(size);
     this.descriptors = options.descriptors;
     this.halves = options.descriptorHalves;
     this.driverEvent = options.driverEvent;
@@ -93,7 +91,7 @@ export class PackedVirtqueue implements Virtqueue {
     this.guestAddress = options.guestAddress;
     this.eventIndex = options.eventIndex;
     this.indirectAllowed = options.indirect;
-    this.indirect = new IndirectTable(options.space, options.guest, this.chainLimit);
+    this.indirect = new IndirectTable(options.space, options.guest, CHAIN_LIMIT);
     this.inflight = options.inflight;
     this.available = base & PackedVringBase.AVAIL_MASK;
     this.availableWrap = (base & PackedVringBase.AVAIL_WRAP) !== 0;

@@ -25,7 +25,7 @@ import {
   USED_NO_NOTIFY,
   UsedRing,
 } from './split-virtqueue-spec.ts';
-import { chainLimitOf, type Virtqueue } from './virtqueue.ts';
+import { CHAIN_LIMIT, type Virtqueue } from './virtqueue.ts';
 
 // Indices of 16-bit words in the rings.
 const FLAGS = AvailableRing.FLAGS / 2;
@@ -56,7 +56,6 @@ export interface SplitVirtqueueOptions {
 
 export class SplitVirtqueue implements Virtqueue {
   readonly size: number;
-  readonly chainLimit: number;
   inFlight = 0;
   private readonly mask: number;
   private readonly descriptors: Uint32Array;
@@ -85,14 +84,13 @@ export class SplitVirtqueue implements Virtqueue {
     const { size } = options;
     this.size = size;
     this.mask = size - 1;
-    this.chainLimit = chainLimitOf(size);
     this.descriptors = options.descriptors;
     this.available = options.available;
     this.used = options.used;
     this.usedEntries = options.usedEntries;
     this.eventIndex = options.eventIndex;
     this.indirectAllowed = options.indirect;
-    this.indirect = new IndirectTable(options.space, options.guest, this.chainLimit);
+    this.indirect = new IndirectTable(options.space, options.guest, CHAIN_LIMIT);
     this.inflight = options.inflight;
     this.usedEvent = AVAILABLE_ENTRIES + size;
     this.availableEvent = (UsedRing.RING + UsedRing.ENTRY_BYTES * size) / 2;

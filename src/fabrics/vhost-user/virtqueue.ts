@@ -3,21 +3,16 @@ import type { DescriptorChain } from './descriptor-chain.ts';
 import type { DirtyLog } from './dirty-log.ts';
 
 /**
- * Drivers put more descriptors into an indirect table than their ring has, which 2.7.5.3.1 forbids; QEMU takes
- * up to this many (VIRTQUEUE_MAX_SIZE), so guests rely on it.
+ * The longest chain, in buffers, whatever the size of the ring. Drivers put more descriptors into an indirect
+ * table than their ring has, which 2.7.5.3.1 forbids; QEMU takes up to this many (VIRTQUEUE_MAX_SIZE), so guests
+ * rely on it. In a larger ring longer chains would be allowed, and a ringful of them would be gigabytes of our
+ * memory, while no driver goes beyond `seg_max`.
  */
-const TOLERATED_CHAIN = 1024;
-
-/** The longest chain of a ring of `size` descriptors, in buffers. */
-export function chainLimitOf(size: number): number {
-  return Math.max(size, TOLERATED_CHAIN);
-}
+export const CHAIN_LIMIT = 1024;
 
 export interface Virtqueue {
   /** Descriptors in the ring. */
   readonly size: number;
-  /** The longest chain that `pop` returns, in buffers. */
-  readonly chainLimit: number;
   /** Chains taken and not returned. */
   readonly inFlight: number;
   /** What GET_VRING_BASE answers: where this ring goes on after it has stopped. */

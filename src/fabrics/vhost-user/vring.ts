@@ -10,7 +10,7 @@ import type { RingAddresses } from './message.ts';
 import { ProtocolError, VirtqueueError } from './protocol-error.ts';
 import { RingWatch } from './ring-poller.ts';
 import { TRANSLATION_MISS } from './translation-miss.ts';
-import type { Virtqueue } from './virtqueue.ts';
+import { CHAIN_LIMIT, type Virtqueue } from './virtqueue.ts';
 import type { VringHandler } from './vring-handler.ts';
 
 const NO_FD = -1;
@@ -58,7 +58,7 @@ export class Vring {
   private discarding = false;
   private running = false;
   private readonly whenDrained: (() => void)[] = [];
-  private chain = new DescriptorChain(0);
+  private readonly chain = new DescriptorChain(CHAIN_LIMIT);
 
   constructor(index: number, handler: VringHandler, batch: Batch) {
     this.index = index;
@@ -98,7 +98,6 @@ export class Vring {
     this.waitsForMemory = false;
     this.paused = false;
     this.discarding = false;
-    if (this.chain.capacity < queue.chainLimit) this.chain = new DescriptorChain(queue.chainLimit);
     this.listen();
   }
 

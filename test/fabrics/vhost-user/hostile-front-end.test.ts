@@ -280,6 +280,24 @@ test.serial('a ring that loops stops the device until it is reset', async (t) =>
   await served.close();
 });
 
+test.serial('what was taken before a broken chain is answered, and the device can be reset', async (t) => {
+  const served = await Served.start();
+  const { frontEnd, driver } = await served.boot({ indirect: false });
+  const queue = driver.queues[QueueIndex.FIRST_REQUEST];
+  const kick = queue.kick.bind(queue);
+  queue.kick = () => {};
+  const reads = [driver.execute(READ), driver.execute(READ)];
+  queue.writeDescriptor(120, { address: 0x1000, length: 8, flags: 1, next: 120 });
+  queue.offer(120);
+  queue.publish();
+  kick();
+  for (const { status } of await Promise.all(reads)) t.is(status, Status.GOOD);
+  await eventually(() => served.target.state.frontEnd?.broken !== undefined);
+  await frontEnd.send(Request.RESET_DEVICE);
+  t.is(served.target.state.frontEnd!.broken, undefined);
+  await served.close();
+});
+
 const placements: readonly [string, (address: number) => number, RegExp][] = [
   ['outside of memory', () => 0x6000_0000_0000, /not in the shared memory/],
   ['across the end of a region', () => 0x7f5a_0000_0000 + 0xa0000 - 64, /not in the shared memory/],

@@ -10,6 +10,7 @@ import {
   type SplitVirtqueueOptions,
 } from '../../../src/fabrics/vhost-user/split-virtqueue.ts';
 import type { Virtqueue } from '../../../src/fabrics/vhost-user/virtqueue.ts';
+import { CHAIN_LIMIT } from '../../../src/fabrics/vhost-user/virtqueue.ts';
 import type { SegmentList } from '../../../src/scsi/segment-list.ts';
 
 const REGION = 1;
@@ -54,7 +55,7 @@ export class HeapRing implements AddressSpace {
       base: 0,
       ...options,
     });
-    this.chain = new DescriptorChain(this.queue.chainLimit);
+    this.chain = new DescriptorChain(CHAIN_LIMIT);
   }
 
   translate(chain: DescriptorChain, index: number, skip: number, length: number, into: SegmentList): boolean {

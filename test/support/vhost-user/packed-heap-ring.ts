@@ -7,6 +7,7 @@ import {
   type PackedVirtqueueOptions,
 } from '../../../src/fabrics/vhost-user/packed-virtqueue.ts';
 import { PackedFlag } from '../../../src/fabrics/vhost-user/packed-virtqueue-spec.ts';
+import { CHAIN_LIMIT } from '../../../src/fabrics/vhost-user/virtqueue.ts';
 import type { SegmentList } from '../../../src/scsi/segment-list.ts';
 import { MEMORY_END, takeAll } from './heap-ring.ts';
 import { PACKED_START } from './packed-driver-queue.ts';
@@ -52,7 +53,7 @@ export class PackedHeapRing implements AddressSpace {
       base: PACKED_START,
       ...options,
     });
-    this.chain = new DescriptorChain(this.queue.chainLimit);
+    this.chain = new DescriptorChain(CHAIN_LIMIT);
   }
 
   translate(chain: DescriptorChain, index: number, skip: number, length: number, into: SegmentList): boolean {
