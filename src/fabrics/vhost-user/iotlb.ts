@@ -17,6 +17,8 @@ import { IotlbPermission } from './vhost-user-spec.ts';
 
 /** A front-end that sends more loses the oldest. */
 const MAX_ENTRIES = 65536;
+/** Each ring waits for one answer; more are of a guest that changes what it has made available. */
+const MAX_ASKED = 1024;
 
 interface Entry {
   readonly start: number;
@@ -159,6 +161,7 @@ export class Iotlb implements AddressSpace {
   private missed(address: number, permission: number): false {
     if (this.denied.delete(address)) return false;
     if (!this.asked.includes(address)) {
+      if (this.asked.length >= MAX_ASKED) return false;
       if (!this.owner.askForTranslation(address, permission)) return false;
       this.asked.push(address);
     }
