@@ -37,6 +37,7 @@ const PACKAGES = [
   'lsscsi',
   'sdparm',
   'libiscsi-bin',
+  'open-iscsi',
   'fio',
   'fdisk',
   'e2fsprogs',
@@ -49,8 +50,9 @@ const SHOWN = /^([WE]: |I: (running apt|downloading|extracting|installing|creati
 
 /** Nobody reads manuals in a test guest, and every test copies the disk. */
 const UNREAD = ['doc', 'man', 'info', 'locale', 'lintian', 'bug'].map((name) => `/usr/share/${name}/*`);
-/** btrfs-progs would have every initrd look for btrfs, at a cost of time. */
-const LEFT_OUT = [...UNREAD, '/usr/share/initramfs-tools/*/btrfs', '/usr/share/initramfs-tools/*/*/btrfs'];
+/** btrfs-progs and open-iscsi would have every initrd look for such disks, at a cost of time. */
+const HOOKS = ['btrfs', 'iscsi'].flatMap((name) => [`*/${name}`, `*/*/${name}`]);
+const LEFT_OUT = [...UNREAD, ...HOOKS.map((name) => `/usr/share/initramfs-tools/${name}`)];
 
 const HINT =
   'mmdebstrap fetches Debian packages: is deb.debian.org reachable (a mirror can be named by LUNPORT_DEBIAN_MIRROR), ' +
