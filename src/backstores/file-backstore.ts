@@ -6,6 +6,7 @@ import { closeSync, fstatSync, statfsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { addon } from '../native/addon.ts';
 import { IoFlag } from '../native/engine-spec.ts';
+import { systemError } from '../native/errno.ts';
 import type { IoEngine } from '../native/io-engine.ts';
 import type { RegionMemory } from '../native/memory.ts';
 import {
@@ -160,11 +161,13 @@ export class FileBackstore implements OpenBackstore {
     };
   }
 
-  /** Throws when the last sync fails: then the tail of what was written may be lost. */
+  /** Throws when the last sync fails, or an earlier one had: then the tail of what was written may be lost. */
   async close(): Promise<void> {
     await this.engine.drain();
     try {
       if (!this.opened.readOnly) this.opened.sync();
+      if (this.failedSync !== 0)
+        throw systemError(-this.failedSync, 'make durable all that was written to', this.name);
     } finally {
       if (this.zeroScratch !== undefined) this.memory.release(this.zeroScratch);
       closeSync(this.fd);

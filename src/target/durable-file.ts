@@ -19,13 +19,16 @@ export interface FileHandle {
   close(): Promise<void>;
 }
 
+/** Makes names for temporary files: two disks that share a directory may replace one file at a time. */
+let replacements = 0;
+
 /** Resolves when `text` is on stable storage under `path`, readable by its owner only. */
 export async function replaceFile(
   path: string,
   text: string,
   fileSystem: FileSystem = { open, rename, rm },
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${process.pid}.${++replacements}.tmp`;
   try {
     const file = await fileSystem.open(temporary, 'w', 0o600);
     try {

@@ -1,18 +1,47 @@
-/** A logical unit's durable state as files: one directory per disk, one file per name. */
-import { readFileSync } from 'node:fs';
+/**
+ * A logical unit's durable state as files: one directory per disk, one file per name. The directory is locked like
+ * the image itself, so that two disks with one serial number cannot write over each other's reservations.
+ */
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { addon } from '../native/addon.ts';
+import { Errno, LunportError } from '../native/errno.ts';
 import type { StateStore } from '../scsi/state-store.ts';
 import { makeDurableDirectory, replaceFile } from './durable-file.ts';
 
+/** Types of open file description locks. */
+const READ_LOCK = 0;
+const WRITE_LOCK = 1;
+
 export class FileStateStore implements StateStore {
   private readonly directory: string;
+  private readonly lock: number;
   /** Writes of one name keep their order, also when they come faster than the disk takes them. */
   private last: Promise<void> = Promise.resolve();
 
-  /** `serial` names the disk; it may hold any characters. */
-  constructor(base: string, serial: string) {
+  /**
+   * `serial` names the disk; it may hold any characters. With `shared` others that say the same may use it too.
+   * Throws a LunportError with code 'state-in-use'.
+   */
+  constructor(base: string, serial: string, shared = false) {
     this.directory = join(base, encodeURIComponent(serial).replaceAll('.', '%2E'));
     makeDurableDirectory(this.directory);
+    this.lock = openSync(join(this.directory, 'lock'), 'a+', 0o600);
+    const result = addon.lockRange(this.lock, shared ? READ_LOCK : WRITE_LOCK, 0, 1);
+    if (result !== Errno.EAGAIN && result !== Errno.EACCES) return;
+    closeSync(this.lock);
+    throw new LunportError({
+      code: 'state-in-use',
+      object: serial,
+      message: `Cannot keep the state of the disk with serial number ${serial}: another disk in use has the same`,
+      hint: 'give each disk a serial number of its own: disk.img,serial=TEXT',
+    });
+  }
+
+  /** Waits for what is being saved, and lets others use the directory. */
+  async close(): Promise<void> {
+    await this.last;
+    closeSync(this.lock);
   }
 
   load(name: string): string | undefined {

@@ -10,9 +10,10 @@ import { LunMap } from '../scsi/lun-map.ts';
 import { Nexus } from '../scsi/nexus.ts';
 import type { TargetPort } from '../scsi/port.ts';
 import { WellKnownUnit } from '../scsi/well-known-unit.ts';
+import { closeAll } from './close-all.ts';
 import { deriveSerial, deriveWwn, diskIdentity, sasTransportId } from './disk-identity.ts';
 import { parseDisk } from './disk-spec.ts';
-import { attributesOf, openDisk } from './served-disk.ts';
+import { attributesOf, closeBackstores, openDisk } from './served-disk.ts';
 import { type IoMode, Shard } from './shard.ts';
 
 /** A disk of the user's own making. */
@@ -110,9 +111,12 @@ export class LocalTarget {
 
   /** Aborts what runs, makes every disk durable and gives it back. */
   async close(): Promise<void> {
-    for (const initiator of this.initiators) await initiator.close();
-    for (const disk of this.disks) await disk?.backstore.close();
-    await this.shard.close();
+    await closeAll([
+      ...[...this.initiators].map((initiator) => () => initiator.close()),
+      // Not every LUN need have a disk.
+      ...this.disks.flatMap((disk) => () => closeBackstores(disk)),
+      () => this.shard.close(),
+    ]);
   }
 
   private openText(lun: number, text: string): LocalDisk {

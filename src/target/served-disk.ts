@@ -9,6 +9,7 @@ import { RamBackstore } from '../backstores/ram-backstore.ts';
 import { DamagedStateError } from '../scsi/damaged-state-error.ts';
 import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../scsi/device-attributes.ts';
 import { Disk } from '../scsi/disk.ts';
+import { closeAll } from './close-all.ts';
 import { deriveSerial, diskIdentity } from './disk-identity.ts';
 import type { DiskSpec } from './disk-spec.ts';
 import { LunportError } from './errors.ts';
@@ -26,6 +27,8 @@ export interface ServedDisk {
   /** Where protection information lies, when there is room for it. */
   readonly protection: OpenBackstore | undefined;
   readonly unit: Disk;
+  /** Where reservations and saved pages live, when they are to be kept. */
+  readonly store: FileStateStore | undefined;
 }
 
 export interface OpenDiskOptions {
@@ -40,12 +43,14 @@ export interface OpenDiskOptions {
 export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
   const { shard } = options;
   const backstore = openBackstore(spec, shard);
-  const protection = openProtection(spec, backstore, shard);
+  let protection: OpenBackstore | undefined;
+  let store: FileStateStore | undefined;
   const serial = spec.serial ?? deriveSerial(spec.kind === 'file' ? resolve(spec.name) : options.place);
   // What is in memory only is gone with the process, and so are the reservations on it.
   const durable = spec.kind === 'file' && options.stateDirectory !== undefined;
-  const store = durable ? new FileStateStore(options.stateDirectory, serial) : undefined;
   try {
+    protection = openProtection(spec, backstore, shard);
+    if (durable) store = new FileStateStore(options.stateDirectory, serial, spec.share || spec.readOnly);
     const unit = new Disk(shard.environment, backstore, {
       identity: diskIdentity(serial, `lunport ${spec.kind}`),
       attributes: {
@@ -58,17 +63,18 @@ export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
       store,
       powerOnId: powerOnId(),
     });
-    return { spec, backstore, protection, unit };
+    return { spec, backstore, protection, unit, store };
   } catch (error) {
-    void closeBackstores({ backstore, protection });
+    closeBackstores({ backstore, protection, store }).catch(() => {});
     throw error instanceof DamagedStateError ? damagedState(spec, store!, error) : error;
   }
 }
 
 /** Makes a disk durable and gives it back. */
-export async function closeBackstores(disk: Pick<ServedDisk, 'backstore' | 'protection'>): Promise<void> {
-  await disk.backstore.close();
-  await disk.protection?.close();
+export function closeBackstores(
+  disk: Pick<ServedDisk, 'backstore'> & Partial<Pick<ServedDisk, 'protection' | 'store'>>,
+): Promise<void> {
+  return closeAll([() => disk.backstore.close(), () => disk.protection?.close(), () => disk.store?.close()]);
 }
 
 /** Eight bytes per block (SBC-3 4.22), beside the data: in a sparse file of its own, or in memory. */
@@ -76,23 +82,18 @@ function openProtection(spec: DiskSpec, backstore: OpenBackstore, shard: Shard):
   if (spec.protection === undefined) return undefined;
   const size = Math.ceil(((backstore.byteLength / spec.blockSize) * PROTECTION_LENGTH) / PAGE) * PAGE;
   const name = `${spec.name}.pi`;
-  try {
-    if (spec.kind !== 'file') return new RamBackstore(name, size, shard.engine, shard.memory, spec.readOnly);
-    const { readOnly, share } = spec;
-    const opened = openFile({
-      path: name,
-      readOnly,
-      size,
-      share,
-      create: true,
-      blockSize: PAGE,
-      cache: 'writeback',
-    });
-    return new FileBackstore(opened, shard.engine, shard.memory);
-  } catch (error) {
-    void backstore.close();
-    throw error;
-  }
+  if (spec.kind !== 'file') return new RamBackstore(name, size, shard.engine, shard.memory, spec.readOnly);
+  const { readOnly, share } = spec;
+  const opened = openFile({
+    path: name,
+    readOnly,
+    size,
+    share,
+    create: true,
+    blockSize: PAGE,
+    cache: 'writeback',
+  });
+  return new FileBackstore(opened, shard.engine, shard.memory);
 }
 
 function damagedState(spec: DiskSpec, store: FileStateStore, cause: DamagedStateError): LunportError {

@@ -3,6 +3,7 @@ import { VhostUserTarget } from '../fabrics/vhost-user/vhost-user-target.ts';
 import type { Environment } from '../scsi/environment.ts';
 import { LunMap } from '../scsi/lun-map.ts';
 import { WellKnownUnit } from '../scsi/well-known-unit.ts';
+import { closeAll } from './close-all.ts';
 import { deriveSerial, deriveWwn, diskIdentity, sasTransportId } from './disk-identity.ts';
 import { closeBackstores, type ServedDisk } from './served-disk.ts';
 import type { Log } from './server.ts';
@@ -57,7 +58,6 @@ export class ServedTarget {
 
   /** Disconnects initiators, then makes every disk durable and gives it back. */
   async close(): Promise<void> {
-    await this.vhostUser?.close();
-    for (const disk of this.disks) await closeBackstores(disk);
+    await closeAll([() => this.vhostUser?.close(), ...this.disks.map((disk) => () => closeBackstores(disk))]);
   }
 }

@@ -3,6 +3,7 @@
  * all of it or nothing; closes in the order that loses nothing (see ARCHITECTURE.md).
  */
 
+import { closeAll } from './close-all.ts';
 import type { DiskSpec } from './disk-spec.ts';
 import { IscsiFabric } from './iscsi-fabric.ts';
 import type { IscsiOptions } from './iscsi-options.ts';
@@ -65,10 +66,12 @@ export class Server {
   }
 
   async close(): Promise<void> {
-    await this.iscsi?.close();
-    await this.nbd?.close();
-    for (const target of this.targets) await target.close();
-    await this.shard.close();
+    await closeAll([
+      () => this.iscsi?.close(),
+      () => this.nbd?.close(),
+      ...this.targets.map((target) => () => target.close()),
+      () => this.shard.close(),
+    ]);
   }
 
   private async addTarget(spec: TargetSpec, options: ServerOptions): Promise<void> {

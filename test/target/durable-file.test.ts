@@ -10,7 +10,7 @@ const PATH = '/state/disk/reservations.json';
 const before: [title: string, files: Record<string, string>, old: string | undefined][] = [
   ['a file that was there', { [PATH]: 'old text' }, 'old text'],
   ['a file that was not there', {}, undefined],
-  ['leavings of a crash', { [PATH]: 'old', [`${PATH}.${process.pid}.tmp`]: 'half of anoth' }, 'old'],
+  ['leavings of a crash', { [PATH]: 'old', [`${PATH}.4711.1.tmp`]: 'half of anoth' }, 'old'],
 ];
 for (const [title, files, old] of before) {
   test(`power loss at any byte leaves the old or the new text: ${title}`, async (t) => {

@@ -10,7 +10,9 @@ test.beforeEach((t) => {
 test.afterEach.always((t) => rmSync(t.context as string, { recursive: true, force: true }));
 
 test('what was saved is there for the next process', async (t) => {
-  await new FileStateStore(t.context as string, 'serial').save('reservations', '{"a":1}');
+  const first = new FileStateStore(t.context as string, 'serial');
+  await first.save('reservations', '{"a":1}');
+  await first.close();
   t.is(new FileStateStore(t.context as string, 'serial').load('reservations'), '{"a":1}');
 });
 
@@ -22,7 +24,7 @@ test('saves keep their order and leave no temporary files, readable by the owner
   const store = new FileStateStore(t.context as string, 'serial');
   await Promise.all(Array.from({ length: 50 }, (_, i) => store.save('pages', String(i))));
   t.is(store.load('pages'), '49');
-  t.deepEqual(readdirSync(join(t.context as string, 'serial')), ['pages.json']);
+  t.deepEqual(readdirSync(join(t.context as string, 'serial')), ['lock', 'pages.json']);
   t.is(statSync(join(t.context as string, 'serial', 'pages.json')).mode & 0o777, 0o600);
 });
 
@@ -39,4 +41,21 @@ test('a save that fails says so, and the next one works', async (t) => {
   new FileStateStore(t.context as string, 'serial');
   await store.save('pages', 'y');
   t.is(store.load('pages'), 'y');
+});
+
+test('a directory in use is refused, unless both users share it', async (t) => {
+  const base = t.context as string;
+  const alone = new FileStateStore(base, 'serial');
+  t.throws(() => new FileStateStore(base, 'serial'), {
+    code: 'state-in-use',
+    message: /serial number serial/,
+  });
+  t.throws(() => new FileStateStore(base, 'serial', true), { code: 'state-in-use' });
+  await alone.close();
+  const first = new FileStateStore(base, 'serial', true);
+  const second = new FileStateStore(base, 'serial', true);
+  await Promise.all([first.save('pages', 'one'), second.save('pages', 'two')]);
+  t.regex(first.load('pages')!, /^(one|two)$/);
+  await first.close();
+  await second.close();
 });

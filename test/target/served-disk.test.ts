@@ -78,6 +78,25 @@ test('an image in use is refused, unless both users share it', async (t) => {
   await closeBackstores(open(path));
 });
 
+test('two disks with one serial number are refused where their state is kept', async (t) => {
+  const stateDirectory = join(folder, 'state');
+  const openHere = (text: string) => openDisk(parseDisk(text), { shard, place: 'test', stateDirectory });
+  const first = openHere(`${file('serial-1.img', 1 << 20)},serial=SAME`);
+  const other = file('serial-2.img', 1 << 20);
+  t.throws(() => openHere(`${other},serial=SAME`), { code: 'state-in-use' });
+  await closeBackstores(first);
+  await new Promise(setImmediate);
+  await closeBackstores(openHere(`${other},serial=SAME`));
+});
+
+test('a disk whose state directory cannot be made is not left open', async (t) => {
+  const path = file('left.img', 1 << 20);
+  const stateDirectory = join(file('no-directory', 0), 'state');
+  t.throws(() => openDisk(parseDisk(path), { shard, place: 'test', stateDirectory }), { code: 'ENOTDIR' });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await closeBackstores(open(path));
+});
+
 test('a new disk is sparse and readable by its owner only', async (t) => {
   const path = join(folder, 'created.img');
   await closeBackstores(open(`${path},create,size=1G`));
