@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UsageError } from '../target/disk-spec.ts';
 import { LunportError } from '../target/errors.ts';
+import { attachCommand, detachCommand } from './attach.ts';
 import { ExitCode } from './exit-codes.ts';
 import { serveCommand } from './serve.ts';
 import { sgCommand } from './sg.ts';
@@ -36,7 +37,8 @@ async function main(): Promise<number> {
   const ended = (status: number) => {
     code = status;
   };
-  for (const command of [serveCommand, sgCommand]) program.addCommand(command(ended));
+  for (const command of [serveCommand, attachCommand, detachCommand, sgCommand])
+    program.addCommand(command(ended));
   for (const command of allCommands(program))
     command.exitOverride().showHelpAfterError('(--help tells more)');
   try {

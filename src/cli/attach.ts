@@ -1,0 +1,224 @@
+/** `lunport attach` and `lunport detach`: a disk as a file or block device of this host. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
+import { basename, parse } from 'node:path';
+import { createInterface } from 'node:readline';
+import { Command, Option } from 'commander';
+import { attach, bestKind, releaseHost } from '../target/attachment.ts';
+import {
+  ATTACHMENT_KINDS,
+  type AttachmentKind,
+  type AttachmentRecord,
+  attachmentLog,
+  attachments,
+  findAttachment,
+  isServed,
+  removeRecord,
+} from '../target/attachment-record.ts';
+import { stateDirectory } from '../target/directories.ts';
+import { DISK_OPTIONS_HELP, parseDisk, UsageError } from '../target/disk-spec.ts';
+import { LunportError } from '../target/errors.ts';
+import { ExitCode } from './exit-codes.ts';
+import { createLogger } from './log.ts';
+
+interface AttachCommandOptions {
+  readonly as?: AttachmentKind;
+  readonly name?: string;
+  readonly loop: boolean;
+  readonly foreground?: true;
+  readonly json?: true;
+  readonly state?: string;
+  readonly ephemeral?: true;
+}
+
+/** What is printed once the disk is there. */
+interface Ready {
+  readonly name: string;
+  readonly kind: AttachmentKind;
+  readonly path: string;
+  readonly device?: string;
+  readonly pid: number;
+}
+
+const NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
+/** Milliseconds between looks at a process that is to end, and how often. */
+const POLL_INTERVAL = 50;
+const POLLS = 400;
+
+const EXAMPLES = `
+DISK is what "lunport serve" takes; it must not be served at the same time. Without DISK it lists what is attached.
+
+${DISK_OPTIONS_HELP}
+
+fuse   a file, for any user; with root also a loop device on it (file systems, LVM, partitions)
+nbd    /dev/nbdN by the kernel's client over a Unix socket; needs root and the nbd module
+
+When lunport dies, whoever uses the disk gets I/O errors at once; nobody hangs. "lunport detach" then cleans up.
+
+Examples:
+  lunport attach disk.img
+  lunport detach disk`;
+
+/** `ended` receives the exit code. */
+export function attachCommand(ended: (code: number) => void): Command {
+  return new Command('attach')
+    .description('Hand a disk to this host as a file or block device.')
+    .argument('[disk]', 'the disk, with options after commas')
+    .addOption(new Option('--as <kind>', 'how (default: the best that there is)').choices(ATTACHMENT_KINDS))
+    .option('--name <name>', "what to call it (default: the disk's)")
+    .option('--no-loop', 'fuse: only the file, no loop device')
+    .option('--foreground', 'serve from this process until interrupted')
+    .option('--json', 'one JSON document on stdout')
+    .option('--state <directory>', 'where reservations are kept (default: in the state directory)')
+    .option('--ephemeral', 'keep reservations in memory only')
+    .addHelpText('after', EXAMPLES)
+    .action(async (disk: string | undefined, options: AttachCommandOptions) => {
+      if (disk === undefined) list(options.json === true);
+      else if (options.foreground) await serve(disk, options);
+      else await serveInBackground(disk, options);
+      ended(ExitCode.OK);
+    });
+}
+
+export function detachCommand(ended: (code: number) => void): Command {
+  return new Command('detach')
+    .description('Take an attached disk away from this host.')
+    .argument('<name>', 'name, file or device of the attachment')
+    .action(async (text: string) => {
+      const record = findAttachment(text);
+      if (record === undefined) {
+        throw new LunportError({
+          code: 'not-attached',
+          object: text,
+          message: `${text} is not attached`,
+          hint: '"lunport attach" lists what is.',
+        });
+      }
+      await detach(record);
+      ended(ExitCode.OK);
+    });
+}
+
+function list(json: boolean): void {
+  const found = attachments().map((record) => ({ ...record, served: isServed(record) }));
+  if (json) process.stdout.write(`${JSON.stringify(found)}\n`);
+  else if (found.length === 0) process.stdout.write('Nothing is attached.\n');
+  for (const { name, device, path, disk, served } of json ? [] : found) {
+    process.stdout.write(`${name}: ${device ?? path} (${disk})${served ? '' : ', its process is dead'}\n`);
+  }
+}
+
+/** Throws UsageError. */
+function nameOf(disk: string, { name }: AttachCommandOptions): string {
+  const spec = parseDisk(disk);
+  if (name === undefined) {
+    return (spec.kind === 'file' ? parse(basename(spec.name)).name : spec.kind).replace(
+      /[^\w.-]|^[^A-Za-z0-9]/g,
+      '_',
+    );
+  }
+  if (!NAME.test(name))
+    throw new UsageError(`--name: expected letters, digits, ".", "_", "-" but received "${name}"`);
+  return name;
+}
+
+async function serve(disk: string, options: AttachCommandOptions): Promise<void> {
+  const name = nameOf(disk, options);
+  const log = createLogger('info', false);
+  await makeRoom(name);
+  const kind = options.as ?? bestKind();
+  const attachment = await attach(disk, {
+    name,
+    kind,
+    loop: kind === 'fuse' && options.loop && process.getuid!() === 0,
+    stateDirectory: options.ephemeral ? undefined : (options.state ?? stateDirectory()),
+    log,
+  });
+  const { path, device } = attachment;
+  announce({ name, kind, path, device, pid: process.pid }, options);
+  await new Promise<void>((resolve) => {
+    const stop = () => {
+      const record = attachments().find((other) => other.name === name);
+      if (record === undefined) return resolve();
+      releaseHost(record).then(resolve, (error: Error) => log.error(`${error.message}; still serving`));
+    };
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+    void attachment.ended.then(resolve);
+  });
+  await attachment.close();
+}
+
+/** A process that outlives this one; returns when the disk is there. */
+async function serveInBackground(disk: string, options: AttachCommandOptions): Promise<void> {
+  const name = nameOf(disk, options);
+  await makeRoom(name);
+  const logFile = attachmentLog(name);
+  const log = openSync(logFile, 'w', 0o600);
+  const child = spawn(process.execPath, [...process.argv.slice(1), '--foreground', '--json'], {
+    detached: true,
+    stdio: ['ignore', 'pipe', log],
+  });
+  closeSync(log);
+  const line = await firstLine(child);
+  if (line === undefined) {
+    const said = readFileSync(logFile, 'utf8');
+    rmSync(logFile);
+    throw new LunportError({ code: 'attach', object: disk, message: said.trim().replace(/^lunport: /, '') });
+  }
+  child.unref();
+  announce(JSON.parse(line) as Ready, options);
+}
+
+/** The first line of standard output; undefined when the process ends before. */
+function firstLine(child: ChildProcess): Promise<string | undefined> {
+  return new Promise((resolve, reject) => {
+    const lines = createInterface({ input: child.stdout! });
+    lines.once('line', (line) => {
+      resolve(line);
+      lines.close();
+      child.stdout!.destroy();
+    });
+    child.once('error', reject);
+    child.once('exit', () => resolve(undefined));
+  });
+}
+
+function announce(ready: Ready, { json }: AttachCommandOptions): void {
+  const text = ready.device === undefined ? ready.path : `${ready.device}\n${ready.path}`;
+  process.stdout.write(json ? `${JSON.stringify(ready)}\n` : `${text}\n`);
+}
+
+/** A dead namesake is cleaned up after; a living one keeps its place. Throws LunportError. */
+async function makeRoom(name: string): Promise<void> {
+  const record = attachments().find((other) => other.name === name);
+  if (record === undefined) return;
+  if (isServed(record) && record.pid !== process.pid) {
+    throw new LunportError({
+      code: 'attached',
+      object: name,
+      message: `"${name}" is attached already, as ${record.device ?? record.path}`,
+      hint: 'Detach it, or choose another --name.',
+    });
+  }
+  await detach(record);
+}
+
+async function detach(record: AttachmentRecord): Promise<void> {
+  await releaseHost(record);
+  if (isServed(record)) {
+    process.kill(record.pid, 'SIGTERM');
+    for (let i = 0; i < POLLS && isServed(record); i++) {
+      await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
+    }
+  }
+  if (!isServed(record)) {
+    rmSync(attachmentLog(record.name), { force: true });
+    removeRecord(record.name);
+    return;
+  }
+  throw new LunportError({
+    code: 'still-running',
+    object: record.name,
+    message: `"${record.name}" is detached, but its process ${record.pid} has not ended yet`,
+  });
+}

@@ -1,0 +1,95 @@
+/**
+ * What is attached to this host, one directory each in the runtime directory: who serves it, and what must be
+ * undone when he is gone. A record outlives a killed process, so that `lunport detach` can clean up after it.
+ */
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { runtimeDirectory } from './directories.ts';
+
+export const ATTACHMENT_KINDS = ['fuse', 'nbd'] as const;
+export type AttachmentKind = (typeof ATTACHMENT_KINDS)[number];
+
+const recordSchema = z.object({
+  name: z.string(),
+  kind: z.enum(ATTACHMENT_KINDS),
+  /** As on the command line. */
+  disk: z.string(),
+  pid: z.number().int(),
+  /** Clock ticks since boot, field 22 of /proc/PID/stat: tells a process from a later one of the same number. */
+  startTime: z.string(),
+  /** The file of a FUSE attachment; the socket of an NBD one. */
+  path: z.string(),
+  /** The block device, when there is one. */
+  device: z.string().optional(),
+});
+export type AttachmentRecord = z.infer<typeof recordSchema>;
+
+function baseDirectory(): string {
+  const path = join(runtimeDirectory(), 'attached');
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  return path;
+}
+
+/** Of one attachment; made 0700. */
+export function makeAttachmentDirectory(name: string): string {
+  const path = attachmentDirectory(name);
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  return path;
+}
+
+function attachmentDirectory(name: string): string {
+  return join(baseDirectory(), name);
+}
+
+/** What its process has to say once nobody listens any more. */
+export function attachmentLog(name: string): string {
+  return `${attachmentDirectory(name)}.log`;
+}
+
+export function writeRecord(record: Omit<AttachmentRecord, 'pid' | 'startTime'>): void {
+  const whole: AttachmentRecord = { ...record, pid: process.pid, startTime: startTimeOf(process.pid) ?? '' };
+  writeFileSync(join(attachmentDirectory(record.name), 'record.json'), JSON.stringify(whole), {
+    mode: 0o600,
+  });
+}
+
+export function removeRecord(name: string): void {
+  rmSync(attachmentDirectory(name), { recursive: true, force: true });
+}
+
+/** Every attachment, those of dead processes included. */
+export function attachments(): AttachmentRecord[] {
+  const base = baseDirectory();
+  return readdirSync(base).flatMap((name) => {
+    const path = join(base, name, 'record.json');
+    if (!existsSync(path)) return [];
+    const parsed = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
+    return parsed.success ? [parsed.data] : [];
+  });
+}
+
+/** By name, file or device. */
+export function findAttachment(text: string): AttachmentRecord | undefined {
+  const path = resolve(text);
+  return attachments().find(
+    ({ name, path: file, device }) => name === text || file === path || device === path,
+  );
+}
+
+/** Whether the process that serves it lives. */
+export function isServed({ pid, startTime }: AttachmentRecord): boolean {
+  return startTimeOf(pid) === startTime;
+}
+
+function startTimeOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The second field is the program's name in parentheses, which may hold blanks.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    // A zombie serves nothing.
+    return fields[0] === 'Z' ? undefined : fields[19];
+  } catch {
+    return undefined;
+  }
+}

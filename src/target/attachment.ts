@@ -1,0 +1,149 @@
+/**
+ * A disk handed to this host: a file over FUSE with a loop device on top, or the kernel's NBD client on a server of
+ * ours. Every operation is a CDB on one I_T nexus, so reservations hold for the host as for any guest.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { mountFuse, unmountFuse } from '../fabrics/fuse/fuse-mount.ts';
+import { FuseSession } from '../fabrics/fuse/fuse-session.ts';
+import { BlockInitiator } from '../fabrics/loopback/block-initiator.ts';
+import { NbdServer } from '../fabrics/nbd/nbd-server.ts';
+import {
+  type AttachmentKind,
+  type AttachmentRecord,
+  makeAttachmentDirectory,
+  removeRecord,
+  writeRecord,
+} from './attachment-record.ts';
+import {
+  canUseNbd,
+  makeLoopDevice,
+  makeNbdDevice,
+  removeLoopDevice,
+  removeNbdDevice,
+  resizeLoopDevice,
+} from './host-device.ts';
+import { LocalTarget } from './local-target.ts';
+import type { Log } from './server.ts';
+
+export interface AttachOptions {
+  /** Tells attachments apart; the initiator's name is derived from it. */
+  readonly name: string;
+  readonly kind: AttachmentKind;
+  /** Whether a FUSE attachment gets a loop device; it needs root. */
+  readonly loop: boolean;
+  readonly stateDirectory: string | undefined;
+  readonly log: Log;
+}
+
+export interface Attachment {
+  readonly path: string;
+  readonly device: string | undefined;
+  /** Resolves when the host has let go of it, or when the connection broke. */
+  readonly ended: Promise<void>;
+  /** Gives the disk back; what the host still has of it fails from then on. */
+  close(): Promise<void>;
+}
+
+/** The best that this kernel and this user have. */
+export function bestKind(): AttachmentKind {
+  return canUseNbd() ? 'nbd' : 'fuse';
+}
+
+/** Opens the disk and hands it to the host. Throws LunportError; nothing is left then. */
+export async function attach(disk: string, options: AttachOptions): Promise<Attachment> {
+  const { name, kind, stateDirectory } = options;
+  const target = LocalTarget.open([disk], { name: `attach ${name}`, stateDirectory });
+  try {
+    const attached =
+      kind === 'fuse' ? await attachFuse(target, disk, options) : await attachNbd(target, disk, options);
+    const close = async () => {
+      await attached.close();
+      await target.close();
+      removeRecord(name);
+    };
+    return { ...attached, close };
+  } catch (error) {
+    await target.close();
+    removeRecord(name);
+    throw error;
+  }
+}
+
+/** Undoes what the host has of an attachment, whoever made it. Throws LunportError while it is in use. */
+export async function releaseHost({ kind, path, device }: AttachmentRecord): Promise<void> {
+  if (kind === 'nbd') {
+    if (device !== undefined) await removeNbdDevice(device);
+    return;
+  }
+  if (device !== undefined) await removeLoopDevice(device);
+  if (isMounted(path)) await unmountFuse(path);
+}
+
+async function attachFuse(target: LocalTarget, disk: string, options: AttachOptions): Promise<Attachment> {
+  const { name, loop, log } = options;
+  const initiator = await BlockInitiator.open(target.connect('host').nexus, 0, target.shard.environment);
+  const { readOnly, blockSize } = initiator.geometry;
+  const path = join(makeAttachmentDirectory(name), 'disk');
+  const record = { name, kind: 'fuse', disk, path } as const;
+  writeFileSync(path, '');
+  const fd = await mountFuse(path, name, readOnly);
+  let session!: FuseSession;
+  const ended = new Promise<void>((resolve) => {
+    session = new FuseSession(fd, initiator, {
+      sessionEnded: (error) => {
+        if (error !== undefined) log.error(`${path}: ${error.message}`);
+        resolve();
+      },
+    });
+  });
+  try {
+    // From here on `lunport detach` can clean up, whatever becomes of us.
+    writeRecord(record);
+    const device = loop ? await makeLoopDevice(path, { readOnly, blockSize }) : undefined;
+    writeRecord({ ...record, device });
+    if (device !== undefined) {
+      initiator.onChange = () => {
+        resizeLoopDevice(device).catch((error: Error) => log.warn(error.message));
+      };
+    }
+    return { path, device, ended, close: () => session.close() };
+  } catch (error) {
+    await unmountFuse(path);
+    await session.close();
+    throw error;
+  }
+}
+
+async function attachNbd(
+  target: LocalTarget,
+  disk: string,
+  { name, log }: AttachOptions,
+): Promise<Attachment> {
+  const server = new NbdServer(target.shard.environment, log);
+  const path = join(makeAttachmentDirectory(name), 'nbd.sock');
+  try {
+    await server.addExport({ name, description: disk, nexus: target.connect('host').nexus, lun: 0 });
+    const { readOnly, blockSize } = server.exports[0].device.geometry;
+    await server.listen({ path });
+    const record = { name, kind: 'nbd', disk, path } as const;
+    writeRecord(record);
+    const device = await makeNbdDevice(path, name, { readOnly, blockSize });
+    writeRecord({ ...record, device });
+    return { path, device, ended: new Promise(() => {}), close: () => server.close() };
+  } catch (error) {
+    await server.close();
+    throw error;
+  }
+}
+
+/**
+ * Asked of the kernel's list, not of the file: looking at the file would wait for its server, which may be dead, or
+ * this very process.
+ */
+function isMounted(path: string): boolean {
+  const escaped = path.replace(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  return readFileSync('/proc/self/mounts', 'utf8')
+    .split('\n')
+    .some((line) => line.split(' ')[1] === escaped);
+}

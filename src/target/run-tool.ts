@@ -1,0 +1,28 @@
+/** The system's own tools (losetup, nbd-client): one call each, and an error that says what they said. */
+import { execFile } from 'node:child_process';
+import { LunportError } from './errors.ts';
+
+/** Resolves with standard output. Throws LunportError; `object` is what it was about. */
+export function runTool(
+  program: string,
+  args: readonly string[],
+  object: string,
+  hint?: string,
+): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile(program, args, (error, stdout, stderr) => {
+      if (error === null) return resolve(stdout.trim());
+      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+      const reason = missing ? `${program} is not installed` : stderr.trim() || error.message;
+      reject(
+        new LunportError({
+          code: missing ? 'tool-missing' : 'tool-failed',
+          object,
+          message: `${object}: ${program}: ${reason}`,
+          hint,
+          cause: error,
+        }),
+      );
+    });
+  });
+}
