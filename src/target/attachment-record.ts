@@ -4,26 +4,24 @@
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { z } from 'zod';
 import { runtimeDirectory } from './directories.ts';
 
 export const ATTACHMENT_KINDS = ['fuse', 'nbd'] as const;
 export type AttachmentKind = (typeof ATTACHMENT_KINDS)[number];
 
-const recordSchema = z.object({
-  name: z.string(),
-  kind: z.enum(ATTACHMENT_KINDS),
+export interface AttachmentRecord {
+  readonly name: string;
+  readonly kind: AttachmentKind;
   /** As on the command line. */
-  disk: z.string(),
-  pid: z.number().int(),
+  readonly disk: string;
+  readonly pid: number;
   /** Clock ticks since boot, field 22 of /proc/PID/stat: tells a process from a later one of the same number. */
-  startTime: z.string(),
+  readonly startTime: string;
   /** The file of a FUSE attachment; the socket of an NBD one. */
-  path: z.string(),
+  readonly path: string;
   /** The block device, when there is one. */
-  device: z.string().optional(),
-});
-export type AttachmentRecord = z.infer<typeof recordSchema>;
+  readonly device?: string;
+}
 
 function baseDirectory(): string {
   const path = join(runtimeDirectory(), 'attached');
@@ -64,9 +62,25 @@ export function attachments(): AttachmentRecord[] {
   return readdirSync(base).flatMap((name) => {
     const path = join(base, name, 'record.json');
     if (!existsSync(path)) return [];
-    const parsed = recordSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
-    return parsed.success ? [parsed.data] : [];
+    const record = readRecord(path);
+    return record === undefined ? [] : [record];
   });
+}
+
+/** Undefined for a file that is no record: its process was killed while it wrote. */
+function readRecord(path: string): AttachmentRecord | undefined {
+  let record: Partial<AttachmentRecord>;
+  try {
+    record = JSON.parse(readFileSync(path, 'utf8')) as Partial<AttachmentRecord>;
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+  const whole = [record.name, record.disk, record.startTime, record.path].every(
+    (text) => typeof text === 'string',
+  );
+  const known = ATTACHMENT_KINDS.some((kind) => kind === record.kind);
+  return whole && known && Number.isInteger(record.pid) ? (record as AttachmentRecord) : undefined;
 }
 
 /** By name, file or device. */

@@ -67,7 +67,7 @@ export function decodeCapabilities(data: Uint8Array): Decoded {
   return decodeFields(data, CAPABILITIES);
 }
 
-export function typeName(type: number): string {
+function typeName(type: number): string {
   const found = Object.entries(ReservationType).find(([, value]) => value === type);
   return found === undefined ? `type ${type}` : found[0].toLowerCase().replaceAll('_', ' ');
 }

@@ -18,7 +18,7 @@ export interface SessionOptions {
 }
 
 /** The unit did not do it; the message says what it answered. */
-export class ScsiFailure extends LunportError {
+class ScsiFailure extends LunportError {
   readonly status: Status;
   readonly sense: Uint8Array;
 

@@ -14,6 +14,7 @@ import {
   InitFlag2,
   InitIn,
   InitOut,
+  InterruptIn,
   MAJOR,
   MINIMUM_MINOR,
   MINOR,
@@ -106,7 +107,10 @@ export class FuseRequest implements Abortable {
       case Opcode.DESTROY:
         return this.answer(0);
       case Opcode.INTERRUPT:
-        this.owner.interrupt(this.buffer.argument32(4), this.buffer.argument32(0));
+        this.owner.interrupt(
+          this.buffer.argument32(InterruptIn.UNIQUE_HIGH),
+          this.buffer.argument32(InterruptIn.UNIQUE_LOW),
+        );
         return this.owner.retire(this);
       case Opcode.FORGET:
       case Opcode.BATCH_FORGET:

@@ -100,8 +100,8 @@ export const REGULAR_FILE = 0o100_000;
 /** fuse_statfs_out. */
 export const StatfsOut = { BLOCKS: 0, BLOCK_SIZE: 40, NAME_LENGTH: 44, FRAGMENT_SIZE: 48, SIZE: 80 } as const;
 
-/** fuse_interrupt_in: the request that is meant. */
-export const InterruptIn = { UNIQUE: 0 } as const;
+/** fuse_interrupt_in: the request that is meant (8). */
+export const InterruptIn = { UNIQUE_LOW: 0, UNIQUE_HIGH: 4 } as const;
 
 /** Open flag of Linux that asks for durable writes; O_SYNC holds it too. */
 export const O_DSYNC = 0o10_000;

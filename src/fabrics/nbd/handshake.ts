@@ -250,7 +250,7 @@ function reply(option: number, type: number, data: Buffer = Buffer.alloc(0)): Bu
 }
 
 /** The refusal of an option whose data is wrong; `why` is for people. */
-export function invalid(option: number, why: string): Buffer {
+function invalid(option: number, why: string): Buffer {
   return reply(option, Reply.ERR_INVALID, Buffer.from(why));
 }
 
