@@ -8,6 +8,8 @@ export class HoldingBackstore implements Backstore {
   hold = false;
   /** Whether waiting operations obey `cancel`, as a system call that hangs does not. */
   cancellable = true;
+  /** Claims to have so many bytes. */
+  grown: number | undefined = undefined;
   readonly held: BackstoreOperation[] = [];
   private readonly inner: Backstore;
 
@@ -21,7 +23,7 @@ export class HoldingBackstore implements Backstore {
   }
 
   get byteLength(): number {
-    return this.inner.byteLength;
+    return this.grown ?? this.inner.byteLength;
   }
 
   start(operation: BackstoreOperation): void {

@@ -101,12 +101,21 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     this.features = features;
     this.space = hasFeature(features, VirtioFeature.ACCESS_PLATFORM) ? this.iotlb : this.table;
     this.log = hasFeature(features, VhostFeature.LOG_ALL) ? this.logBuffer : undefined;
+    this.forgetTranslations();
     this.device.setFeatures(features);
+  }
+
+  /** Stops a ring when its tasks have ended; resolves with the index it will go on from. */
+  async stopRing(index: number): Promise<number> {
+    const base = await this.rings.stop(index);
+    this.forgetTranslations();
+    return base;
   }
 
   /** Disables and stops all rings; the device is as new. */
   async reset(): Promise<void> {
     await this.rings.stopAll();
+    this.forgetTranslations();
     for (const vring of this.rings.all()) vring.enabled = false;
     this.rings.brokenReason = undefined;
     await this.device.reset();
@@ -160,6 +169,11 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
   translationAnswered(found: boolean): void {
     this.iotlb.answered(found);
     this.rings.retry();
+  }
+
+  /** While no ring runs, nobody tells us what changes; the next driver may have another idea of its addresses. */
+  private forgetTranslations(): void {
+    if (!this.rings.anyStarted) this.iotlb.clear();
   }
 
   // -- In-flight tracking -------------------------------------------------------------------------------------

@@ -134,7 +134,7 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
     Request.GET_VRING_BASE,
     async ({ backEnd }, payload) => {
       const { index } = parseVringState(payload);
-      return { payload: vringStatePayload(index, await backEnd.rings.stop(index)) };
+      return { payload: vringStatePayload(index, await backEnd.stopRing(index)) };
     },
   ],
   [

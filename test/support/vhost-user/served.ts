@@ -107,6 +107,12 @@ export class Served {
     });
   }
 
+  /** The disk claims to have `byteLength` bytes from now on, and says so. */
+  grow(byteLength: number): void {
+    this.backstore.grown = byteLength;
+    this.disk.capacityChanged();
+  }
+
   /** A connected front-end that has said nothing yet. */
   connect(): FrontEnd {
     return FrontEnd.connect(this.socketPath);
