@@ -83,7 +83,7 @@ test.serial('iPXE boots a guest over the network: SeaBIOS, GRUB and kernel come 
     vehicle: 'disk',
     extraArgs: [
       ...['-netdev', `user,id=net,tftp=${tftp.path},bootfile=boot.ipxe`],
-      ...['-device', 'virtio-net-pci,netdev=net,romfile=pxe-virtio.rom,bootindex=0'],
+      ...['-device', 'virtio-net-pci,netdev=net,bootindex=0'],
       // Firmware may not fall back to the disk behind virtio-scsi, which is for the kernel alone.
       ...['-boot', 'strict=on'],
       ...attached('virtio-scsi-pci', url),
