@@ -33,6 +33,8 @@ import type { VringHandler } from './vring-handler.ts';
 
 /** Rings have 8-bit numbers in the messages that hand over their descriptors. */
 const MAX_RINGS = 256;
+/** Bytes; no CDB is shorter. */
+const MIN_CDB_SIZE = 6;
 /** Limits that QEMU shows to its guests, since it never asks for ours. */
 const MAX_SEGMENTS = 126;
 const MAX_SECTORS = 0xffff;
@@ -151,9 +153,13 @@ export class ScsiDevice implements VirtioDevice {
       throw new ProtocolError(`configuration bytes ${offset}+${size} are read-only`);
     }
     const value = new DataView(data.buffer, data.byteOffset).getUint32(0, true);
-    const limit = offset === ScsiConfig.SENSE_SIZE ? MAX_SENSE_LENGTH : MAX_CDB_LENGTH;
-    if (value > limit) throw new ProtocolError(`configuration value ${value}, at most ${limit}`);
-    if (offset === ScsiConfig.SENSE_SIZE) this.senseSize = value;
+    const isSense = offset === ScsiConfig.SENSE_SIZE;
+    const least = isSense ? 0 : MIN_CDB_SIZE;
+    const most = isSense ? MAX_SENSE_LENGTH : MAX_CDB_LENGTH;
+    if (value < least || value > most) {
+      throw new ProtocolError(`configuration value ${value}, expected ${least} to ${most}`);
+    }
+    if (isSense) this.senseSize = value;
     else this.cdbSize = value;
   }
 

@@ -26,7 +26,7 @@ import { type DriverOptions, VirtioScsiDriver } from './virtio-scsi-driver.ts';
 const INITIATOR = 'naa.5001405000000001';
 const TARGET = 'naa.5001405000000002';
 /** With a hole, as PCs have it. */
-export const USUAL_MEMORY: readonly RegionRequest[] = [
+const USUAL_MEMORY: readonly RegionRequest[] = [
   { guestAddress: 0, length: 0xa0000 },
   { guestAddress: 0x10_0000, length: 0x70_0000 },
   { guestAddress: 0x1_0000_0000, length: 0x80_0000 },
