@@ -45,6 +45,8 @@ export interface LocalDisk {
 
 /** RELATIVE TARGET PORT IDENTIFIER of the loopback port. */
 const RELATIVE_PORT = 1;
+/** Milliseconds; the longest that a timer can be set to. */
+const LONG = 2 ** 31 - 1;
 /** PROTOCOL IDENTIFIER (SPC-4 table 440): names are NAAs, as tcm_loop has them in its SAS dress. */
 const SAS = 6;
 
@@ -65,6 +67,8 @@ export class LocalTarget {
   private readonly options: LocalTargetOptions;
   private readonly port: TargetPort;
   private readonly initiators = new Set<Initiator>();
+  /** A command may wait for nothing but a timer of the core, and those let the process end. */
+  private readonly alive = setInterval(() => {}, LONG);
 
   private constructor(options: LocalTargetOptions) {
     this.options = options;
@@ -109,8 +113,9 @@ export class LocalTarget {
     return initiator;
   }
 
-  /** Aborts what runs, makes every disk durable and gives it back. */
+  /** Aborts what runs, makes every disk durable and gives it back. Until then the process stays alive. */
   async close(): Promise<void> {
+    clearInterval(this.alive);
     await closeAll([
       ...[...this.initiators].map((initiator) => () => initiator.close()),
       // Not every LUN need have a disk.
