@@ -70,4 +70,8 @@ function report(error: unknown): number {
   return ExitCode.FAILED;
 }
 
-process.exitCode = await main();
+// Not by a top-level await: where the last thing that ends is a file operation, Node may call it unsettled (13).
+process.exitCode = ExitCode.FAILED;
+void main().then((code) => {
+  process.exitCode = code;
+});
