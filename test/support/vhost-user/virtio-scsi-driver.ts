@@ -120,16 +120,25 @@ export class VirtioScsiDriver {
     options: DriverOptions = {},
   ): Promise<VirtioScsiDriver> {
     const driver = new VirtioScsiDriver(frontEnd, memory, options);
-    const base = driver.packed ? PACKED_START : 0;
-    for (const [index, ring] of driver.rings.entries()) {
-      if (options.rings?.includes(index) ?? true) await frontEnd.setUpRing(index, ring, memory, base);
+    try {
+      await driver.setUp(frontEnd, options);
+      return driver;
+    } catch (error) {
+      driver.close();
+      throw error;
+    }
+  }
+
+  private async setUp(frontEnd: FrontEnd, options: DriverOptions): Promise<void> {
+    const base = this.packed ? PACKED_START : 0;
+    for (const [index, ring] of this.rings.entries()) {
+      if (options.rings?.includes(index) ?? true) await frontEnd.setUpRing(index, ring, this.memory, base);
     }
     // Without protocol features a ring is enabled from its start ("Ring states").
     if (!options.leaveDisabled && hasFeature(frontEnd.features, VhostFeature.PROTOCOL_FEATURES)) {
-      for (const index of driver.rings.keys()) await frontEnd.enableRing(index);
+      for (const index of this.rings.keys()) await frontEnd.enableRing(index);
     }
-    for (let i = 0; i < (options.eventBuffers ?? 0); i++) driver.addEventBuffer();
-    return driver;
+    for (let i = 0; i < (options.eventBuffers ?? 0); i++) this.addEventBuffer();
   }
 
   /** The rings of a driver that uses split ones, for tests that look into them. */
