@@ -47,7 +47,7 @@ export const USUAL_FEATURES = featureSet(
   ScsiFeature.CHANGE,
 );
 
-const USUAL_PROTOCOL_FEATURES = featureSet(
+export const USUAL_PROTOCOL_FEATURES = featureSet(
   ProtocolFeature.MQ,
   ProtocolFeature.LOG_SHMFD,
   ProtocolFeature.REPLY_ACK,
