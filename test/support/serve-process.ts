@@ -10,6 +10,8 @@ export interface ServeProcess {
   readonly socket: string;
   /** iSCSI URLs, one per portal and LUN, where `--iscsi` was among the arguments. */
   readonly iscsi: readonly string[];
+  /** NBD URIs, one per LUN, where `--nbd` was among the arguments. */
+  readonly nbd: readonly string[];
   /** Lines on stdout that are not JSON: what Node itself prints, as with --trace-gc. */
   readonly otherLines: readonly string[];
   /** SIGTERM; resolves with the exit code. */
@@ -25,6 +27,13 @@ export interface ServeProcessOptions {
   readonly socket?: string;
   /** For `serve`, after the disks. */
   readonly serveArguments?: readonly string[];
+}
+
+/** The parts of `lunport serve --json` that are of use here. */
+interface ReadyDocument {
+  readonly event?: string;
+  readonly iscsi?: readonly string[];
+  readonly nbd?: readonly string[];
 }
 
 /** Resolves when the socket is ready; rejects with what was printed when it never is. */
@@ -58,14 +67,14 @@ export async function startServe(
       resolve(code);
     });
   });
-  const iscsi = await new Promise<readonly string[]>((resolve, reject) => {
+  const { iscsi = [], nbd = [] } = await new Promise<ReadyDocument>((resolve, reject) => {
     createInterface({ input: child.stdout! }).on('line', (line) => {
       if (!line.startsWith('{')) {
         otherLines.push(line);
         return;
       }
-      const document = JSON.parse(line) as { event?: string; iscsi?: readonly string[] };
-      if (document.event === 'ready') resolve(document.iscsi ?? []);
+      const document = JSON.parse(line) as ReadyDocument;
+      if (document.event === 'ready') resolve(document);
     });
     void exited.then((code) => reject(new Error(`lunport serve ended with ${code}: ${errors}`)));
   });
@@ -73,6 +82,7 @@ export async function startServe(
     pid: child.pid!,
     socket,
     iscsi,
+    nbd,
     otherLines,
     stop() {
       child.kill('SIGTERM');

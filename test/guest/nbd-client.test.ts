@@ -1,0 +1,110 @@
+/** The Linux kernel's NBD client in a guest, beside the same LUN over vhost-user. */
+
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import { Guest } from '../../qemu/guest.ts';
+import { temporaryFolder } from '../../qemu/temporary-folder.ts';
+import { type ServeProcess, startServe } from '../support/serve-process.ts';
+
+/** QEMU's user-mode network shows the host's 127.0.0.1 as this. */
+const HOST = '10.0.2.2';
+const LIBRARY = '/usr/lib/x86_64-linux-gnu/libnl-genl-3.so.200';
+const SET_UP = 'ip link set lo up; ip link set eth0 up; ip addr add 10.0.2.15/24 dev eth0';
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as { port: number };
+  server.close();
+  return port;
+}
+
+/** A guest with nbd-client, on the network, with the disk of `serve` at /dev/sda as well. */
+async function startGuest(t: ExecutionContext, serve: ServeProcess): Promise<Guest> {
+  const guest = await Guest.start({
+    vehicle: 'initrd',
+    memoryMiB: 768,
+    initrd: {
+      tools: ['sg3-utils', 'fio', 'mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'xfs_repair', 'mkfs.btrfs', 'btrfs'],
+      modules: ['virtio_net', 'nbd', 'xfs', 'btrfs'],
+      files: { '/usr/sbin/nbd-client': '/usr/sbin/nbd-client', [LIBRARY]: LIBRARY },
+    },
+    vhostUserScsi: [{ socket: serve.socket }],
+    extraArgs: ['-netdev', 'user,id=net,net=10.0.2.0/24', '-device', 'virtio-net-pci,netdev=net,romfile='],
+  });
+  t.teardown(() => guest.close());
+  await run(t, guest, SET_UP);
+  return guest;
+}
+
+async function run(t: ExecutionContext, guest: Guest, script: string): Promise<string> {
+  const { status, output } = await guest.exec(script, { timeoutMs: 300_000 });
+  if (status !== 0) t.fail(output);
+  return output;
+}
+
+const connect = (port: number, options: string) => `nbd-client ${HOST} ${port} /dev/nbd0 -N ram ${options}`;
+
+const FIO = [
+  'fio --name=load --directory=/mnt --size=32M --bs=64k --rw=randwrite --ioengine=libaio --iodepth=16',
+  '--direct=1 --verify=crc32c --verify_fatal=1 --fallocate=none --end_fsync=1',
+].join(' ');
+
+const fileSystems: [name: string, make: string, check: string][] = [
+  ['ext4', 'mkfs.ext4 -q', 'e2fsck -f -n'],
+  ['xfs', 'mkfs.xfs -q -f', 'xfs_repair -n'],
+  ['btrfs', 'mkfs.btrfs -q -f', 'btrfs check'],
+];
+
+test.serial(
+  'file systems over four connections: verified writes, trim, check; and a reservation of the same guest',
+  async (t) => {
+    const port = await freePort();
+    const serve = await startServe(['ram:512M'], { serveArguments: ['--nbd', `127.0.0.1:${port}`] });
+    t.teardown(() => serve.stop());
+    const guest = await startGuest(t, serve);
+    await run(t, guest, `${connect(port, '-connections 4')} && cat /sys/block/nbd0/size && lsmod | grep nbd`);
+    for (const [name, make, check] of fileSystems) {
+      const output = await run(
+        t,
+        guest,
+        `set -e; ${make} /dev/nbd0; mount /dev/nbd0 /mnt; ${FIO} | grep err=; rm /mnt/load*; sync; fstrim -v /mnt; umount /mnt; ${check} /dev/nbd0`,
+      );
+      t.regex(output, /err= 0/, name);
+      t.regex(output, /trimmed/, name);
+    }
+    // The same LUN through vhost-user: who reserves it decides who writes.
+    const write = 'dd if=/dev/zero of=/dev/nbd0 bs=4096 count=1 oflag=direct 2>&1';
+    await run(t, guest, `${write} && sg_persist --out --register --param-sark=1 /dev/sda`);
+    await run(t, guest, 'sg_persist --out --reserve --param-rk=1 --prout-type=1 /dev/sda');
+    const refused = await guest.exec(write);
+    t.not(refused.status, 0);
+    await run(
+      t,
+      guest,
+      `dd if=/dev/nbd0 of=/dev/null bs=4096 count=1 iflag=direct && dd if=/dev/zero of=/dev/sda bs=4096 count=1 oflag=direct`,
+    );
+    await run(t, guest, `sg_persist --out --clear --param-rk=1 /dev/sda && ${write}`);
+    await run(t, guest, 'nbd-client -d /dev/nbd0');
+  },
+);
+
+test.serial('kill -9 of the server under dd ends dd with an error, within the time-out', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const port = await freePort();
+  const disk = `${join(folder.path, 'ram.img')},create,size=256M`;
+  const serve = await startServe([disk], { serveArguments: ['--nbd', `127.0.0.1:${port}`] });
+  t.teardown(() => serve.kill());
+  const guest = await startGuest(t, serve);
+  await run(t, guest, connect(port, '-timeout 5 -connections 2'));
+  const dd = guest.exec('dd if=/dev/zero of=/dev/nbd0 bs=64k oflag=direct 2>&1', { timeoutMs: 60_000 });
+  await delay(500);
+  await serve.kill();
+  const started = Date.now();
+  t.not((await dd).status, 0);
+  t.true(Date.now() - started < 20_000, `${Date.now() - started} ms`);
+});
