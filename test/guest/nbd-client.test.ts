@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Guest } from '../../qemu/guest.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
+import { LUNPORT_COMMAND, makePackageImage } from '../support/package-image.ts';
 import { type ServeProcess, startServe } from '../support/serve-process.ts';
 
 /** QEMU's user-mode network shows the host's 127.0.0.1 as this. */
@@ -108,3 +109,41 @@ test.serial('kill -9 of the server under dd ends dd with an error, within the ti
   t.not((await dd).status, 0);
   t.true(Date.now() - started < 20_000, `${Date.now() - started} ms`);
 });
+
+test.serial(
+  'lunport attach takes nbd where the kernel has it; detach and kill -9 leave nothing behind',
+  async (t) => {
+    const folder = temporaryFolder();
+    t.teardown(() => folder.remove());
+    const guest = await Guest.start({
+      vehicle: 'initrd',
+      memoryMiB: 1500,
+      initrd: {
+        tools: ['fio', 'mkfs.ext4', 'e2fsck'],
+        modules: ['nbd'],
+        files: { '/usr/sbin/nbd-client': '/usr/sbin/nbd-client', [LIBRARY]: LIBRARY },
+      },
+      disks: [{ file: await makePackageImage(folder.path), device: { serial: 'package' } }],
+    });
+    t.teardown(() => guest.close());
+    const lunport = (script: string) => guest.exec(`${LUNPORT_COMMAND}\n${script}`, { timeoutMs: 300_000 });
+    await run(t, guest, 'ip link set lo up; mkdir -p /opt && mount -o ro /dev/sda /opt');
+    t.regex((await lunport('lunport attach /tmp/a.img,create,size=200M')).output, /^\/dev\/nbd0\n/);
+    const load = `mkfs.ext4 -q /dev/nbd0 && mount /dev/nbd0 /mnt && ${FIO} | grep err= && rm /mnt/load* && fstrim -v /mnt`;
+    t.regex(await run(t, guest, load), /err= 0[\s\S]*trimmed/);
+    t.regex((await lunport('lunport detach a')).output, /is mounted on \/mnt/);
+    await run(t, guest, 'umount /mnt && e2fsck -f -n /dev/nbd0');
+    t.deepEqual(await lunport('lunport detach /dev/nbd0 && test ! -e /sys/block/nbd0/pid'), {
+      status: 0,
+      output: '',
+    });
+    const death = await lunport(
+      [
+        'pid=$(lunport attach /tmp/a.img --json | sed "s/.*pid.:\\([0-9]*\\).*/\\1/")',
+        '(dd if=/dev/zero of=/dev/nbd0 bs=64k oflag=direct; echo dd ended with $?) 2>&1 &',
+        'sleep 1; kill -9 $pid; wait; lunport attach; lunport detach a; lunport attach',
+      ].join('\n'),
+    );
+    t.regex(death.output, /dd ended with 1\n[\s\S]*its process is dead\nNothing is attached/);
+  },
+);
