@@ -1,5 +1,5 @@
 import test from 'ava';
-import { Bhs, CommandFlag, InitiatorOpcode } from '../../../src/fabrics/iscsi/iscsi-spec.ts';
+import { Bhs, CommandFlag, InitiatorOpcode, TaskFunction } from '../../../src/fabrics/iscsi/iscsi-spec.ts';
 import { IscsiClient } from '../../support/iscsi-client.ts';
 import { openPortal, TEST_IQN, type TestPortal } from '../../support/iscsi-portal.ts';
 
@@ -15,6 +15,11 @@ function random(seed: number): (below: number) => number {
 
 const OPCODES = [...Object.values(InitiatorOpcode), 0x07, 0x1c, 0x3f];
 
+function isColdReset(header: Buffer): boolean {
+  const task = (header[Bhs.OPCODE] & 0x3f) === InitiatorOpcode.TASK_MANAGEMENT;
+  return task && (header[Bhs.FLAGS] & 0x7f) === TaskFunction.TARGET_COLD_RESET;
+}
+
 /** Somebody who logs in, then sends PDUs of the right shape with wrong contents. */
 async function attack(open: TestPortal, seed: number): Promise<void> {
   const pick = random(seed);
@@ -24,6 +29,8 @@ async function attack(open: TestPortal, seed: number): Promise<void> {
   for (let i = 0; i < 30 && !client.closed; i++) {
     const header = client.request(OPCODES[pick(OPCODES.length)], pick(256), pick(2) === 0);
     for (let n = pick(6); n > 0; n--) header[8 + pick(40)] = pick(256);
+    // A cold reset ends everybody's session, as it should.
+    if (isColdReset(header)) header[Bhs.FLAGS] = 0x80;
     if (pick(3) === 0) header.writeUInt32BE(client.cmdSn - 1, Bhs.CMD_SN);
     if (pick(4) === 0) header.writeUInt32BE(pick(4) * 512, Bhs.EXPECTED_LENGTH);
     client.send(header, Buffer.alloc(pick(3) * pick(700), pick(256)));
