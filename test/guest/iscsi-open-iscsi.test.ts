@@ -1,5 +1,6 @@
 /** The Linux kernel's own iSCSI initiator (open-iscsi) against lunport. */
 import { once } from 'node:events';
+import { statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -14,9 +15,15 @@ const SECOND = 'iqn.2026-01.example:second';
 const ANY_PORT = ['--iscsi', '127.0.0.1:0'];
 
 /** Writes blocks of all sizes at random, then reads each of them back and compares. */
-const fio = (device: string, size: string): string =>
+const fio = (device: string, size: string, ...more: readonly string[]): string =>
   `fio --name=verify --filename=${device} --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite ` +
-  `--bsrange=512-128k --size=${size} --verify=crc32c --verify_fatal=1 --output-format=terse >/tmp/fio || exit 1`;
+  `--bsrange=512-128k --size=${size} --verify=crc32c --verify_fatal=1 ${more.join(' ')} ` +
+  '--output-format=terse >/tmp/fio || exit 1';
+
+/** Resolves when so many bytes of a sparse file were written. */
+async function written(path: string, bytes: number): Promise<void> {
+  while (statSync(path).blocks * 512 < bytes) await delay(50);
+}
 
 /** Runs a script that must succeed, and resolves with what it printed. */
 async function run(t: ExecutionContext, guest: Guest, ...lines: string[]): Promise<string> {
@@ -67,20 +74,29 @@ test.serial('after kill -9 and a restart under load, every byte is right', async
   const folder = temporaryFolder();
   t.teardown(() => folder.remove());
   const serveArguments = ['--iscsi', `127.0.0.1:${await freePort()}`];
-  const disk = `${join(folder.path, 'disk')},create,size=64M`;
+  const path = join(folder.path, 'disk');
+  const disk = `${path},create,size=64M`;
   const first = await startServe([disk], { serveArguments });
   t.teardown(() => first.kill());
   const guest = await startIscsiGuest({ initiator: FIRST, tools: ['fio'] });
   t.teardown(() => guest.close());
   await run(t, guest, login(addressOf(first.iscsi[0])));
-  const load = run(t, guest, fio('/dev/ISCSI0', '24m'), 'cat /tmp/fio');
-  await delay(2500);
+  // Slow enough that a fast machine, too, is far from the end when lunport dies.
+  const load = run(t, guest, fio('/dev/ISCSI0', '32m', '--rate=,6m'), 'cat /tmp/fio');
+  await written(path, 4 << 20);
   await first.kill();
   await delay(1000);
   const second = await startServe([disk], { serveArguments });
   t.teardown(() => second.stop());
   t.regex(await load, /verify/);
-  t.regex(await run(t, guest, 'iscsiadm -m session -P 1'), /iSCSI Session State: LOGGED_IN/);
+  // The load cannot end before the session is back; iscsid may write it down a moment later.
+  await run(
+    t,
+    guest,
+    'tries=0; until iscsiadm -m session -P 1 | grep -q "iSCSI Session State: LOGGED_IN"; do',
+    '  tries=$((tries + 1)); [ $tries -lt 300 ] || exit 1; sleep 0.1',
+    'done',
+  );
 });
 
 test.serial(
