@@ -12,6 +12,7 @@ import type { DeviceAttributes } from './device-attributes.ts';
 import { DeviceBuffer } from './device-buffer.ts';
 import { DeviceClock } from './device-clock.ts';
 import type { Environment } from './environment.ts';
+import { flushLater } from './flush-later.ts';
 import { IdentifyingInformation } from './identifying-information.ts';
 import type { Identity } from './identity.ts';
 import { LogicalUnit } from './logical-unit.ts';
@@ -157,10 +158,17 @@ export abstract class BlockDevice extends LogicalUnit {
     for (const itl of this.itlNexuses) this.copies.forget(itl);
     this.removableMedium?.unlock();
     this.power.start();
-    this.modeParameters.restore();
+    this.restoreModeParameters();
     this.selfTest.stopBackground();
     this.clock.reset();
     this.establishForAll(cause, by);
+  }
+
+  /** With the cache turned off, nobody would ask for a flush of what it still holds. */
+  private restoreModeParameters(): void {
+    const wasCached = this.writeCacheEnabled;
+    this.modeParameters.restore();
+    if (wasCached && !this.writeCacheEnabled) void flushLater(this);
   }
 
   /** The last initiator has gone: the next one finds a unit that was switched on just now. */

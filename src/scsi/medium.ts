@@ -289,9 +289,15 @@ export class Medium implements OperationOwner {
   }
 }
 
-/** What a failed operation means to the initiator; the failing LBA goes into the information field. */
+/**
+ * What a failed operation means to the initiator; the failing LBA goes into the information field, where there is one:
+ * which of the cached blocks a flush lost is not known.
+ */
 export function failureOf(operation: BackstoreOperation, blockSize: number): Verdict {
-  const information = Math.floor((operation.offset + operation.transferred) / blockSize);
+  const flushing = operation.kind === OperationKind.FLUSH;
+  const information = flushing
+    ? undefined
+    : Math.floor((operation.offset + operation.transferred) / blockSize);
   switch (operation.outcome) {
     case Outcome.NO_SPACE:
       return { code: Sense.SPACE_ALLOCATION_FAILED_WRITE_PROTECT, detail: { information } };

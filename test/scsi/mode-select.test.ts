@@ -111,6 +111,23 @@ test('turning WCE off flushes what the cache still held; a failing flush leaves 
   t.is(core.backstore.log.filter(({ kind }) => kind === OperationKind.FLUSH).length, 2);
 });
 
+test('a reset that turns WCE off again flushes what the cache still held', async (t) => {
+  const store = new TestStore();
+  const core = new Core({ store });
+  const on = await changed(core, 0x08, {});
+  t.is(await send(core, [...NO_DESCRIPTOR, ...(await changed(core, 0x08, { 2: 0 }))], PF | SP), 'GOOD');
+  t.is(await send(core, [...NO_DESCRIPTOR, ...on]), 'GOOD');
+  t.true(core.disk.writeCacheEnabled);
+  core.backstore.log.length = 0;
+  core.disk.reset(Sense.BUS_DEVICE_RESET_FUNCTION_OCCURRED, undefined);
+  t.false(core.disk.writeCacheEnabled);
+  await new Promise(setImmediate);
+  t.deepEqual(
+    core.backstore.log.map(({ kind }) => kind),
+    [OperationKind.FLUSH],
+  );
+});
+
 test('the other initiators hear of a change, the one that made it does not', async (t) => {
   const core = new Core();
   const other = core.connect('naa.5000000000000002');

@@ -2,10 +2,10 @@
 import type { BlockDevice } from '../block-device.ts';
 import { blockDeviceOf } from '../block-device-of.ts';
 import type { CommandRow } from '../command.ts';
+import { flushLater } from '../flush-later.ts';
 import { conclude, Medium } from '../medium.ts';
 import { Sense, type SenseCode } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
-import { flushLater } from './synchronize-cache.ts';
 import { CONTROL } from './usage.ts';
 
 const IMMED = 0x01;

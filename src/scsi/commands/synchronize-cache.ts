@@ -1,9 +1,9 @@
 /** SYNCHRONIZE CACHE (10) and (16) (SBC-3 5.23, 5.24). */
-import type { BlockDevice } from '../block-device.ts';
 import { blockDeviceOf } from '../block-device-of.ts';
 import { u16, u32, u64 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
-import { Medium, type Verdict } from '../medium.ts';
+import { flushLater } from '../flush-later.ts';
+import type { Medium, Verdict } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { checkRange } from './medium-access.ts';
@@ -32,11 +32,6 @@ async function flush(medium: Medium): Promise<Verdict> {
   const failure = device.unreportedFlushFailure ?? (await medium.flush());
   device.unreportedFlushFailure = undefined;
   return failure ?? Status.GOOD;
-}
-
-/** IMMED: nobody is there to hear of a failure, so the next SYNCHRONIZE CACHE reports it. */
-export async function flushLater(device: BlockDevice): Promise<void> {
-  device.unreportedFlushFailure = (await new Medium(device).flush()) ?? device.unreportedFlushFailure;
 }
 
 const common = {
