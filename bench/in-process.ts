@@ -34,12 +34,15 @@ async function measure(disk: string, requests: number): Promise<InProcessResult>
   const folder = temporaryFolder();
   const socketPath = join(folder.path, 's');
   const silent = () => {};
-  const server = await Server.open([{ socketPath, disks: [parseDisk(disk)] }], {
-    io: 'auto',
-    stateDirectory: undefined,
-    iscsi: undefined,
-    log: { debug: silent, info: silent, warn: console.error, error: console.error },
-  });
+  const server = await Server.open(
+    [{ sockets: [{ path: socketPath, role: 'listen' }], disks: [parseDisk(disk)] }],
+    {
+      io: 'auto',
+      stateDirectory: undefined,
+      iscsi: undefined,
+      log: { debug: silent, info: silent, warn: console.error, error: console.error },
+    },
+  );
   const device = await openLoadDevice({
     socket: socketPath,
     device: 'scsi',

@@ -3,8 +3,8 @@ import { Command, Option } from 'commander';
 import { runtimeDirectory, stateDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, UsageError } from '../target/disk-spec.ts';
 import { checkName, type IscsiOptions, parseAddress, parseChap } from '../target/iscsi-options.ts';
-import { qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
-import type { ServedTarget } from '../target/served-target.ts';
+import { chardev, qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
+import { initiatorName, type ServedTarget, type SocketSpec } from '../target/served-target.ts';
 import { Server } from '../target/server.ts';
 import { formatSize } from '../target/size.ts';
 import { ExitCode } from './exit-codes.ts';
@@ -14,7 +14,6 @@ import { runCommand } from './run-command.ts';
 import { targetGroups } from './target-groups.ts';
 
 interface ServeOptions extends NbdCommandOptions {
-  readonly socket: string[];
   readonly memory: string;
   readonly json?: true;
   readonly run?: string;
@@ -36,26 +35,33 @@ const MAX_POLL_MICROSECONDS = 1000;
 
 const EXAMPLES = `
 DISK is a file, a block device, ram:SIZE or null:SIZE; several become LUNs 0, 1, … of one target,
-and "+" starts the next target, with a socket of its own.
+and "+" starts the next target, with a socket of its own. A socket serves one guest at a time: give one target
+several to share its disks among guests, which reservations tell apart by their sockets.
 
 ${DISK_OPTIONS_HELP}
 
 Examples:
   lunport serve disk.img
   lunport serve disk.img,cache=none ram:1G --socket /tmp/vm1.sock
+  lunport serve disk.img --socket /tmp/vm1.sock --socket /tmp/vm2.sock
+  lunport serve a.img + b.img --socket /tmp/vm1.sock --socket + --socket /tmp/vm2.sock --connect /tmp/vm3.sock
   lunport serve iso.img,ro + data.img,create,size=100G
   lunport serve disk.img --run 'qemu-system-x86_64 -accel kvm $LUNPORT_QEMU_OPTIONS'`;
 
 /** `ended` receives the exit code. */
 export function serveCommand(ended: (code: number) => void): Command {
+  // In the order of the command line, which tells which target they belong to.
+  const sockets: SocketSpec[] = [];
   const command = new Command('serve')
     .description('Serve disks to virtual machines until interrupted.')
     .argument('<disk...>', 'disks, with options after commas')
     .option(
       '-s, --socket <path>',
-      'where to listen; once per target (default: in the runtime directory)',
-      collect,
-      [],
+      'where to listen for a guest; several sockets lead several guests to one target (default: in the runtime directory)',
+      (path) => sockets.push({ path, role: 'listen' }),
+    )
+    .option('--connect <path>', 'the same for a guest whose QEMU listens there (server=on)', (path) =>
+      sockets.push({ path, role: 'connect' }),
     )
     .option('-m, --memory <size>', 'guest memory in the printed QEMU options', '1G')
     .option(
@@ -99,7 +105,7 @@ export function serveCommand(ended: (code: number) => void): Command {
     )
     .addHelpText('after', EXAMPLES);
   return withNbdOptions(command).action(async (disks: string[], options: ServeOptions) =>
-    ended(await serve(disks, options)),
+    ended(await serve(disks, sockets, options)),
   );
 }
 
@@ -115,9 +121,9 @@ function pollMicroseconds(text: string): number {
   );
 }
 
-async function serve(disks: string[], options: ServeOptions): Promise<number> {
+async function serve(disks: string[], sockets: SocketSpec[], options: ServeOptions): Promise<number> {
   const log = createLogger(options.logLevel, options.json === true);
-  const groups = targetGroups(disks, options.socket, runtimeDirectory);
+  const groups = targetGroups(disks, sockets, runtimeDirectory);
   const server = await Server.open(groups, {
     io: options.io,
     pollMicroseconds: options.pollUs,
@@ -170,9 +176,9 @@ async function runAround(
   options: ServeOptions,
   stopped: Promise<NodeJS.Signals>,
 ): Promise<number> {
-  const request = { sockets: server.targets.map((target) => target.socketPath), memory: options.memory };
+  const request = { sockets: firstGuest(server.targets), memory: options.memory };
   const command = runCommand(options.run!, {
-    LUNPORT_SOCKET: server.targets[0].socketPath,
+    LUNPORT_SOCKET: server.targets[0].sockets[0].path,
     LUNPORT_QEMU_OPTIONS: qemuArguments(request).join(' '),
   });
   void stopped.then((name) => command.signal(name));
@@ -180,7 +186,7 @@ async function runAround(
 }
 
 function announce(server: Server, options: ServeOptions): void {
-  const request = { sockets: server.targets.map((target) => target.socketPath), memory: options.memory };
+  const request = { sockets: firstGuest(server.targets), memory: options.memory };
   if (options.json === true) {
     const document = {
       event: 'ready',
@@ -194,7 +200,10 @@ function announce(server: Server, options: ServeOptions): void {
     return;
   }
   for (const target of server.targets) {
-    process.stdout.write(`Serving on ${target.socketPath}\n`);
+    for (const { path, role } of target.sockets)
+      process.stdout.write(
+        role === 'listen' ? `Serving on ${path}\n` : `Serving whoever listens on ${path}\n`,
+      );
     for (const [lun, disk] of target.disks.entries()) {
       const { kind, size, readOnly, cache, io } = disk.backstore.describe();
       const details = [
@@ -216,8 +225,21 @@ function announce(server: Server, options: ServeOptions): void {
   process.stdout.write(
     `\nAdd to QEMU's command line (${options.memory} is the guest's memory, in both places):\n${qemuCommandLine(request)}\n` +
       'QEMU 8.2 and newer reconnect after a restart of lunport with ,reconnect=1 (from 10 on ,reconnect-ms=1000)\n' +
-      'at the end of -chardev.\n\nReady. Ctrl-C stops.\n',
+      'at the end of -chardev.\n' +
+      otherGuests(server.targets) +
+      '\nReady. Ctrl-C stops.\n',
   );
+}
+
+/** The sockets of one guest with a disk of every target. */
+function firstGuest(targets: readonly ServedTarget[]): SocketSpec[] {
+  return targets.map((target) => target.sockets[0]);
+}
+
+function otherGuests(targets: readonly ServedTarget[]): string {
+  const others = targets.flatMap(({ sockets }) => sockets.slice(1));
+  if (others.length === 0) return '';
+  return `Further guests do the same with\n${others.map((socket) => `  -chardev ${chardev(socket, 0)}\n`).join('')}`;
 }
 
 /** One per portal and LUN, as QEMU and libiscsi take them. */
@@ -234,7 +256,7 @@ function iscsiUrls(server: Server): string[] {
 
 function describe(target: ServedTarget): object {
   return {
-    socket: target.socketPath,
+    sockets: target.sockets.map(({ path, role }) => ({ path, role, initiator: initiatorName(path) })),
     name: target.name,
     luns: target.disks.map((disk, lun) => ({
       lun,

@@ -1,40 +1,59 @@
-/** `DISK… + DISK…` and the `--socket` options: which disks make which target, and where each one listens. */
+/**
+ * `DISK… + DISK…` and the `--socket` and `--connect` options: which disks make which target, and where virtual
+ * machines are met.
+ */
 import { basename, join, parse, resolve } from 'node:path';
 import { type DiskSpec, parseDisk, UsageError } from '../target/disk-spec.ts';
+import type { SocketSpec } from '../target/served-target.ts';
+import type { TargetSpec } from '../target/server.ts';
 
-export interface TargetGroup {
-  /** Absolute. */
-  readonly socketPath: string;
-  readonly disks: readonly DiskSpec[];
-}
-
+/** Starts the next target, between disks and between sockets. */
 const SEPARATOR = '+';
 
-/** `sockets` belong to the groups in order; the rest get default names in `directory`. Throws UsageError. */
+/**
+ * One target gets all `sockets`. Several get one each, in order, unless a socket called "+" starts those of the next
+ * target. Targets without one get a default name in `directory`. Throws UsageError.
+ */
 export function targetGroups(
   disks: readonly string[],
-  sockets: readonly string[],
+  sockets: readonly SocketSpec[],
   directory: () => string,
-): TargetGroup[] {
-  const groups: DiskSpec[][] = [[]];
-  for (const text of disks) {
-    if (text === SEPARATOR) groups.push([]);
-    else groups[groups.length - 1].push(parseDisk(text));
-  }
+): TargetSpec[] {
+  const groups = divided(disks, (text) => text).map((group) => group.map(parseDisk));
   if (groups.some((group) => group.length === 0))
     throw new UsageError(`expected a disk on both sides of "${SEPARATOR}"`);
-  if (sockets.length > groups.length) {
-    throw new UsageError(
-      `received ${sockets.length} sockets for ${groups.length} target(s); "${SEPARATOR}" starts a target`,
-    );
-  }
+  const perGroup = socketsPerGroup(groups.length, sockets);
   const used = new Set<string>();
   return groups.map((group, i) => {
-    const socketPath = sockets[i] === undefined ? freeName(directory(), group[0], used) : resolve(sockets[i]);
-    if (used.has(socketPath)) throw new UsageError(`two targets cannot share the socket ${socketPath}`);
-    used.add(socketPath);
-    return { socketPath, disks: group };
+    const given = perGroup[i] ?? [];
+    const specs: SocketSpec[] =
+      given.length > 0 ? given : [{ path: freeName(directory(), group[0], used), role: 'listen' }];
+    for (const { path } of specs) {
+      if (used.has(path)) throw new UsageError(`the socket ${path} is named twice`);
+      used.add(path);
+    }
+    return { sockets: specs, disks: group };
   });
+}
+
+function socketsPerGroup(targets: number, sockets: readonly SocketSpec[]): SocketSpec[][] {
+  const groups = divided(sockets, ({ path }) => path);
+  const each = groups.length === 1 && targets > 1 ? sockets.map((socket) => [socket]) : groups;
+  if (each.length > targets) {
+    throw new UsageError(
+      `received sockets for ${each.length} targets but disks for ${targets}; "${SEPARATOR}" starts a target`,
+    );
+  }
+  return each.map((group) => group.map(({ path, role }) => ({ path: resolve(path), role })));
+}
+
+function divided<T>(items: readonly T[], nameOf: (item: T) => string): T[][] {
+  const groups: T[][] = [[]];
+  for (const item of items) {
+    if (nameOf(item) === SEPARATOR) groups.push([]);
+    else groups[groups.length - 1].push(item);
+  }
+  return groups;
 }
 
 /** A socket named after the first disk; the same one after a restart with the same command line. */

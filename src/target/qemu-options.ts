@@ -1,7 +1,9 @@
 /** The QEMU options that attach a socket: what people get wrong is the shared memory, so it is always there. */
 
+import type { SocketSpec } from './served-target.ts';
+
 export interface QemuOptionsRequest {
-  readonly sockets: readonly string[];
+  readonly sockets: readonly SocketSpec[];
   /** As QEMU's -m takes it: `1G`. */
   readonly memory: string;
 }
@@ -17,11 +19,17 @@ export function qemuArguments({ sockets, memory }: QemuOptionsRequest): string[]
     'memory-backend=lunport-mem',
   ];
   for (const [i, socket] of sockets.entries()) {
-    args.push('-chardev', `socket,id=lunport${i},path=${socket.replaceAll(',', ',,')}`);
+    args.push('-chardev', chardev(socket, i));
     const boot = i === 0 ? ',bootindex=0' : '';
     args.push('-device', `vhost-user-scsi-pci,chardev=lunport${i}${boot}`);
   }
   return args;
+}
+
+/** What `-chardev` takes: the socket whose back-end is the guest's controller number `i`. */
+export function chardev({ path, role }: SocketSpec, i: number): string {
+  const server = role === 'connect' ? ',server=on,wait=on' : '';
+  return `socket,id=lunport${i},path=${path.replaceAll(',', ',,')}${server}`;
 }
 
 /** One line that a shell takes, with breaks between options. */

@@ -1,5 +1,5 @@
-/** One SCSI target device: its LUN map, its disks, and its vhost-user port. */
-import { VhostUserTarget } from '../fabrics/vhost-user/vhost-user-target.ts';
+/** One SCSI target device: its LUN map, its disks, and the sockets at which virtual machines are met. */
+import { type SocketRole, VhostUserTarget } from '../fabrics/vhost-user/vhost-user-target.ts';
 import type { Environment } from '../scsi/environment.ts';
 import { LunMap } from '../scsi/lun-map.ts';
 import { WellKnownUnit } from '../scsi/well-known-unit.ts';
@@ -9,23 +9,32 @@ import { closeBackstores, type ServedDisk } from './served-disk.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
 
-/** RELATIVE TARGET PORT IDENTIFIER of the vhost-user port; other fabrics' ports of the target follow. */
+/** RELATIVE TARGET PORT IDENTIFIER of the vhost-user port, whatever the socket; other fabrics' ports of the target follow. */
 const VHOST_USER_PORT = 1;
 /** PROTOCOL IDENTIFIER (SPC-4 table 440): virtio has none of its own, and guests take its names for SAS. */
 const SAS = 6;
 
+/** Where one virtual machine is met. */
+export interface SocketSpec {
+  /** Absolute. */
+  readonly path: string;
+  readonly role: SocketRole;
+}
+
 export class ServedTarget {
-  readonly socketPath: string;
-  /** The WWN of the target port, `naa.…`; the same after every restart. */
+  /** One per virtual machine; at least one. */
+  readonly sockets: readonly SocketSpec[];
+  /** The WWN of the target port, `naa.…`, from the first socket's path; the same after every restart. */
   readonly name: string;
   readonly lunMap: LunMap;
   /** By LUN. */
   readonly disks: ServedDisk[] = [];
-  vhostUser: VhostUserTarget | undefined = undefined;
+  /** In the order of `sockets`. */
+  readonly vhostUser: VhostUserTarget[] = [];
 
-  constructor(socketPath: string, environment: Environment) {
-    this.socketPath = socketPath;
-    this.name = deriveWwn(socketPath);
+  constructor(sockets: readonly SocketSpec[], environment: Environment) {
+    this.sockets = sockets;
+    this.name = deriveWwn(sockets[0].path);
     const identity = diskIdentity(deriveSerial(`${this.name} REPORT LUNS`), 'lunport');
     this.lunMap = new LunMap(new WellKnownUnit(environment, identity));
   }
@@ -35,29 +44,44 @@ export class ServedTarget {
     this.lunMap.add(lun, disk.unit);
   }
 
-  /** Throws LunportError when the socket cannot be had. */
-  async listen(shard: Shard, log: Log): Promise<void> {
-    const { socketPath, lunMap, name } = this;
-    // Whoever connects to this socket is one initiator, today and after a restart.
-    const initiator = deriveWwn(`${socketPath} initiator`);
+  /** Throws LunportError when a socket cannot be had. */
+  open(shard: Shard, log: Log): void {
+    const { lunMap, name } = this;
     const { engine, memory, poller, environment } = shard;
-    const vhostUser = new VhostUserTarget({
-      socketPath,
-      engine,
-      memory,
-      poller,
-      environment,
-      lunMap,
-      initiatorPort: { name: initiator, transportId: sasTransportId(initiator) },
-      targetPort: { name, relativeId: VHOST_USER_PORT, protocol: SAS },
-      logger: log,
-    });
-    await vhostUser.listen();
-    this.vhostUser = vhostUser;
+    for (const { path, role } of this.sockets) {
+      const initiator = initiatorName(path);
+      const vhostUser = new VhostUserTarget({
+        socketPath: path,
+        role,
+        engine,
+        memory,
+        poller,
+        environment,
+        lunMap,
+        initiatorPort: { name: initiator, transportId: sasTransportId(initiator) },
+        targetPort: { name, relativeId: VHOST_USER_PORT, protocol: SAS },
+        logger: log,
+      });
+      this.vhostUser.push(vhostUser);
+      vhostUser.open();
+    }
   }
 
   /** Disconnects initiators, then makes every disk durable and gives it back. */
   async close(): Promise<void> {
-    await closeAll([() => this.vhostUser?.close(), ...this.disks.map((disk) => () => closeBackstores(disk))]);
+    await closeAll([
+      async () => {
+        await Promise.all(this.vhostUser.map((each) => each.close()));
+      },
+      ...this.disks.map((disk) => () => closeBackstores(disk)),
+    ]);
   }
+}
+
+/**
+ * Whoever is met at this socket is one initiator, today and after a restart: a vhost-user front-end has no name of
+ * its own, and a reservation must come back to the guest that made it.
+ */
+export function initiatorName(path: string): string {
+  return deriveWwn(`${path} initiator`);
 }

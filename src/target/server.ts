@@ -10,11 +10,12 @@ import type { IscsiOptions } from './iscsi-options.ts';
 import { NbdFabric } from './nbd-fabric.ts';
 import type { NbdOptions } from './nbd-options.ts';
 import { openDisk, type ServedDisk } from './served-disk.ts';
-import { ServedTarget } from './served-target.ts';
+import { ServedTarget, type SocketSpec } from './served-target.ts';
 import { type IoMode, Shard } from './shard.ts';
 
 export interface TargetSpec {
-  readonly socketPath: string;
+  /** At least one, and one per virtual machine that shares the disks. */
+  readonly sockets: readonly SocketSpec[];
   readonly disks: readonly DiskSpec[];
 }
 
@@ -51,7 +52,7 @@ export class Server {
     const defect = (error: unknown) => options.log.error(describeDefect(error));
     const server = new Server(new Shard(options.io, defect, options.pollMicroseconds));
     try {
-      for (const spec of specs) await server.addTarget(spec, options);
+      for (const spec of specs) server.addTarget(spec, options);
       if (options.iscsi !== undefined) {
         server.iscsi = await IscsiFabric.open(server.targets, options.iscsi, server.shard, options.log);
       }
@@ -74,13 +75,13 @@ export class Server {
     ]);
   }
 
-  private async addTarget(spec: TargetSpec, options: ServerOptions): Promise<void> {
-    const target = new ServedTarget(spec.socketPath, this.shard.environment);
+  private addTarget(spec: TargetSpec, options: ServerOptions): void {
+    const target = new ServedTarget(spec.sockets, this.shard.environment);
     this.targets.push(target);
     for (const [lun, disk] of spec.disks.entries()) {
-      target.add(lun, this.open(disk, `${spec.socketPath} LUN ${lun}`, options));
+      target.add(lun, this.open(disk, `${spec.sockets[0].path} LUN ${lun}`, options));
     }
-    await target.listen(this.shard, options.log);
+    target.open(this.shard, options.log);
   }
 
   private open(spec: DiskSpec, place: string, options: ServerOptions): ServedDisk {

@@ -2,10 +2,18 @@ import test from 'ava';
 import { targetGroups } from '../../src/cli/target-groups.ts';
 import { UsageError } from '../../src/target/disk-spec.ts';
 
+/** A socket with "<" before its name is one that the front-end listens on. */
 const shape = (disks: string[], sockets: string[]) =>
-  targetGroups(disks, sockets, () => '/run/lunport').map(({ socketPath, disks: specs }) => [
-    socketPath,
-    ...specs.map((spec) => spec.name),
+  targetGroups(
+    disks,
+    sockets.map((text) => ({
+      path: text.replace('<', ''),
+      role: text.startsWith('<') ? 'connect' : 'listen',
+    })),
+    () => '/run/lunport',
+  ).map((target) => [
+    target.sockets.map(({ path, role }) => `${role === 'connect' ? '<' : ''}${path}`).join(),
+    ...target.disks.map((spec) => spec.name),
   ]);
 
 const rows: [title: string, disks: string[], sockets: string[], expected: string[][]][] = [
@@ -24,6 +32,17 @@ const rows: [title: string, disks: string[], sockets: string[], expected: string
       ['/run/lunport/b.sock', 'b.img'],
     ],
   ],
+  ['one target has all sockets', ['a.img'], ['/x', '<y', '/z'], [[`/x,<${process.cwd()}/y,/z`, 'a.img']]],
+  [
+    'a socket called "+" moves on to the next target',
+    ['a.img', '+', 'b.img', '+', 'c.img'],
+    ['/x', '/y', '+', '+', '/z'],
+    [
+      ['/x,/y', 'a.img'],
+      ['/run/lunport/b.sock', 'b.img'],
+      ['/z', 'c.img'],
+    ],
+  ],
   [
     'default names do not clash',
     ['d/a.img', '+', 'e/a.img'],
@@ -40,8 +59,9 @@ for (const [title, disks, sockets, expected] of rows)
 
 const refused: [disks: string[], sockets: string[], message: RegExp][] = [
   [['+', 'a'], [], /both sides/],
-  [['a'], ['/x', '/y'], /received 2 sockets for 1 target/],
-  [['a', '+', 'b'], ['/x', '/x'], /cannot share/],
+  [['a'], ['/x', '+', '/y'], /received sockets for 2 targets but disks for 1/],
+  [['a', '+', 'b'], ['/x', '/y', '/z'], /received sockets for 3 targets but disks for 2/],
+  [['a', '+', 'b'], ['/x', '/x'], /named twice/],
 ];
 
 for (const [disks, sockets, message] of refused) {

@@ -20,7 +20,12 @@ function open(
   disks: readonly string[],
   nbd: Partial<NbdOptions> & Pick<NbdOptions, 'address'>,
 ): Promise<Server> {
-  const specs = [{ socketPath: path(`target-${targets++}.sock`), disks: disks.map(parseDisk) }];
+  const specs = [
+    {
+      sockets: [{ path: path(`target-${targets++}.sock`), role: 'listen' as const }],
+      disks: disks.map(parseDisk),
+    },
+  ];
   const options = { certificates: undefined, keys: undefined, open: false, ...nbd };
   return Server.open(specs, { io: 'auto', stateDirectory: undefined, iscsi: undefined, nbd: options, log });
 }

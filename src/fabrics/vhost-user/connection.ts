@@ -61,7 +61,12 @@ export class Connection implements MessageSocketOwner {
       askForTranslation: (iova, permission) => this.askForTranslation(iova, permission),
       answersQuestions: () => this.answersQuestions,
     });
-    this.socket = new MessageSocket(fd, this);
+    try {
+      this.socket = new MessageSocket(fd, this);
+    } catch (error) {
+      void this.backEnd.close(false);
+      throw error;
+    }
   }
 
   setProtocolFeatures(features: bigint): void {

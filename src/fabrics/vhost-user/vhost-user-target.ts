@@ -1,6 +1,7 @@
 /**
- * A target port for virtual machines: a unix socket to which a front-end (QEMU) connects, one at a time and any
- * number of times in a row. The nexus stays over all of them, so reservations and unit attentions do.
+ * A virtual machine's way to a target: a unix socket on which one front-end (QEMU) is met at a time, and any number
+ * of times in a row. The nexus stays over all of them, so reservations and unit attentions do. A front-end has no
+ * name, so only its socket tells it from others: several guests need several of these.
  */
 import { addon } from '../../native/addon.ts';
 import { LunportError } from '../../native/errno.ts';
@@ -12,6 +13,7 @@ import type { LunMap } from '../../scsi/lun-map.ts';
 import { Nexus } from '../../scsi/nexus.ts';
 import type { InitiatorPort, TargetPort } from '../../scsi/port.ts';
 import { Connection } from './connection.ts';
+import { FrontEndDialler } from './front-end-dialler.ts';
 import type { Logger } from './logger.ts';
 import type { RingPoller } from './ring-poller.ts';
 import { type ScsiCounters, ScsiDevice } from './scsi-device.ts';
@@ -24,8 +26,13 @@ import type { VringCounters } from './vring.ts';
  */
 const SUCCESSION_GRACE = 1000;
 
+/** Who waits at the socket: we do ('listen'), or the front-end does ('connect'). */
+export type SocketRole = 'listen' | 'connect';
+
 export interface VhostUserTargetOptions {
   readonly socketPath: string;
+  /** Default: listen. */
+  readonly role?: SocketRole;
   readonly engine: IoEngine;
   readonly memory: RegionMemory;
   /** Shared by all of a shard; without it, nothing spins. */
@@ -65,6 +72,7 @@ export interface FrontEndState {
 
 export interface VhostUserTargetState {
   readonly socketPath: string;
+  readonly role: SocketRole;
   readonly connects: number;
   readonly frontEnd?: FrontEndState;
   readonly lastDisconnect?: string;
@@ -80,6 +88,7 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
   readonly nexus: Nexus;
   private readonly options: VhostUserTargetOptions;
   private listener: UnixListener | undefined = undefined;
+  private dialler: FrontEndDialler | undefined = undefined;
   private session: Session | undefined = undefined;
   /** A front-end that connected while another one was there. */
   private waiting: number | undefined = undefined;
@@ -92,9 +101,19 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
     this.nexus = new Nexus(options.initiatorPort, options.targetPort, options.lunMap);
   }
 
-  /** Throws LunportError when the socket cannot be had. */
-  async listen(): Promise<void> {
-    const { socketPath } = this.options;
+  /** Listens, or starts to look for the front-end that does. Throws LunportError when the socket cannot be had. */
+  open(): void {
+    const { socketPath, role } = this.options;
+    if (role === 'connect') {
+      this.dialler = new FrontEndDialler(socketPath, {
+        connected: (fd) => {
+          if (!this.serve(fd)) this.dialler?.again();
+        },
+        waiting: (reason) => this.info(`waits for a front-end: ${reason}`),
+      });
+      this.dialler.dial();
+      return;
+    }
     try {
       this.listener = new UnixListener(socketPath, this);
     } catch (error) {
@@ -105,6 +124,7 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
   /** Answers what runs, lets the front-end go, removes the socket. */
   async close(): Promise<void> {
     this.listener?.close();
+    this.dialler?.close();
     this.refuseWaiting();
     const { session } = this;
     if (session !== undefined) {
@@ -119,6 +139,7 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
     const { session, connects, lastDisconnect } = this;
     return {
       socketPath: this.options.socketPath,
+      role: this.options.role ?? 'listen',
       connects,
       ...(session === undefined ? {} : { frontEnd: frontEndState(session) }),
       ...(lastDisconnect === undefined ? {} : { lastDisconnect }),
@@ -150,7 +171,8 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
     this.waiting = undefined;
   }
 
-  private serve(fd: number): void {
+  /** False when the connection could not be had. */
+  private serve(fd: number): boolean {
     const { targetNumber = 0, environment } = this.options;
     const peer = addon.peerCredentials(fd);
     const pid = typeof peer === 'number' ? undefined : peer.pid;
@@ -168,8 +190,10 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
       this.connects++;
       this.info(`process ${pid} connected`);
       void connection.closed.then((reason) => this.ended(reason, pid));
+      return true;
     } catch (error) {
       this.warn(`process ${pid} was refused: ${error instanceof Error ? error.message : String(error)}`);
+      return false;
     }
   }
 
@@ -181,6 +205,7 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
     this.waiting = undefined;
     clearTimeout(this.succession);
     if (next !== undefined) this.serve(next);
+    this.dialler?.again();
   }
 
   info(message: string): void {

@@ -23,6 +23,7 @@ import { ScsiFeature } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts
 import { VirtioFeature } from '../../../src/fabrics/vhost-user/virtio-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
 import { checked } from '../../../src/native/errno.ts';
+import { UnixListener } from '../../../src/native/unix-socket.ts';
 import type { GuestMemory } from './guest-memory.ts';
 import { type Frame, MessageChannel } from './message-channel.ts';
 import {
@@ -111,6 +112,19 @@ export class FrontEnd {
 
   static connect(path: string): FrontEnd {
     return new FrontEnd(new MessageChannel(checked(addon.unixConnect(path), 'connect to', path)));
+  }
+
+  /** Listens at `path` until a back-end connects, as QEMU does with `server=on,wait=on`. */
+  static accept(path: string): Promise<FrontEnd> {
+    return new Promise((resolve, reject) => {
+      const listener = new UnixListener(path, {
+        connected: (fd) => {
+          listener.close();
+          resolve(new FrontEnd(new MessageChannel(fd)));
+        },
+        acceptFailed: reject,
+      });
+    });
   }
 
   /** Resolves when the connection is gone, whoever ended it. */

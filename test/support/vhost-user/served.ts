@@ -95,7 +95,7 @@ export class Served {
 
   static async start(options: ServedOptions = {}): Promise<Served> {
     const served = new Served(options);
-    await served.target.listen();
+    served.target.open();
     return served;
   }
 
@@ -120,23 +120,7 @@ export class Served {
 
   /** A guest with memory, rings and a driver. */
   async boot(options: GuestOptions = {}): Promise<Guest> {
-    const memory = new GuestMemory(options.memory ?? USUAL_MEMORY);
-    const frontEnd = this.connect();
-    await frontEnd.negotiate(options.features, options.protocolFeatures);
-    await frontEnd.shareMemory(memory, options.slots);
-    const driver = await VirtioScsiDriver.start(frontEnd, memory, options);
-    if (options.powerOn !== true && options.leaveDisabled !== true) {
-      await driver.execute({ cdb: [0, 0, 0, 0, 0, 0] });
-    }
-    let left = false;
-    const leave = () => {
-      if (left) return;
-      left = true;
-      driver.close();
-      frontEnd.close();
-      memory.close();
-    };
-    const guest = { frontEnd, memory, driver, leave };
+    const guest = await bootGuest(this.connect(), options);
     this.guests.push(guest);
     return guest;
   }
@@ -155,6 +139,26 @@ export class Served {
     await this.shard.close();
     this.folder.remove();
   }
+}
+
+/** A guest on a front-end that is connected, with memory, rings and a driver. */
+export async function bootGuest(frontEnd: FrontEnd, options: GuestOptions = {}): Promise<Guest> {
+  const memory = new GuestMemory(options.memory ?? USUAL_MEMORY);
+  await frontEnd.negotiate(options.features, options.protocolFeatures);
+  await frontEnd.shareMemory(memory, options.slots);
+  const driver = await VirtioScsiDriver.start(frontEnd, memory, options);
+  if (options.powerOn !== true && options.leaveDisabled !== true) {
+    await driver.execute({ cdb: [0, 0, 0, 0, 0, 0] });
+  }
+  let left = false;
+  const leave = () => {
+    if (left) return;
+    left = true;
+    driver.close();
+    frontEnd.close();
+    memory.close();
+  };
+  return { frontEnd, memory, driver, leave };
 }
 
 /** Waits until `condition` holds; throws after five seconds. */
