@@ -38,6 +38,22 @@ export class SegmentList {
     this.lengths[at] = length;
   }
 
+  /** Appends bytes [position, position + length) of `from`, as far as it has them. */
+  addPart(from: SegmentList, position: number, length: number): void {
+    const { regions, offsets, lengths, count } = from;
+    for (let i = 0; i < count && length > 0; i++) {
+      const size = lengths[i];
+      if (position >= size) {
+        position -= size;
+        continue;
+      }
+      const part = Math.min(size - position, length);
+      this.add(regions[i], offsets[i] + position, part);
+      length -= part;
+      position = 0;
+    }
+  }
+
   /**
    * Calls `visit` for each piece of the byte range [position, position + length); `at` counts bytes from the
    * range's start. For cold paths: it takes a closure.

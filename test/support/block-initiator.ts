@@ -40,8 +40,8 @@ export function startRequest(
   request.length = length;
   request.forceUnitAccess = options.forceUnitAccess ?? false;
   request.mayUnmap = options.mayUnmap ?? false;
-  request.region = scratch.region;
-  request.regionOffset = scratch.offset;
+  request.data.clear();
+  request.data.add(scratch.region, scratch.offset, length);
   const ended = new Promise<Ended>((resolve) => {
     request.owner = {
       blockRequestDone: ({ error }) => {

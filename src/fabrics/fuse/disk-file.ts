@@ -122,8 +122,8 @@ export class DiskFile {
     request.length = length;
     request.forceUnitAccess = durable;
     request.mayUnmap = mayUnmap;
-    request.region = buffer?.region ?? 0;
-    request.regionOffset = (buffer?.offset ?? 0) + at;
+    request.data.clear();
+    if (buffer !== undefined) request.data.add(buffer.region, buffer.offset + at, length);
     request.owner = {
       blockRequestDone: ({ error }) => {
         caller.running = undefined;

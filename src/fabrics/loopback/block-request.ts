@@ -5,6 +5,7 @@
 import { putU16, putU32, putU64 } from '../../scsi/bytes.ts';
 import { execute } from '../../scsi/device-server.ts';
 import type { Scratch } from '../../scsi/environment.ts';
+import { SegmentList } from '../../scsi/segment-list.ts';
 import { Status } from '../../scsi/status-spec.ts';
 import { Task, type TaskOwner } from '../../scsi/task.ts';
 import { manage, TaskManagementFunction } from '../../scsi/task-management.ts';
@@ -48,9 +49,8 @@ export class BlockRequest implements TaskOwner {
   forceUnitAccess = false;
   /** WRITE_ZEROES: blocks may be unmapped if they then read as zeroes. */
   mayUnmap = false;
-  /** Where the data of READ and WRITE lies: `length` bytes. */
-  region = 0;
-  regionOffset = 0;
+  /** Where the data of READ and WRITE lies: `length` bytes. The owner fills it, and empties it before. */
+  readonly data = new SegmentList(4);
   owner: BlockRequestOwner | undefined = undefined;
   /** For the owner's use. */
   context: unknown = undefined;
@@ -186,10 +186,10 @@ export class BlockRequest implements TaskOwner {
     putU64(cdb, 2, (this.offset + this.position) / blockSize);
     putU32(cdb, 10, this.step / blockSize);
     if (kind === BlockKind.READ) {
-      task.dataIn.add(this.region, this.regionOffset + this.position, this.step);
+      task.dataIn.addPart(this.data, this.position, this.step);
     } else if (kind === BlockKind.WRITE) {
       if (this.forceUnitAccess && this.device.geometry.fua) cdb[1] = FUA;
-      task.dataOut.add(this.region, this.regionOffset + this.position, this.step);
+      task.dataOut.addPart(this.data, this.position, this.step);
     } else if (kind === BlockKind.WRITE_ZEROES) {
       cdb[1] = NDOB | (this.mayUnmap && this.device.canZeroByUnmapping ? UNMAP_BIT : 0);
     }

@@ -157,8 +157,8 @@ export class Transmission implements BlockRequestOwner {
     request.length = command.length;
     request.forceUnitAccess = (command.flags & CommandFlag.FUA) !== 0;
     request.mayUnmap = (command.flags & CommandFlag.NO_HOLE) === 0;
-    request.region = buffer?.region ?? 0;
-    request.regionOffset = buffer?.offset ?? 0;
+    request.data.clear();
+    if (buffer !== undefined) request.data.add(buffer.region, buffer.offset, command.length);
     request.owner = this;
     request.context = command;
     command.running = request;
