@@ -8,7 +8,7 @@ import type { Nexus } from '../../scsi/nexus.ts';
 import { Sense } from '../../scsi/sense-spec.ts';
 import { Status } from '../../scsi/status-spec.ts';
 import { judge, Retry } from './block-error.ts';
-import { type BlockGeometry, decodeGeometry } from './block-geometry.ts';
+import { type BlockGeometry, decodeGeometry, withWriteCache } from './block-geometry.ts';
 import { BlockKind, BlockRequest } from './block-request.ts';
 import { Initiator } from './initiator.ts';
 
@@ -31,9 +31,20 @@ const RETRY_DELAY = 50;
 const MAX_TRIES = 100;
 const READ_CAPACITY_16 = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0];
 const MODE_SENSE_CACHING = [0x5a, 0x08, 0x08, 0, 0, 0, 0, 1, 0, 0];
+const MODE_SENSE_CHANGEABLE_CACHING = [0x5a, 0x08, 0x48, 0, 0, 0, 0, 1, 0, 0];
+/** With PF, and with or without SP. */
+const modeSelect = (length: number, save: boolean) => [0x55, save ? 0x11 : 0x10, 0, 0, 0, 0, 0, 0, length, 0];
 const inquiry = (page: number) => [0x12, 1, page, ALLOCATION_LENGTH >> 8, ALLOCATION_LENGTH & 0xff, 0];
 const BLOCK_LIMITS = 0xb0;
 const PROVISIONING = 0xb2;
+const SERIAL_NUMBER = 0x80;
+/** Of a VPD page. */
+const PAGE_HEADER = 4;
+/** What a block layer knows from mode pages or READ CAPACITY may be something else now. */
+const CHANGES: ReadonlySet<number> = new Set([
+  Sense.CAPACITY_DATA_HAS_CHANGED.code,
+  Sense.MODE_PARAMETERS_CHANGED.code,
+]);
 /** GET LBA STATUS (SBC-3 5.4): header and descriptors; PROVISIONING STATUS of what has no space behind it. */
 const STATUS_HEADER = 8;
 const STATUS_DESCRIPTOR = 16;
@@ -49,6 +60,8 @@ export class BlockInitiator {
   private readonly initiator: Initiator;
   private readonly free: BlockRequest[] = [];
   private tag = 0;
+  /** The last `refresh` that was asked for. */
+  private refreshed: Promise<void> = Promise.resolve();
 
   private constructor(initiator: Initiator, lun: number, geometry: BlockGeometry) {
     this.initiator = initiator;
@@ -60,7 +73,7 @@ export class BlockInitiator {
       unitAdded: () => {},
       unitRemoved: () => {},
       unitAttention: (changed, code) => {
-        if (changed === lun && code === Sense.CAPACITY_DATA_HAS_CHANGED.code) void this.refresh();
+        if (changed === lun && CHANGES.has(code)) void this.refresh();
       },
     };
   }
@@ -78,6 +91,27 @@ export class BlockInitiator {
 
   release(request: BlockRequest): void {
     this.free.push(request);
+  }
+
+  /** As UNIT SERIAL NUMBER (VPD page 80h) has it; undefined when the unit tells none. */
+  async serialNumber(): Promise<Uint8Array | undefined> {
+    return (await ask(this.initiator, this.lun, inquiry(SERIAL_NUMBER)))?.subarray(PAGE_HEADER);
+  }
+
+  /**
+   * Switches the unit's write cache (WCE), for all its initiators and, where the unit can save it, for good. False
+   * when the unit refuses.
+   */
+  async setWriteCache(enabled: boolean): Promise<boolean> {
+    const modes = await ask(this.initiator, this.lun, MODE_SENSE_CACHING);
+    if (modes === undefined) return false;
+    const list = withWriteCache(modes, enabled);
+    for (const save of [true, false]) {
+      if ((await ask(this.initiator, this.lun, modeSelect(list.length, save), list)) === undefined) continue;
+      await this.refresh();
+      return true;
+    }
+    return false;
   }
 
   /** Never one that a running command has: those are 2^32 apart. */
@@ -104,10 +138,19 @@ export class BlockInitiator {
     }
   }
 
-  /** Reads size and abilities again. */
-  async refresh(): Promise<void> {
-    this.geometry = await readGeometry(this.initiator, this.lun);
-    this.onChange?.();
+  /** Reads size and abilities again; a unit that does not tell keeps what it had. */
+  refresh(): Promise<void> {
+    // One after the other: an older answer must not win over a newer one.
+    this.refreshed = this.refreshed.then(async () => {
+      try {
+        this.geometry = await readGeometry(this.initiator, this.lun);
+      } catch (error) {
+        if (error instanceof UnusableUnitError) return;
+        throw error;
+      }
+      this.onChange?.();
+    });
+    return this.refreshed;
   }
 
   /**
@@ -149,6 +192,7 @@ async function readGeometry(initiator: Initiator, lun: number): Promise<BlockGeo
   return decodeGeometry({
     capacity,
     caching: await ask(initiator, lun, MODE_SENSE_CACHING),
+    changeableCaching: await ask(initiator, lun, MODE_SENSE_CHANGEABLE_CACHING),
     blockLimits: await ask(initiator, lun, inquiry(BLOCK_LIMITS)),
     provisioning: await ask(initiator, lun, inquiry(PROVISIONING)),
   });
@@ -159,9 +203,11 @@ async function ask(
   initiator: Initiator,
   lun: number,
   cdb: ArrayLike<number>,
+  dataOut?: Uint8Array,
 ): Promise<Uint8Array | undefined> {
+  const data = dataOut === undefined ? { dataInLength: ALLOCATION_LENGTH } : { dataOut };
   for (let i = 0; i < MAX_TRIES; i++) {
-    const { status, sense, dataIn } = await initiator.send({ cdb, lun, dataInLength: ALLOCATION_LENGTH });
+    const { status, sense, dataIn } = await initiator.send({ cdb, lun, ...data });
     if (status === Status.GOOD) return dataIn;
     const { retry } = judge(status, sense);
     if (retry === Retry.NO) return undefined;

@@ -6,7 +6,7 @@ import { OperationKind, Outcome } from '../../../src/scsi/backstore.ts';
 import { Sense } from '../../../src/scsi/sense-spec.ts';
 import { pattern } from '../../support/block-cdbs.ts';
 import { openBlockInitiator, type RequestOptions, startRequest } from '../../support/block-initiator.ts';
-import { Core, type CoreOptions } from '../../support/core.ts';
+import { Core, type CoreOptions, TEST_IDENTITY, TestStore } from '../../support/core.ts';
 
 const BLOCK = 512;
 
@@ -239,6 +239,81 @@ test('a new capacity is noticed', async (t) => {
   core.disk.establishForAll(Sense.CAPACITY_DATA_HAS_CHANGED);
   await changed;
   t.is(device.geometry.byteLength, 100 * BLOCK);
+});
+
+for (const store of [undefined, new TestStore()]) {
+  test(`the write cache is switched, ${store === undefined ? 'where nothing is saved' : 'and saved'}`, async (t) => {
+    const core = new Core({ ...cached, store });
+    const device = await openBlockInitiator(core);
+    const other = await openBlockInitiator(core, 'naa.5000000000000088');
+    t.true(device.geometry.switchableCache);
+    const heard = new Promise<void>((resolve) => {
+      other.onChange = resolve;
+    });
+    t.true(await device.setWriteCache(false));
+    await heard;
+    t.false(device.geometry.volatileCache);
+    t.false(other.geometry.volatileCache);
+    const saved = [...(store?.texts.values() ?? [])].join();
+    t.is(saved !== '', store !== undefined);
+    t.true(await device.setWriteCache(true));
+    t.true(device.geometry.volatileCache);
+  });
+}
+
+test('a disk without a volatile cache has none to switch', async (t) => {
+  const device = await openBlockInitiator(new Core({ capabilities: { volatileCache: false } }));
+  t.false(device.geometry.switchableCache);
+  t.false(await device.setWriteCache(true));
+  t.false(device.geometry.volatileCache);
+});
+
+test('data in several pieces moves in commands that are cut elsewhere', async (t) => {
+  const core = new Core({ attributes: { max_unmap_lba_count: 40 } });
+  const device = await openBlockInitiator(core);
+  device.geometry = { ...device.geometry, maximumTransfer: 3 };
+  const { memory } = core.environment;
+  const pieces = [1000, 24, 3000, 72].map((length) => memory.allocate(length));
+  const whole = pattern(8 * BLOCK, 9);
+  const run = (kind: BlockKind) => {
+    const request = device.request();
+    Object.assign(request, { kind, offset: BLOCK, length: whole.length });
+    request.data.clear();
+    for (const { region, offset, bytes } of pieces) request.data.add(region, offset, bytes.length);
+    return new Promise<void>((resolve) => {
+      request.owner = {
+        blockRequestDone: ({ error }) => {
+          t.is(error, BlockError.NONE);
+          device.release(request);
+          resolve();
+        },
+      };
+      request.start();
+    });
+  };
+  let at = 0;
+  for (const { bytes } of pieces) {
+    bytes.set(whole.subarray(at, at + bytes.length));
+    at += bytes.length;
+  }
+  await run(BlockKind.WRITE);
+  t.deepEqual(core.backstore.bytes.slice(BLOCK, 9 * BLOCK), whole);
+  for (const { bytes } of pieces) bytes.fill(0);
+  await run(BlockKind.READ);
+  t.deepEqual(Uint8Array.from(pieces.flatMap(({ bytes }) => [...bytes])), whole);
+});
+
+test('a unit that goes away leaves the geometry as it was', async (t) => {
+  const core = new Core();
+  const device = await openBlockInitiator(core);
+  core.lunMap.remove(0);
+  await device.refresh();
+  t.is(device.geometry.byteLength, 1 << 20);
+});
+
+test('the serial number is that of the unit', async (t) => {
+  const device = await openBlockInitiator(new Core());
+  t.is(Buffer.from((await device.serialNumber())!).toString(), TEST_IDENTITY.serial);
 });
 
 test('a LUN without a unit cannot be opened', async (t) => {
