@@ -99,7 +99,7 @@ function hasWriteCache(modes: Uint8Array | undefined): boolean {
 }
 
 /** Where the Caching page starts in MODE SENSE(10) data. */
-export function cachingPageAt(modes: Uint8Array): number {
+function cachingPageAt(modes: Uint8Array): number {
   return MODE_HEADER + u16(modes, 6);
 }
 
