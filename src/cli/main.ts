@@ -6,6 +6,7 @@ import { UsageError } from '../target/disk-spec.ts';
 import { LunportError } from '../target/errors.ts';
 import { attachCommand, detachCommand } from './attach.ts';
 import { ExitCode } from './exit-codes.ts';
+import { listCommand } from './list.ts';
 import { serveCommand } from './serve.ts';
 import { sgCommand } from './sg.ts';
 
@@ -37,7 +38,7 @@ async function main(): Promise<number> {
   const ended = (status: number) => {
     code = status;
   };
-  for (const command of [serveCommand, attachCommand, detachCommand, sgCommand])
+  for (const command of [serveCommand, listCommand, attachCommand, detachCommand, sgCommand])
     program.addCommand(command(ended));
   for (const command of allCommands(program))
     command.exitOverride().showHelpAfterError('(--help tells more)');

@@ -1,8 +1,13 @@
 /** `lunport serve DISK…`: the everyday command. */
+import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
+import { controlPath } from '../target/control-socket.ts';
+import { ControlSockets } from '../target/control-sockets.ts';
+import { Daemon, LOG_LEVELS } from '../target/daemon.ts';
 import { runtimeDirectory, stateDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, UsageError } from '../target/disk-spec.ts';
 import { checkName, type IscsiOptions, parseAddress, parseChap } from '../target/iscsi-options.ts';
+import { runOperation } from '../target/operations/table.ts';
 import { chardev, qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
 import { initiatorName, type ServedTarget, type SocketSpec } from '../target/served-target.ts';
 import { Server } from '../target/server.ts';
@@ -28,6 +33,8 @@ interface ServeOptions extends NbdCommandOptions {
   readonly discoveryChap?: string;
   readonly initiator: string[];
   readonly demoMode?: true;
+  /** False: --no-control. */
+  readonly control?: string | false;
 }
 
 /** A guest that takes longer to come back is better awaited asleep. */
@@ -98,11 +105,9 @@ export function serveCommand(ended: (code: number) => void): Command {
     )
     .option('--state <directory>', 'where reservations are kept (default: in the state directory)')
     .option('--ephemeral', 'keep reservations in memory only')
-    .addOption(
-      new Option('--log-level <level>', 'how much to log')
-        .choices(['silent', 'error', 'warn', 'info', 'debug'])
-        .default('info'),
-    )
+    .option('--control <path>', 'the control socket (default: the target socket\'s name and ".ctl")')
+    .option('--no-control', 'no control socket')
+    .addOption(new Option('--log-level <level>', 'how much to log').choices(LOG_LEVELS).default('info'))
     .addHelpText('after', EXAMPLES);
   return withNbdOptions(command).action(async (disks: string[], options: ServeOptions) =>
     ended(await serve(disks, sockets, options)),
@@ -133,13 +138,25 @@ async function serve(disks: string[], sockets: SocketSpec[], options: ServeOptio
     log,
   });
   const stop = stopSignal();
+  const daemon = new Daemon({
+    call: (name, params) => runOperation(server, name, params),
+    stop: stop.now,
+    setLogLevel: (level) => {
+      log.level = level;
+    },
+  });
+  let controls: ControlSockets | undefined;
   let code: number = ExitCode.OK;
   try {
+    controls = new ControlSockets(controlPaths(server, options), daemon.call, log);
     announce(server, options);
     if (options.run === undefined) await stop.received;
     else code = await runAround(server, options, stop.received);
   } finally {
+    daemon.stopping = true;
     await server.close();
+    // Whoever asked for the end learns by its closing that every disk is durable.
+    controls?.close();
   }
   return code;
 }
@@ -163,12 +180,21 @@ function iscsiOptions(options: ServeOptions): IscsiOptions | undefined {
   };
 }
 
-/** Resolves at the first SIGINT or SIGTERM; a second one ends the process the hard way. */
-function stopSignal(): { received: Promise<NodeJS.Signals> } {
+function controlPaths(server: Server, { control }: ServeOptions): string[] {
+  if (control === false) return [];
+  return control === undefined
+    ? server.targets.flatMap(({ sockets }) => sockets.map(({ path }) => controlPath(path)))
+    : [resolve(control)];
+}
+
+/** Resolves at the first SIGINT or SIGTERM, or at `now`; a second signal ends the process the hard way. */
+function stopSignal(): { received: Promise<NodeJS.Signals>; now: () => void } {
+  let now = () => {};
   const received = new Promise<NodeJS.Signals>((resolve) => {
     for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => resolve(name));
+    now = () => resolve('SIGTERM');
   });
-  return { received };
+  return { received, now };
 }
 
 async function runAround(
@@ -191,6 +217,7 @@ function announce(server: Server, options: ServeOptions): void {
     const document = {
       event: 'ready',
       pid: process.pid,
+      control: controlPaths(server, options),
       targets: server.targets.map(describe),
       iscsi: iscsiUrls(server),
       nbd: server.nbd?.uris ?? [],
@@ -204,7 +231,7 @@ function announce(server: Server, options: ServeOptions): void {
       process.stdout.write(
         role === 'listen' ? `Serving on ${path}\n` : `Serving whoever listens on ${path}\n`,
       );
-    for (const [lun, disk] of target.disks.entries()) {
+    for (const [lun, disk] of target.disks) {
       const { kind, size, readOnly, cache, io } = disk.backstore.describe();
       const details = [
         kind,
@@ -249,7 +276,7 @@ function iscsiUrls(server: Server): string[] {
   return iscsi.addresses.flatMap(({ host, port }) => {
     const place = `${host.includes(':') ? `[${host}]` : host}:${port}`;
     return server.targets.flatMap((target, i) =>
-      target.disks.map((_, lun) => `iscsi://${place}/${iscsi.names[i]}/${lun}`),
+      target.luns().map((lun) => `iscsi://${place}/${iscsi.names[i]}/${lun}`),
     );
   });
 }
@@ -258,7 +285,7 @@ function describe(target: ServedTarget): object {
   return {
     sockets: target.sockets.map(({ path, role }) => ({ path, role, initiator: initiatorName(path) })),
     name: target.name,
-    luns: target.disks.map((disk, lun) => ({
+    luns: [...target.disks].map(([lun, disk]) => ({
       lun,
       ...disk.backstore.describe(),
       blockSize: disk.unit.blockSize,

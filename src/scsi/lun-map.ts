@@ -57,6 +57,11 @@ export class LunMap {
     return [...this.entries.keys()].sort((a, b) => a - b);
   }
 
+  /** The nexuses that see this map. */
+  get connected(): Iterable<Nexus> {
+    return this.nexuses;
+  }
+
   join(nexus: Nexus): void {
     this.nexuses.add(nexus);
     for (const [lun, entry] of this.entries) nexus.attach(lun, entry.logicalUnit, entry.writeProtected);

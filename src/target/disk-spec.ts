@@ -7,6 +7,8 @@ import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../scsi/device-attrib
 import { parseSize } from './size.ts';
 
 export interface DiskSpec {
+  /** As it was written. */
+  readonly text: string;
   readonly kind: 'file' | 'ram' | 'null';
   /** Path of a file or block device; for ram and null the text that was given, as a name. */
   readonly name: string;
@@ -77,7 +79,7 @@ export function parseDisk(text: string): DiskSpec {
   const memory = /^(ram|null):(.*)$/.exec(name);
   if (memory !== null) return memoryDisk(memory[1] as 'ram' | 'null', memory[2], draft, text);
   if (name === '') throw new UsageError(`"${text}" names no disk`);
-  return { kind: 'file', name, size: undefined, serial: undefined, protection: undefined, ...draft };
+  return { text, kind: 'file', name, size: undefined, serial: undefined, protection: undefined, ...draft };
 }
 
 function memoryDisk(kind: 'ram' | 'null', sizeText: string, draft: Draft, text: string): DiskSpec {
@@ -90,7 +92,15 @@ function memoryDisk(kind: 'ram' | 'null', sizeText: string, draft: Draft, text: 
   }
   if (draft.create || draft.size !== undefined)
     throw new UsageError(`"${text}": its size stands after the colon`);
-  return { serial: undefined, protection: undefined, ...draft, kind, name: `${kind}:${sizeText}`, size };
+  return {
+    text,
+    serial: undefined,
+    protection: undefined,
+    ...draft,
+    kind,
+    name: `${kind}:${sizeText}`,
+    size,
+  };
 }
 
 function applyOption(draft: Draft, option: string, text: string): void {

@@ -99,7 +99,7 @@ function portalTargets(
 function groupPaths({ disks }: ServedTarget, portals: number): void {
   for (let portal = 0; portal < portals; portal++) {
     const group = new TargetPortGroup({ id: portal + 1, ports: [FIRST_RELATIVE_PORT + portal] });
-    for (const { unit } of disks) unit.alua.addGroup(group);
+    for (const { unit } of disks.values()) unit.alua.addGroup(group);
   }
 }
 

@@ -19,14 +19,26 @@ const RELATIVE_PORT = 0x100;
 /** PROTOCOL IDENTIFIER (SPC-4 table 440): NBD has none; names are NAAs as with the vhost-user port. */
 const SAS = 6;
 
-export class NbdFabric {
-  /** `nbd://…` or `nbd+unix://…`, one per disk in the order of targets and LUNs. */
-  readonly uris: readonly string[];
-  private readonly server: NbdServer;
+interface Exported {
+  readonly target: ServedTarget;
+  readonly lun: number;
+  readonly name: string;
+}
 
-  private constructor(server: NbdServer, uris: readonly string[]) {
-    this.server = server;
-    this.uris = uris;
+export class NbdFabric {
+  private readonly server: NbdServer;
+  private readonly options: NbdOptions;
+  private readonly tls: TlsOptions | undefined;
+  /** TCP port in use. */
+  private port = 0;
+  /** In the order in which they came. */
+  private readonly exported: Exported[] = [];
+
+  private constructor(options: NbdOptions, shard: Shard, log: Log) {
+    this.options = options;
+    this.tls = tlsOptions(options);
+    refuseOpenDoor(options, this.tls);
+    this.server = new NbdServer(shard.environment, log, this.tls);
   }
 
   /** Throws LunportError when the address cannot be had, or when it would let strangers in unasked. */
@@ -36,46 +48,57 @@ export class NbdFabric {
     shard: Shard,
     log: Log,
   ): Promise<NbdFabric> {
-    const tls = tlsOptions(options);
-    refuseOpenDoor(options, tls);
-    const server = new NbdServer(shard.environment, log, tls);
+    const fabric = new NbdFabric(options, shard, log);
     try {
-      const names = await addExports(server, targets, addressText(options.address));
-      const port = await listen(server, options.address);
-      return new NbdFabric(
-        server,
-        names.map((name) => uri(options, tls !== undefined, port, name)),
-      );
+      for (const target of targets)
+        for (const [lun, disk] of target.disks) await fabric.add(target, lun, disk);
+      fabric.port = await listen(fabric.server, options.address);
+      return fabric;
     } catch (error) {
-      await server.close();
+      await fabric.close();
       throw error;
     }
+  }
+
+  /** `nbd://…` or `nbd+unix://…`, one per disk. */
+  get uris(): readonly string[] {
+    return this.exported.map(({ name }) => this.uri(name));
+  }
+
+  urisOf(target: ServedTarget): string[] {
+    return this.exported.filter((entry) => entry.target === target).map(({ name }) => this.uri(name));
+  }
+
+  /** Exports one more disk, under a name that stays its own. */
+  async add(target: ServedTarget, lun: number, disk: ServedDisk): Promise<void> {
+    const targetPort = { name: deriveWwn(`${target.name} NBD`), relativeId: RELATIVE_PORT, protocol: SAS };
+    const name = freeName(
+      disk,
+      this.exported.map((entry) => entry.name),
+    );
+    // Whoever comes to this export at this address is one initiator, today and after a restart.
+    const wwn = deriveWwn(`NBD initiator ${addressText(this.options.address)} ${target.name} ${lun}`);
+    const port = { name: wwn, transportId: sasTransportId(wwn) };
+    const nexus = new Nexus(port, targetPort, target.lunMap);
+    await this.server.addExport({ name, description: `LUN ${lun}: ${disk.backstore.name}`, nexus, lun });
+    this.exported.push({ target, lun, name });
+  }
+
+  /** Takes a disk's export away and hangs up on those who use it. */
+  async remove(target: ServedTarget, lun: number): Promise<void> {
+    const at = this.exported.findIndex((entry) => entry.target === target && entry.lun === lun);
+    if (at < 0) return;
+    const [{ name }] = this.exported.splice(at, 1);
+    await this.server.removeExport(name);
   }
 
   close(): Promise<void> {
     return this.server.close();
   }
-}
 
-async function addExports(
-  server: NbdServer,
-  targets: readonly ServedTarget[],
-  place: string,
-): Promise<string[]> {
-  const names: string[] = [];
-  for (const target of targets) {
-    const targetPort = { name: deriveWwn(`${target.name} NBD`), relativeId: RELATIVE_PORT, protocol: SAS };
-    for (const [lun, disk] of target.disks.entries()) {
-      const name = freeName(disk, names);
-      names.push(name);
-      // Whoever comes to this export at this address is one initiator, today and after a restart.
-      const wwn = deriveWwn(`NBD initiator ${place} ${target.name} ${lun}`);
-      const port = { name: wwn, transportId: sasTransportId(wwn) };
-      const nexus = new Nexus(port, targetPort, target.lunMap);
-      await server.addExport({ name, description: `LUN ${lun}: ${disk.backstore.name}`, nexus, lun });
-    }
+  private uri(name: string): string {
+    return uri(this.options, this.tls !== undefined, this.port, name);
   }
-  return names;
 }
 
 /** A file's name without its ending; `ram` or `null`; with a number where that is taken. */

@@ -27,8 +27,8 @@ export class ServedTarget {
   /** The WWN of the target port, `naa.…`, from the first socket's path; the same after every restart. */
   readonly name: string;
   readonly lunMap: LunMap;
-  /** By LUN. */
-  readonly disks: ServedDisk[] = [];
+  /** By LUN; see `luns` for their order. */
+  readonly disks = new Map<number, ServedDisk>();
   /** In the order of `sockets`. */
   readonly vhostUser: VhostUserTarget[] = [];
 
@@ -40,8 +40,13 @@ export class ServedTarget {
   }
 
   add(lun: number, disk: ServedDisk): void {
-    this.disks[lun] = disk;
     this.lunMap.add(lun, disk.unit);
+    this.disks.set(lun, disk);
+  }
+
+  /** In ascending order. */
+  luns(): number[] {
+    return this.lunMap.luns();
   }
 
   /** Throws LunportError when a socket cannot be had. */
@@ -73,7 +78,7 @@ export class ServedTarget {
       async () => {
         await Promise.all(this.vhostUser.map((each) => each.close()));
       },
-      ...this.disks.map((disk) => () => closeBackstores(disk)),
+      ...[...this.disks.values()].map((disk) => () => closeBackstores(disk)),
     ]);
   }
 }

@@ -16,6 +16,7 @@ import { type IoMode, Shard } from './shard.ts';
 export interface TargetSpec {
   /** At least one, and one per virtual machine that shares the disks. */
   readonly sockets: readonly SocketSpec[];
+  /** By LUN. */
   readonly disks: readonly DiskSpec[];
 }
 
@@ -42,17 +43,19 @@ export class Server {
   readonly shard: Shard;
   iscsi: IscsiFabric | undefined = undefined;
   nbd: NbdFabric | undefined = undefined;
+  readonly options: ServerOptions;
 
-  private constructor(shard: Shard) {
+  private constructor(shard: Shard, options: ServerOptions) {
     this.shard = shard;
+    this.options = options;
   }
 
   /** Opens and listens. Throws LunportError; nothing stays open then. */
   static async open(specs: readonly TargetSpec[], options: ServerOptions): Promise<Server> {
     const defect = (error: unknown) => options.log.error(describeDefect(error));
-    const server = new Server(new Shard(options.io, defect, options.pollMicroseconds));
+    const server = new Server(new Shard(options.io, defect, options.pollMicroseconds), options);
     try {
-      for (const spec of specs) server.addTarget(spec, options);
+      for (const spec of specs) server.addTarget(spec);
       if (options.iscsi !== undefined) {
         server.iscsi = await IscsiFabric.open(server.targets, options.iscsi, server.shard, options.log);
       }
@@ -75,17 +78,20 @@ export class Server {
     ]);
   }
 
-  private addTarget(spec: TargetSpec, options: ServerOptions): void {
+  private addTarget(spec: TargetSpec): void {
     const target = new ServedTarget(spec.sockets, this.shard.environment);
     this.targets.push(target);
-    for (const [lun, disk] of spec.disks.entries()) {
-      target.add(lun, this.open(disk, `${spec.sockets[0].path} LUN ${lun}`, options));
-    }
-    target.open(this.shard, options.log);
+    for (const [lun, disk] of spec.disks.entries()) target.add(lun, this.openDisk(disk, target, lun));
+    target.open(this.shard, this.options.log);
   }
 
-  private open(spec: DiskSpec, place: string, options: ServerOptions): ServedDisk {
-    return openDisk(spec, { shard: this.shard, place, stateDirectory: options.stateDirectory });
+  private openDisk(spec: DiskSpec, target: ServedTarget, lun: number): ServedDisk {
+    const { stateDirectory } = this.options;
+    return openDisk(spec, {
+      shard: this.shard,
+      place: `${target.sockets[0].path} LUN ${lun}`,
+      stateDirectory,
+    });
   }
 }
 

@@ -31,7 +31,7 @@ const good: [text: string, expected: object][] = [
 ];
 
 for (const [text, expected] of good) {
-  test(`"${text}" is understood`, (t) => t.deepEqual(parseDisk(text), expected as never));
+  test(`"${text}" is understood`, (t) => t.deepEqual(parseDisk(text), { text, ...expected } as never));
 }
 
 const bad: [text: string, message: RegExp][] = [

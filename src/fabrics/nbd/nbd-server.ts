@@ -36,6 +36,17 @@ export class NbdServer implements ConnectionOwner {
     this.exports.push(await NbdExport.open(options, this.environment));
   }
 
+  /** Withdraws it; whoever uses it is hung up on. Resolves when no command of theirs touches memory any more. */
+  async removeExport(name: string): Promise<void> {
+    const at = this.exports.findIndex((candidate) => candidate.name === name);
+    if (at < 0) return;
+    const [{ device }] = this.exports.splice(at, 1);
+    for (const connection of [...this.connections]) {
+      if (connection.exportName === name) connection.close('its disk was taken away');
+    }
+    await device.close();
+  }
+
   find(name: string): NbdExport | undefined {
     return findExport(this.exports, name);
   }

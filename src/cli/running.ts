@@ -1,0 +1,38 @@
+/** Finding a running lunport, and a LUN of it, from what people have at hand: the path of a target's socket. */
+import { lstatSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { ControlClient } from '../target/control-client.ts';
+import { controlPath } from '../target/control-socket.ts';
+import { runtimeDirectory } from '../target/directories.ts';
+import type { Json, JsonObject } from '../target/operations/operation.ts';
+
+const CONTROL = '.ctl';
+
+/** Asks one thing. `socket`: of a target, or a control socket. Throws LunportError. */
+export async function ask(socket: string, name: string, params: JsonObject = {}): Promise<Json> {
+  const client = await connectRunning(socket);
+  try {
+    return await client.call(name, params);
+  } finally {
+    client.close();
+  }
+}
+
+/** Throws LunportError. */
+function connectRunning(socket: string): Promise<ControlClient> {
+  const path = resolve(socket);
+  const beside = controlPath(path);
+  return ControlClient.connect(isSocket(beside) ? beside : path);
+}
+
+/** Control sockets in the runtime directory: what runs with default names, or ran until it was killed. */
+export function controlSockets(): string[] {
+  const directory = runtimeDirectory();
+  return readdirSync(directory)
+    .filter((name) => name.endsWith(CONTROL))
+    .map((name) => join(directory, name));
+}
+
+function isSocket(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+}

@@ -1,0 +1,72 @@
+/**
+ * The process as the control socket sees it: operations of its own (log level, stop), and all others passed on to
+ * the event loops that serve. It runs where the control socket is and touches no disk itself.
+ */
+import { z } from 'zod';
+import type { Call } from './control-socket.ts';
+import { LunportError } from './errors.ts';
+import { type Json, type Operation, operation, perform, Scope } from './operations/operation.ts';
+import { findOperation, OPERATIONS } from './operations/table.ts';
+
+export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
+
+export interface DaemonOptions {
+  /** Performs an operation of the table where it belongs. */
+  readonly call: Call;
+  /** Begins to end the process. */
+  stop(): void;
+  setLogLevel(level: string): void;
+}
+
+const logLevel = operation({
+  description: 'Sets how much is logged.',
+  schema: z.strictObject({ level: z.enum(LOG_LEVELS) }),
+  scope: Scope.ALL,
+  async run(daemon: Daemon, { level }) {
+    daemon.options.setLogLevel(level);
+    return { level };
+  },
+});
+
+const stop = operation({
+  description: 'Ends the process in good order; the connection closes when every disk is durable.',
+  schema: z.strictObject({}),
+  scope: Scope.ALL,
+  async run(daemon: Daemon) {
+    daemon.stopping = true;
+    setImmediate(() => daemon.options.stop());
+    return { pid: process.pid };
+  },
+});
+
+const DAEMON_OPERATIONS: Readonly<Record<string, Operation<Daemon>>> = { 'log-level': logLevel, stop };
+
+export class Daemon {
+  readonly options: DaemonOptions;
+  /** No further operation is taken. */
+  stopping = false;
+  private lastChange: Promise<unknown> = Promise.resolve();
+
+  constructor(options: DaemonOptions) {
+    this.options = options;
+  }
+
+  /** What the control socket calls. */
+  readonly call: Call = async (name, params) => {
+    if (this.stopping) {
+      throw new LunportError({ code: 'stopping', object: name, message: 'lunport is about to end' });
+    }
+    if (Object.hasOwn(DAEMON_OPERATIONS, name)) {
+      return perform(DAEMON_OPERATIONS[name], name, this, params);
+    }
+    if (!findOperation(OPERATIONS, name).changes) return this.options.call(name, params);
+    return this.change(() => this.options.call(name, params));
+  };
+
+  /** Changes happen one after the other. */
+  private change(make: () => Promise<Json>): Promise<Json> {
+    const changed = this.lastChange.then(make);
+    this.lastChange = changed.catch(() => {});
+    return changed;
+  }
+}

@@ -1,0 +1,75 @@
+/** `list`: everything that is served, and who uses it. */
+import { z } from 'zod';
+import type { Nexus } from '../../scsi/nexus.ts';
+import type { PersistentReservation } from '../../scsi/reservations/persistent-state.ts';
+import type { Reservations } from '../../scsi/reservations.ts';
+import type { ServedDisk } from '../served-disk.ts';
+import { initiatorName, type ServedTarget } from '../served-target.ts';
+import type { Server } from '../server.ts';
+import { type Json, type JsonObject, operation, Scope } from './operation.ts';
+
+export const list = operation({
+  description: 'Targets with their LUNs, fabrics and sessions.',
+  schema: z.strictObject({}),
+  scope: Scope.ALL,
+  async run(server: Server) {
+    return { targets: server.targets.map((target, i) => describeTarget(server, target, i)) };
+  },
+  merge: (results) => ({ targets: results.flatMap(({ targets }) => targets) }),
+});
+
+function describeTarget({ iscsi, nbd }: Server, target: ServedTarget, i: number): JsonObject {
+  return {
+    sockets: target.sockets.map(({ path, role }) => ({ path, role, initiator: initiatorName(path) })),
+    name: target.name,
+    luns: target.luns().map((lun) => describeDisk(lun, target.disks.get(lun)!)),
+    // Trees of strings, numbers and booleans.
+    vhostUser: target.vhostUser.map(({ state }) => state as unknown as Json),
+    iscsi: iscsi === undefined ? null : iscsi.names[i],
+    nbd: nbd === undefined ? [] : nbd.urisOf(target),
+    nexuses: [...target.lunMap.connected].map(describeNexus),
+  };
+}
+
+/** A LUN as `list`, `attach` and `resize` answer it. */
+function describeDisk(lun: number, { unit, backstore, spec }: ServedDisk): JsonObject {
+  const { kind, path = null, size, readOnly, cache = null, io } = backstore.describe();
+  return {
+    lun,
+    disk: spec.text,
+    kind,
+    path,
+    size,
+    readOnly,
+    cache,
+    io,
+    blockSize: unit.blockSize,
+    blocks: unit.blockCount,
+    serial: unit.identity.serial,
+    naa: `naa.${Buffer.from(unit.identity.naa).toString('hex')}`,
+    reservation: describeReservation(unit.reservations),
+  };
+}
+
+function describeReservation({ held, persistent, isReserved }: Reservations): Json {
+  const { registrations, reservation, lost } = persistent;
+  if (!held && registrations.size === 0) return null;
+  return {
+    reserve: isReserved,
+    lost,
+    registrations: [...registrations.values()].map(({ transportId, relativePort, key }) => ({
+      transportId,
+      relativePort,
+      key,
+    })),
+    persistent: reservation === undefined ? null : describePersistent(reservation),
+  };
+}
+
+function describePersistent({ type, holder }: PersistentReservation): Json {
+  return { type, holder: holder ?? null };
+}
+
+function describeNexus({ initiatorPort, targetPort }: Nexus): Json {
+  return { initiator: initiatorPort.name, targetPort: targetPort.name, relativePort: targetPort.relativeId };
+}
