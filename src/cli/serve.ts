@@ -7,10 +7,10 @@ import { Daemon, LOG_LEVELS } from '../target/daemon.ts';
 import { runtimeDirectory, stateDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, UsageError } from '../target/disk-spec.ts';
 import { checkName, type IscsiOptions, parseAddress, parseChap } from '../target/iscsi-options.ts';
-import { runOperation } from '../target/operations/table.ts';
 import { chardev, qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
-import { initiatorName, type ServedTarget, type SocketSpec } from '../target/served-target.ts';
-import { Server } from '../target/server.ts';
+import type { SocketSpec } from '../target/served-target.ts';
+import type { LunDescription, ServerDescription, TargetDescription } from '../target/server-description.ts';
+import { MAX_SHARDS, openHost } from '../target/shards/sharded-host.ts';
 import { formatSize } from '../target/size.ts';
 import { ExitCode } from './exit-codes.ts';
 import { createLogger } from './log.ts';
@@ -24,6 +24,7 @@ interface ServeOptions extends NbdCommandOptions {
   readonly run?: string;
   readonly io: 'auto' | 'io_uring' | 'threads';
   readonly pollUs: number;
+  readonly shards: number;
   readonly state?: string;
   readonly ephemeral?: true;
   readonly logLevel: string;
@@ -100,7 +101,13 @@ export function serveCommand(ended: (code: number) => void): Command {
     .option(
       '--poll-us <microseconds>',
       'spin so long for the next request of a guest that is quick to send one (0 to 1000; needs a spare core)',
-      pollMicroseconds,
+      wholeNumber('--poll-us', MAX_POLL_MICROSECONDS),
+      0,
+    )
+    .option(
+      '--shards <number>',
+      'worker threads that targets are dealt out to (default: 0, all in the main thread)',
+      wholeNumber('--shards', MAX_SHARDS),
       0,
     )
     .option('--state <directory>', 'where reservations are kept (default: in the state directory)')
@@ -118,46 +125,59 @@ function collect(value: string, previous: string[]): string[] {
   return [...previous, value];
 }
 
-function pollMicroseconds(text: string): number {
-  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
-  if (value <= MAX_POLL_MICROSECONDS) return value;
-  throw new UsageError(
-    `--poll-us: expected 0 to ${MAX_POLL_MICROSECONDS} microseconds but received "${text}"`,
-  );
+function wholeNumber(option: string, most: number): (text: string) => number {
+  return (text) => {
+    const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+    if (value <= most) return value;
+    throw new UsageError(`${option}: expected 0 to ${most} but received "${text}"`);
+  };
 }
 
 async function serve(disks: string[], sockets: SocketSpec[], options: ServeOptions): Promise<number> {
   const log = createLogger(options.logLevel, options.json === true);
   const groups = targetGroups(disks, sockets, runtimeDirectory);
-  const server = await Server.open(groups, {
-    io: options.io,
-    pollMicroseconds: options.pollUs,
-    stateDirectory: options.ephemeral ? undefined : (options.state ?? stateDirectory()),
-    iscsi: iscsiOptions(options),
-    nbd: nbdOptions(options),
-    log,
+  const host = await openHost(
+    groups,
+    {
+      io: options.io,
+      pollMicroseconds: options.pollUs,
+      stateDirectory: options.ephemeral ? undefined : (options.state ?? stateDirectory()),
+      iscsi: iscsiOptions(options),
+      nbd: nbdOptions(options),
+      log,
+    },
+    options.shards,
+  );
+  let death: Error | undefined;
+  const died = host.died.then((error): NodeJS.Signals => {
+    death = error;
+    return 'SIGTERM';
   });
   const stop = stopSignal();
   const daemon = new Daemon({
-    call: (name, params) => runOperation(server, name, params),
+    call: (name, params) => host.call(name, params),
     stop: stop.now,
     setLogLevel: (level) => {
       log.level = level;
     },
   });
+  const stopped = Promise.race([stop.received, died]);
   let controls: ControlSockets | undefined;
   let code: number = ExitCode.OK;
   try {
-    controls = new ControlSockets(controlPaths(server, options), daemon.call, log);
-    announce(server, options);
-    if (options.run === undefined) await stop.received;
-    else code = await runAround(server, options, stop.received);
+    const served = await host.describe();
+    const control = controlPaths(served, options);
+    controls = new ControlSockets(control, daemon.call, log);
+    announce(served, control, options);
+    if (options.run === undefined) await stopped;
+    else code = await runAround(served, options, stopped);
   } finally {
     daemon.stopping = true;
-    await server.close();
+    await host.close();
     // Whoever asked for the end learns by its closing that every disk is durable.
     controls?.close();
   }
+  if (death !== undefined) throw death;
   return code;
 }
 
@@ -180,10 +200,10 @@ function iscsiOptions(options: ServeOptions): IscsiOptions | undefined {
   };
 }
 
-function controlPaths(server: Server, { control }: ServeOptions): string[] {
+function controlPaths(served: ServerDescription, { control }: ServeOptions): string[] {
   if (control === false) return [];
   return control === undefined
-    ? server.targets.flatMap(({ sockets }) => sockets.map(({ path }) => controlPath(path)))
+    ? served.targets.flatMap(({ sockets }) => sockets.map(({ path }) => controlPath(path)))
     : [resolve(control)];
 }
 
@@ -198,99 +218,65 @@ function stopSignal(): { received: Promise<NodeJS.Signals>; now: () => void } {
 }
 
 async function runAround(
-  server: Server,
+  { targets }: ServerDescription,
   options: ServeOptions,
   stopped: Promise<NodeJS.Signals>,
 ): Promise<number> {
-  const request = { sockets: firstGuest(server.targets), memory: options.memory };
+  const request = { sockets: firstGuest(targets), memory: options.memory };
   const command = runCommand(options.run!, {
-    LUNPORT_SOCKET: server.targets[0].sockets[0].path,
+    LUNPORT_SOCKET: targets[0].sockets[0].path,
     LUNPORT_QEMU_OPTIONS: qemuArguments(request).join(' '),
   });
   void stopped.then((name) => command.signal(name));
   return command.ended;
 }
 
-function announce(server: Server, options: ServeOptions): void {
-  const request = { sockets: firstGuest(server.targets), memory: options.memory };
+function announce(served: ServerDescription, control: readonly string[], options: ServeOptions): void {
+  const request = { sockets: firstGuest(served.targets), memory: options.memory };
   if (options.json === true) {
-    const document = {
-      event: 'ready',
-      pid: process.pid,
-      control: controlPaths(server, options),
-      targets: server.targets.map(describe),
-      iscsi: iscsiUrls(server),
-      nbd: server.nbd?.uris ?? [],
-      qemu: qemuArguments(request),
-    };
+    const document = { event: 'ready', pid: process.pid, control, ...served, qemu: qemuArguments(request) };
     process.stdout.write(`${JSON.stringify(document)}\n`);
     return;
   }
-  for (const target of server.targets) {
-    for (const { path, role } of target.sockets)
-      process.stdout.write(
-        role === 'listen' ? `Serving on ${path}\n` : `Serving whoever listens on ${path}\n`,
-      );
-    for (const [lun, disk] of target.disks) {
-      const { kind, size, readOnly, cache, io } = disk.backstore.describe();
-      const details = [
-        kind,
-        formatSize(size),
-        `${disk.unit.blockSize}-byte blocks`,
-        readOnly ? 'read-only' : undefined,
-        cache,
-        io,
-      ];
-      process.stdout.write(
-        `  LUN ${lun}: ${disk.backstore.name} (${details.filter((part) => part !== undefined).join(', ')})\n`,
-      );
+  for (const { sockets, shard, luns } of served.targets) {
+    const place = shard === undefined ? '' : ` (shard ${shard})`;
+    for (const { path, role } of sockets) {
+      const how = role === 'listen' ? 'Serving on' : 'Serving whoever listens on';
+      process.stdout.write(`${how} ${path}${place}\n`);
     }
+    for (const lun of luns) process.stdout.write(`  LUN ${lun.lun}: ${lun.name} (${details(lun)})\n`);
   }
-  for (const url of iscsiUrls(server)) process.stdout.write(`  iSCSI: ${url}\n`);
-  for (const uri of server.nbd?.uris ?? []) process.stdout.write(`  NBD: ${uri}\n`);
+  for (const url of served.iscsi) process.stdout.write(`  iSCSI: ${url}\n`);
+  for (const uri of served.nbd) process.stdout.write(`  NBD: ${uri}\n`);
   if (options.run !== undefined) return;
   process.stdout.write(
     `\nAdd to QEMU's command line (${options.memory} is the guest's memory, in both places):\n${qemuCommandLine(request)}\n` +
       'QEMU 8.2 and newer reconnect after a restart of lunport with ,reconnect=1 (from 10 on ,reconnect-ms=1000)\n' +
       'at the end of -chardev.\n' +
-      otherGuests(server.targets) +
+      otherGuests(served.targets) +
       '\nReady. Ctrl-C stops.\n',
   );
 }
 
 /** The sockets of one guest with a disk of every target. */
-function firstGuest(targets: readonly ServedTarget[]): SocketSpec[] {
+function firstGuest(targets: readonly TargetDescription[]): SocketSpec[] {
   return targets.map((target) => target.sockets[0]);
 }
 
-function otherGuests(targets: readonly ServedTarget[]): string {
+function otherGuests(targets: readonly TargetDescription[]): string {
   const others = targets.flatMap(({ sockets }) => sockets.slice(1));
   if (others.length === 0) return '';
   return `Further guests do the same with\n${others.map((socket) => `  -chardev ${chardev(socket, 0)}\n`).join('')}`;
 }
 
-/** One per portal and LUN, as QEMU and libiscsi take them. */
-function iscsiUrls(server: Server): string[] {
-  const { iscsi } = server;
-  if (iscsi === undefined) return [];
-  return iscsi.addresses.flatMap(({ host, port }) => {
-    const place = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-    return server.targets.flatMap((target, i) =>
-      target.luns().map((lun) => `iscsi://${place}/${iscsi.names[i]}/${lun}`),
-    );
-  });
-}
-
-function describe(target: ServedTarget): object {
-  return {
-    sockets: target.sockets.map(({ path, role }) => ({ path, role, initiator: initiatorName(path) })),
-    name: target.name,
-    luns: [...target.disks].map(([lun, disk]) => ({
-      lun,
-      ...disk.backstore.describe(),
-      blockSize: disk.unit.blockSize,
-      serial: disk.unit.identity.serial,
-      naa: `naa.${Buffer.from(disk.unit.identity.naa).toString('hex')}`,
-    })),
-  };
+function details({ kind, size, blockSize, readOnly, cache, io }: LunDescription): string {
+  const parts = [
+    kind,
+    formatSize(size),
+    `${blockSize}-byte blocks`,
+    readOnly ? 'read-only' : undefined,
+    cache,
+    io,
+  ];
+  return parts.filter((part) => part !== undefined).join(', ');
 }

@@ -1,0 +1,68 @@
+/** What a server serves and where, as plain data: what `lunport serve` announces, and what a shard tells of itself. */
+import type { BackstoreDescription } from '../backstores/open-backstore.ts';
+import type { IscsiFabric } from './iscsi-fabric.ts';
+import { initiatorName, type ServedTarget, type SocketSpec } from './served-target.ts';
+import type { Server } from './server.ts';
+
+export interface ServerDescription {
+  readonly targets: readonly TargetDescription[];
+  /** One URL per portal and LUN, as QEMU and libiscsi take them. */
+  readonly iscsi: readonly string[];
+  /** One URI per disk. */
+  readonly nbd: readonly string[];
+}
+
+export interface TargetDescription {
+  readonly sockets: readonly SocketDescription[];
+  /** WWN of the vhost-user port. */
+  readonly name: string;
+  /** The shard that serves it, counted from 0; undefined where there are none. */
+  readonly shard?: number;
+  readonly luns: readonly LunDescription[];
+}
+
+/** Where one virtual machine is met, and as which initiator. */
+export interface SocketDescription extends SocketSpec {
+  readonly initiator: string;
+}
+
+export interface LunDescription extends BackstoreDescription {
+  readonly lun: number;
+  /** The disk as the user named it. */
+  readonly name: string;
+  /** Bytes per logical block. */
+  readonly blockSize: number;
+  readonly serial: string;
+  /** `naa.…` */
+  readonly naa: string;
+}
+
+export function describeServer({ targets, iscsi, nbd }: Server): ServerDescription {
+  return {
+    targets: targets.map(describeTarget),
+    iscsi: iscsi === undefined ? [] : iscsiUrls(targets, iscsi),
+    nbd: nbd?.uris ?? [],
+  };
+}
+
+function describeTarget(target: ServedTarget): TargetDescription {
+  return {
+    sockets: target.sockets.map(({ path, role }) => ({ path, role, initiator: initiatorName(path) })),
+    name: target.name,
+    luns: [...target.disks].map(([lun, disk]) => ({
+      lun,
+      name: disk.backstore.name,
+      ...disk.backstore.describe(),
+      blockSize: disk.unit.blockSize,
+      serial: disk.unit.identity.serial,
+      naa: `naa.${Buffer.from(disk.unit.identity.naa).toString('hex')}`,
+    })),
+  };
+}
+
+function iscsiUrls(targets: readonly ServedTarget[], { addresses, names }: IscsiFabric): string[] {
+  return addresses.flatMap(({ host, port }) => {
+    const place = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+    return targets.flatMap((target, i) => target.luns().map((lun) => `iscsi://${place}/${names[i]}/${lun}`));
+  });
+}
