@@ -20,8 +20,10 @@ export class BlockTransfer {
   readonly carriesProtection: boolean;
   readonly checks: ProtectionChecks;
   readonly expected: ExpectedTags;
-  /** Bytes per block, with its protection information. */
+  /** Bytes per block, with its protection information behind it: how SBC-3 counts in a buffer. */
   readonly stride: number;
+  /** Bytes per block in `dataOut` or `dataIn`: without what the transport keeps apart. */
+  readonly dataStride: number;
   private readonly task: Task;
   private readonly device: BlockDevice;
 
@@ -38,16 +40,31 @@ export class BlockTransfer {
     this.checks = checks;
     this.expected = expected;
     this.stride = device.blockSize + (carriesProtection ? PI_LENGTH : 0);
+    const apart = task.protectionOut.byteLength > 0 || task.protectionIn.byteLength > 0;
+    this.dataStride = apart ? device.blockSize : this.stride;
   }
 
-  /** Bytes that the initiator offers to send, protection information included. */
-  get outLength(): number {
-    return this.task.dataOut.byteLength + this.task.protectionOut.byteLength;
+  /** Whole blocks that the initiator offers to send. */
+  get blocksOut(): number {
+    return this.wholeBlocks(this.task.dataOut, this.task.protectionOut);
   }
 
-  /** Bytes that the initiator offers to take. */
-  get inLength(): number {
-    return this.task.dataIn.byteLength + this.task.protectionIn.byteLength;
+  /** Whole blocks that the initiator offers to take. */
+  get blocksIn(): number {
+    return this.wholeBlocks(this.task.dataIn, this.task.protectionIn);
+  }
+
+  /** Whether the initiator sends `blocks` blocks and not a byte more or less. */
+  sendsExactly(blocks: number): boolean {
+    const { dataOut, protectionOut } = this.task;
+    if (dataOut.byteLength !== blocks * this.dataStride) return false;
+    return this.dataStride === this.stride || protectionOut.byteLength === blocks * PI_LENGTH;
+  }
+
+  private wholeBlocks(data: SegmentList, protection: SegmentList): number {
+    const blocks = Math.floor(data.byteLength / this.dataStride);
+    if (this.dataStride === this.stride) return blocks;
+    return Math.min(blocks, Math.floor(protection.byteLength / PI_LENGTH));
   }
 
   /** Buffers for `blocks` blocks; `data` when they lie somewhere already. */
@@ -61,10 +78,10 @@ export class BlockTransfer {
 
   /** Copies `count` blocks, from block `first` of the Data-Out buffer on, to `into`. */
   take(first: number, count: number, into: ProtectedBlocks): void {
-    const { task, stride } = this;
+    const { task, stride, dataStride } = this;
     const { data, tuples, blockSize } = into;
-    task.transferred += count * stride;
-    if (!this.carriesProtection || task.protectionOut.byteLength > 0) {
+    task.transferred += count * dataStride;
+    if (dataStride === blockSize) {
       this.copyOut(task.dataOut, data, 0, count * blockSize, first * blockSize);
       if (this.carriesProtection) {
         this.copyOut(task.protectionOut, tuples, 0, count * PI_LENGTH, first * PI_LENGTH);
@@ -80,10 +97,10 @@ export class BlockTransfer {
 
   /** Copies `count` blocks to the Data-In buffer, from block `first` of it on. */
   give(first: number, count: number, from: ProtectedBlocks): void {
-    const { task, stride } = this;
+    const { task, stride, dataStride } = this;
     const { data, tuples, blockSize } = from;
-    task.transferred += count * stride;
-    if (!this.carriesProtection || task.protectionIn.byteLength > 0) {
+    task.transferred += count * dataStride;
+    if (dataStride === blockSize) {
       this.copyIn(task.dataIn, data, 0, count * blockSize, first * blockSize);
       if (this.carriesProtection) {
         this.copyIn(task.protectionIn, tuples, 0, count * PI_LENGTH, first * PI_LENGTH);

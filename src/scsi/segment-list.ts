@@ -54,6 +54,26 @@ export class SegmentList {
     }
   }
 
+  /** Moves the first `length` bytes, which must be there, to the end of `to`. */
+  moveFront(length: number, to: SegmentList): void {
+    const { regions, offsets, lengths } = this;
+    to.addPart(this, 0, length);
+    let first = 0;
+    this.byteLength -= length;
+    while (length > 0) {
+      const part = Math.min(lengths[first], length);
+      length -= part;
+      offsets[first] = offsets[first] + part;
+      lengths[first] = lengths[first] - part;
+      if (lengths[first] === 0) first++;
+    }
+    if (first === 0) return;
+    this.count -= first;
+    regions.copyWithin(0, first, first + this.count);
+    offsets.copyWithin(0, first, first + this.count);
+    lengths.copyWithin(0, first, first + this.count);
+  }
+
   /**
    * Calls `visit` for each piece of the byte range [position, position + length); `at` counts bytes from the
    * range's start. For cold paths: it takes a closure.

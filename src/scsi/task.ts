@@ -47,7 +47,8 @@ export class Task {
   readonly dataIn = new SegmentList();
   /**
    * Protection information of transports that keep it apart from the data (virtio-scsi with T10_PI). While empty,
-   * it stands behind each block in `dataOut` and `dataIn`, as SBC-3 4.22 has it.
+   * it stands behind each block in `dataOut` and `dataIn`, as SBC-3 4.22 has it. Not counted by `transferLength`
+   * and `transferred`.
    */
   readonly protectionOut = new SegmentList(1);
   readonly protectionIn = new SegmentList(1);

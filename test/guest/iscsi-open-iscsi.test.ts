@@ -121,7 +121,7 @@ test.serial(
     await run(
       t,
       guest,
-      `(${fio('/dev/mapper/paths', '24m')}) & load=$!`,
+      `(${fio('/dev/mapper/paths', '24m', '--rate=,4m')}) & load=$!`,
       'sleep 2; sg_stpg --tp=1 --state=s /dev/ISCSI1 || exit 1',
       'wait $load',
     );

@@ -2,12 +2,13 @@
  * What a stock QEMU and a stock Linux make of our rings and messages: each way of talking that the mock front-end
  * has been through already, once more with those who decide.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { Guest, type GuestOptions } from '../../qemu/guest.ts';
 import type { VhostUserScsi } from '../../qemu/machine.ts';
+import { startServe } from '../support/serve-process.ts';
 import { Served } from '../support/vhost-user/served.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lunport-vhost-user-'));
@@ -52,7 +53,10 @@ const rows: readonly Row[] = [
   { title: 'four queues for two processors', scsi: { queues: 4 } },
   { title: 'the legacy interface', scsi: { device: { 'disable-modern': true } } },
   { title: 'the modern interface only', scsi: { interface: 'non-transitional' } },
-  { title: 'protection information that nobody uses', scsi: { device: { t10_pi: true } } },
+  {
+    title: 'the longer request header of protection information, on a disk without',
+    scsi: { device: { t10_pi: true } },
+  },
   {
     title: 'no event index and no indirect descriptors',
     scsi: { device: { event_idx: false, indirect_desc: false } },
@@ -86,6 +90,39 @@ for (const { title, scsi, options, proof } of rows) {
     }
   });
 }
+
+test.serial(
+  'protection information reaches the guest: what it wrote is checked, and a wrong guard is found',
+  async (t) => {
+    const image = join(folder, 'protected.img');
+    const serve = await startServe([`${image},create,size=16M,pi=1`]);
+    const guest = await Guest.start({
+      vehicle: 'initrd',
+      initrd: { tools: ['fio'] },
+      vhostUserScsi: [{ socket: serve.socket, device: { t10_pi: true } }],
+    });
+    try {
+      const { output } = await guest.exec('dmesg | grep DI[FX]; cat /sys/block/sda/integrity/format');
+      t.regex(
+        output,
+        /Enabling DIX T10-DIF-TYPE1-CRC.*\n.*Enabling DIF Type 1 protection\nT10-DIF-TYPE1-CRC/,
+      );
+      const verified = await guest.exec(VERIFIED);
+      t.is(verified.status, 0, verified.output);
+      const read = 'dd if=/dev/sda of=/dev/null bs=1M count=1 iflag=direct';
+      t.is((await guest.exec(read)).status, 0);
+      const fd = openSync(`${image}.pi`, 'r+');
+      writeSync(fd, Uint8Array.of(0x55, 0x55), 0, 2, 0);
+      closeSync(fd);
+      const failed = await guest.exec(`${read}; echo; dmesg`);
+      t.regex(failed.output, /Logical block guard check failed/);
+      await guest.powerOff();
+    } finally {
+      await guest.close();
+      await serve.stop();
+    }
+  },
+);
 
 test.serial('a guest sees a disk that is added, one that grows, and one that is removed', async (t) => {
   const served = await Served.start();

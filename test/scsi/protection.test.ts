@@ -325,7 +325,7 @@ test('a transport that keeps protection information apart gets it and gives it a
   tupleBuffer.bytes.set(tuples);
   const written = await run(cdb10(0x2a, 40, 2, protect(1)), true);
   t.is(written.status, Status.GOOD);
-  t.is(written.transferred, 1040);
+  t.is(written.transferred, 1024);
   dataBuffer.bytes.fill(0);
   tupleBuffer.bytes.fill(0);
   t.is((await run(cdb10(0x28, 40, 2, protect(1)), false)).status, Status.GOOD);

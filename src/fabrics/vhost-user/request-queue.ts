@@ -69,7 +69,7 @@ export class RequestQueue implements VringHandler, TaskOwner {
     const { bytes, words } = request.header;
     const header = PiRequestHeader.CDB - cdbOffset;
     device.views.copyOut(headerSegments, request.header, header);
-    if (cdbOffset !== RequestHeader.CDB && hasProtectionInformation(bytes)) {
+    if (cdbOffset !== RequestHeader.CDB && !splitProtection(request, bytes)) {
       this.refuse(request, VirtioScsiResponse.FAILURE);
       return;
     }
@@ -107,7 +107,7 @@ export class RequestQueue implements VringHandler, TaskOwner {
   private respond(request: ScsiRequest, response: VirtioScsiResponse): void {
     const { bytes, words } = this.response;
     const { senseSize } = this.device;
-    const { dataIn, dataOut, transferred } = request;
+    const { dataIn, dataOut, protectionIn, transferred } = request;
     const senseLength =
       response === VirtioScsiResponse.OK && request.status === Status.CHECK_CONDITION
         ? Math.min(request.senseLength, senseSize)
@@ -118,7 +118,9 @@ export class RequestQueue implements VringHandler, TaskOwner {
     if (senseLength > 0 || this.senseStaged) this.stageSense(bytes, request.sense, senseLength);
     // The length in the used ring counts from the first byte on, so all bytes before data-in have to be written.
     let written: number = ResponseHeader.SENSE + senseLength;
-    if (dataIn.byteLength > 0 && transferred > 0) written = ResponseHeader.SENSE + senseSize + transferred;
+    if (dataIn.byteLength > 0 && transferred > 0) {
+      written = ResponseHeader.SENSE + senseSize + protectionIn.byteLength + transferred;
+    }
     const header = Math.min(written, ResponseHeader.SENSE + senseSize);
     if (!request.vring!.discards) this.device.views.copyIn(request.response, this.response, header);
     const { log } = this.device;
@@ -126,6 +128,7 @@ export class RequestQueue implements VringHandler, TaskOwner {
       log.markSegments(request.response, header);
       // Of a request that failed, nobody knows how much was written.
       log.markSegments(dataIn, dataIn.byteLength);
+      log.markSegments(protectionIn, protectionIn.byteLength);
     }
     this.giveBack(request, written);
   }
@@ -145,10 +148,19 @@ export class RequestQueue implements VringHandler, TaskOwner {
 }
 
 /**
- * With T10_PI negotiated, part of the data would be protection information in buffers of its own. QEMU lets the
- * driver negotiate it without our consent; no logical unit of ours asks for such buffers.
+ * With T10_PI negotiated, the data may begin with protection information (5.6.6.1: `pi_out` before `data_out`,
+ * `pi_in` before `data_in`). False when the header announces more of it than the buffers hold.
  */
-function hasProtectionInformation(header: Uint8Array): boolean {
-  for (let i = PiRequestHeader.PI_OUT; i < PiRequestHeader.CDB; i++) if (header[i] !== 0) return true;
-  return false;
+function splitProtection(request: ScsiRequest, header: Uint8Array): boolean {
+  const { dataOut, dataIn } = request;
+  const out = u32le(header, PiRequestHeader.PI_OUT);
+  const into = u32le(header, PiRequestHeader.PI_IN);
+  if (out > dataOut.byteLength || into > dataIn.byteLength) return false;
+  if (out > 0) dataOut.moveFront(out, request.protectionOut);
+  if (into > 0) dataIn.moveFront(into, request.protectionIn);
+  return true;
+}
+
+function u32le(bytes: Uint8Array, at: number): number {
+  return (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
 }

@@ -58,7 +58,7 @@ export interface ScsiCounters {
 }
 
 export class ScsiDevice implements VirtioDevice {
-  readonly features = featureSet(ScsiFeature.HOTPLUG, ScsiFeature.CHANGE);
+  readonly features = featureSet(ScsiFeature.HOTPLUG, ScsiFeature.CHANGE, ScsiFeature.T10_PI);
   readonly maxRings = MAX_RINGS;
   readonly views: GuestViews;
   readonly environment: Environment;

@@ -32,6 +32,10 @@ export class ScsiRequest extends Task {
   }
 
   get poolable(): boolean {
-    return Math.max(this.dataIn.lengths.length, this.dataOut.lengths.length) <= POOLED_SEGMENTS;
+    const { dataIn, dataOut, protectionIn, protectionOut } = this;
+    return (
+      Math.max(dataIn.lengths.length, dataOut.lengths.length) <= POOLED_SEGMENTS &&
+      Math.max(protectionIn.lengths.length, protectionOut.lengths.length) <= POOLED_SEGMENTS
+    );
   }
 }

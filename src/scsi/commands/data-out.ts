@@ -16,8 +16,8 @@ export function checkDataOut(
   blocks: number,
   lengthByte: number,
 ): boolean {
-  task.transferLength = blocks * transfer.stride;
-  if (transfer.outLength === task.transferLength) return true;
+  task.transferLength = blocks * transfer.dataStride;
+  if (transfer.sendsExactly(blocks)) return true;
   task.failCdbField(lengthByte);
   return false;
 }

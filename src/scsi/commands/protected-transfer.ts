@@ -18,9 +18,9 @@ export function startProtectedRead(
   transfer: BlockTransfer,
   forceUnitAccess: boolean,
 ): void {
-  task.transferLength = task.blocks * transfer.stride;
+  task.transferLength = task.blocks * transfer.dataStride;
   // As without protection: a buffer too small for the range gets the whole blocks that it holds.
-  const blocks = Math.min(task.blocks, Math.floor(transfer.inLength / transfer.stride));
+  const blocks = Math.min(task.blocks, transfer.blocksIn);
   if (blocks === 0) return task.good();
   runExclusively(task, device, async (medium) => {
     const failure = forceUnitAccess ? await medium.flush() : undefined;
@@ -72,8 +72,8 @@ export function startProtectedWrite(
   transfer: BlockTransfer,
   forceUnitAccess: boolean,
 ): void {
-  task.transferLength = task.blocks * transfer.stride;
-  const blocks = Math.min(task.blocks, Math.floor(transfer.outLength / transfer.stride));
+  task.transferLength = task.blocks * transfer.dataStride;
+  const blocks = Math.min(task.blocks, transfer.blocksOut);
   if (blocks === 0) return task.good();
   runExclusively(task, device, async (medium) => {
     const step = medium.chunkBlocks(blocks);

@@ -29,9 +29,9 @@ function writeAndVerify(task: Task, form: CdbForm): void {
   if (!checkDpoFua(task, device, flags & DPO, form.flagsByte)) return;
   if (!checkRange(task, device, lba, blocks, form.lbaByte)) return;
   if (!checkTransferLength(task, device, blocks, form.lengthByte)) return;
-  task.transferLength = blocks * transfer.stride;
+  task.transferLength = blocks * transfer.dataStride;
   // Like WRITE: a buffer too small for the range moves the whole blocks that it holds.
-  const whole = Math.min(blocks, Math.floor(transfer.outLength / transfer.stride));
+  const whole = Math.min(blocks, transfer.blocksOut);
   if (whole === 0) return task.good();
   // The range stays locked, so that a WRITE in between is not taken for a bad medium.
   runExclusively(task, device, (medium) =>

@@ -12,8 +12,8 @@ import {
   LUN_FORMAT_SINGLE_LEVEL,
   LunField,
   QueueIndex,
-  RequestHeader,
   ResponseHeader,
+  ScsiFeature,
   TASK_MANAGEMENT_RESPONSE_BYTES,
   VirtioTaskAttribute,
 } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
@@ -55,6 +55,11 @@ export interface ScsiRequest {
   readonly lunField?: ArrayLike<number>;
   readonly dataOut?: Uint8Array;
   readonly dataInLength?: number;
+  /** With T10_PI: what goes before the data, and how many bytes to take before the data. */
+  readonly protectionOut?: Uint8Array;
+  readonly protectionInLength?: number;
+  /** The header's claims, if they are to differ from the two above. */
+  readonly claimedProtection?: { readonly out: number; readonly in: number };
   /** Default: a number of the driver's own. */
   readonly id?: number;
   readonly attribute?: number;
@@ -73,11 +78,12 @@ export interface ScsiResult {
   readonly residual: number;
   /** All `dataInLength` bytes. */
   readonly dataIn: Uint8Array;
+  /** All `protectionInLength` bytes. */
+  readonly protectionIn: Uint8Array;
   /** The length in the used element. */
   readonly written: number;
 }
 
-const REQUEST_BYTES = RequestHeader.CDB + DEFAULT_CDB_SIZE;
 const RESPONSE_BYTES = ResponseHeader.SENSE + DEFAULT_SENSE_SIZE;
 /** What a response buffer holds before the device writes: shows what it left alone. */
 const UNTOUCHED = 0xee;
@@ -93,6 +99,7 @@ export class VirtioScsiDriver {
   private readonly polls: RawPoll[];
   private readonly waiting: Map<number, (written: number) => void>[];
   private readonly packed: boolean;
+  private readonly protects: boolean;
   private nextId = 1;
 
   private constructor(frontEnd: FrontEnd, memory: GuestMemory, options: DriverOptions) {
@@ -101,6 +108,7 @@ export class VirtioScsiDriver {
     this.layout = options.layout ?? LAYOUTS.separate;
     const eventIdx = hasFeature(frontEnd.features, VirtioFeature.RING_EVENT_IDX);
     const indirect = options.indirect ?? hasFeature(frontEnd.features, VirtioFeature.RING_INDIRECT_DESC);
+    this.protects = hasFeature(frontEnd.features, ScsiFeature.T10_PI);
     this.packed = hasFeature(frontEnd.features, VirtioFeature.RING_PACKED);
     const count = QueueIndex.FIRST_REQUEST + (options.requestQueues ?? 1);
     const ringOptions = { size: options.queueSize ?? 128, eventIdx, indirect };
@@ -148,20 +156,23 @@ export class VirtioScsiDriver {
 
   /** Sends a CDB; resolves when its used element is seen, and never rejects. */
   execute(request: ScsiRequest): Promise<ScsiResult> {
-    const { dataOut = new Uint8Array(0), dataInLength = 0, layout = this.layout } = request;
+    const { layout = this.layout, protectionInLength = 0 } = request;
     const { memory } = this;
-    const output = memory.allocate(REQUEST_BYTES + dataOut.length);
-    const input = memory.allocate(RESPONSE_BYTES + dataInLength);
-    const outBytes = memory.bytes(output, REQUEST_BYTES + dataOut.length);
-    outBytes.set(this.requestHeader(request));
-    outBytes.set(dataOut, REQUEST_BYTES);
-    const inBytes = memory.bytes(input, RESPONSE_BYTES + dataInLength).fill(UNTOUCHED);
+    const header = this.requestHeader(request);
+    const sent = Uint8Array.from([...(request.protectionOut ?? []), ...(request.dataOut ?? [])]);
+    const taken = protectionInLength + (request.dataInLength ?? 0);
+    const output = memory.allocate(header.length + sent.length);
+    const input = memory.allocate(RESPONSE_BYTES + taken);
+    const outBytes = memory.bytes(output, header.length + sent.length);
+    outBytes.set(header);
+    outBytes.set(sent, header.length);
+    const inBytes = memory.bytes(input, RESPONSE_BYTES + taken).fill(UNTOUCHED);
     const elements = [
-      ...cut(output, layout(REQUEST_BYTES, dataOut.length), false),
-      ...cut(input, layout(RESPONSE_BYTES, dataInLength), true),
+      ...cut(output, layout(header.length, sent.length), false),
+      ...cut(input, layout(RESPONSE_BYTES, taken), true),
     ];
     return this.submit(QueueIndex.FIRST_REQUEST + (request.queue ?? 0), elements).then((written) => {
-      const result = parseResponse(inBytes.slice(), written);
+      const result = parseResponse(inBytes.slice(), written, protectionInLength);
       memory.release(output);
       memory.release(input);
       return result;
@@ -247,12 +258,16 @@ export class VirtioScsiDriver {
   private requestHeader(request: ScsiRequest): Uint8Array {
     const cdb = new Uint8Array(DEFAULT_CDB_SIZE);
     cdb.set(request.cdb);
-    return new ByteBuilder()
+    const builder = new ByteBuilder()
       .raw(request.lunField ?? lunField(request.target ?? 0, request.lun ?? 0))
       .u64(request.id ?? this.nextId++)
-      .u8(request.attribute ?? VirtioTaskAttribute.SIMPLE, 0, 0)
-      .raw(cdb)
-      .build();
+      .u8(request.attribute ?? VirtioTaskAttribute.SIMPLE, 0, 0);
+    if (this.protects) {
+      const { protectionOut, protectionInLength, claimedProtection } = request;
+      builder.u32(claimedProtection?.out ?? protectionOut?.length ?? 0);
+      builder.u32(claimedProtection?.in ?? protectionInLength ?? 0);
+    }
+    return builder.raw(cdb).build();
   }
 
   private collect(index: number): void {
@@ -275,7 +290,7 @@ export function lunField(target: number, lun: number): Uint8Array {
   return field;
 }
 
-function parseResponse(bytes: Uint8Array, written: number): ScsiResult {
+function parseResponse(bytes: Uint8Array, written: number, protectionLength: number): ScsiResult {
   const view = new DataView(bytes.buffer);
   const senseLength = view.getUint32(ResponseHeader.SENSE_LENGTH, true);
   return {
@@ -287,7 +302,8 @@ function parseResponse(bytes: Uint8Array, written: number): ScsiResult {
       ResponseHeader.SENSE,
       ResponseHeader.SENSE + Math.min(senseLength, DEFAULT_SENSE_SIZE),
     ),
-    dataIn: bytes.slice(RESPONSE_BYTES),
+    protectionIn: bytes.slice(RESPONSE_BYTES, RESPONSE_BYTES + protectionLength),
+    dataIn: bytes.slice(RESPONSE_BYTES + protectionLength),
     written,
   };
 }
