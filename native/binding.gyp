@@ -14,6 +14,7 @@
         'src/engine_api.cc',
         'src/environment.cc',
         'src/fault_guard.cc',
+        'src/file_copy.cc',
         'src/file_locks.cc',
         'src/inline_policy.cc',
         'src/loop_poll.cc',

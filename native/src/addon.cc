@@ -19,6 +19,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   export_block_device(exports);
   export_descriptors(exports);
   export_engine(exports);
+  export_file_copy(exports);
   export_file_locks(exports);
   export_poll(exports);
   export_regions(exports);

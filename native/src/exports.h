@@ -8,6 +8,7 @@ namespace lunport {
 void export_block_device(Napi::Object exports);
 void export_descriptors(Napi::Object exports);
 void export_engine(Napi::Object exports);
+void export_file_copy(Napi::Object exports);
 void export_file_locks(Napi::Object exports);
 void export_poll(Napi::Object exports);
 void export_regions(Napi::Object exports);

@@ -10,6 +10,7 @@ import { systemError } from '../native/errno.ts';
 import type { IoEngine } from '../native/io-engine.ts';
 import type { RegionMemory } from '../native/memory.ts';
 import {
+  type Backstore,
   type BackstoreCapabilities,
   type BackstoreOperation,
   type BackstoreSpace,
@@ -48,6 +49,8 @@ export class FileBackstore implements OpenBackstore {
   readonly space: (() => BackstoreSpace) | undefined;
   private readonly opened: OpenedFile;
   private readonly free: FileRequest[] = [];
+  /** Copies from here or to here that run. */
+  private readonly copies = new Set<Promise<number>>();
   private zeroScratch: Scratch | undefined = undefined;
   private readonly zeroSegments = new SegmentList(1);
 
@@ -137,6 +140,19 @@ export class FileBackstore implements OpenBackstore {
     return { mapped: false, end: data > offset ? Math.min(data, this.byteLength) : this.byteLength };
   }
 
+  /** By the kernel, where both filesystems and their files allow it. */
+  async copyFrom(source: Backstore, from: number, to: number, length: number): Promise<boolean> {
+    if (!(source instanceof FileBackstore) || this.opened.readOnly) return false;
+    const copying = addon.copyFileRange(source.fd, from, this.fd, to, length);
+    const ends = [this.copies, source.copies];
+    for (const copies of ends) copies.add(copying);
+    try {
+      return (await copying) === length;
+    } finally {
+      for (const copies of ends) copies.delete(copying);
+    }
+  }
+
   /** What the file takes up, and what its filesystem has left for an ordinary user. */
   private measureSpace(): BackstoreSpace {
     const { bsize, bavail } = statfsSync(`/proc/self/fd/${this.fd}`);
@@ -164,6 +180,7 @@ export class FileBackstore implements OpenBackstore {
   /** Throws when the last sync fails, or an earlier one had: then the tail of what was written may be lost. */
   async close(): Promise<void> {
     await this.engine.drain();
+    await Promise.all(this.copies);
     try {
       if (!this.opened.readOnly) this.opened.sync();
       if (this.failedSync !== 0)

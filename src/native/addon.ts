@@ -109,6 +109,8 @@ export interface Addon {
   punchHole(fd: number, offset: number, length: number): number;
   /** First offset ≥ `from` holding data (whence 0, SEEK_DATA) or a hole (whence 1, SEEK_HOLE); -ENXIO past the end. */
   seekExtent(fd: number, from: number, whence: number): number;
+  /** Copies `length` bytes within the kernel, on a thread; resolves to how many, or to -errno when it cannot. */
+  copyFileRange(fromFd: number, from: number, toFd: number, to: number, length: number): Promise<number>;
 
   /** The socket's file has mode 0600 from its first moment. */
   unixListen(path: string, backlog: number): number;

@@ -126,6 +126,12 @@ export interface Backstore {
    * the backstore cannot tell; then everything counts as mapped.
    */
   extent?(offset: number): { mapped: boolean; end: number };
+  /**
+   * Copies `length` bytes at `from` of `source` to `to`, ranges that do not overlap, without the data passing
+   * through memory of ours. Resolves to whether all of it was copied; if not, any of it may have been. Absent when
+   * the backstore never can.
+   */
+  copyFrom?(source: Backstore, from: number, to: number, length: number): Promise<boolean>;
   /** Absent when the backstore cannot tell; then there are no provisioning thresholds. May cost a system call. */
   space?(): BackstoreSpace;
 }

@@ -156,6 +156,22 @@ export class Medium implements OperationOwner {
     return scratch;
   }
 
+  /**
+   * Copies blocks without their passing through memory, where the backings can do that; `from` and `length` in bytes.
+   * False: copy them in another way, whatever was done already.
+   */
+  async copyFrom(source: BlockDevice, from: number, lba: number, length: number): Promise<boolean> {
+    const { device } = this;
+    const { backstore, protection, tokens, thresholds } = device;
+    // Protection information would have to follow, and stable storage may be what GOOD promises.
+    if (protection.type !== 0 || source.protection.type !== 0 || !device.writeCacheEnabled) return false;
+    if (backstore.copyFrom === undefined) return false;
+    if (tokens.live) tokens.changing(lba, length / device.blockSize);
+    const copied = await backstore.copyFrom(source.backstore, from, lba * device.blockSize, length);
+    if (copied && thresholds.armed) thresholds.wrote(length);
+    return copied;
+  }
+
   /** Unmaps blocks; their protection information becomes "do not check" (SBC-3 4.7.4.4). */
   async unmap(lba: number, blocks: number): Promise<Verdict | undefined> {
     const failure = await this.step(OperationKind.UNMAP, lba, blocks);

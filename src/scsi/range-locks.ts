@@ -5,7 +5,7 @@
  * READ and WRITE take no lock. While nobody holds or wants one they look at `held` and go on; whoever wants one
  * walks the task set for accesses under way and waits for them, and accesses that arrive meanwhile queue here.
  * All waiting is first in, first out among overlapping ranges, so nobody starves and nobody can deadlock:
- * a holder never asks for a second range of the same unit.
+ * a holder never waits for a second range.
  */
 import type { BlockDevice } from './block-device.ts';
 import type { Task } from './task.ts';
@@ -50,6 +50,15 @@ export class RangeLocks {
     return new Promise((resolve) => {
       this.enqueue({ lba, blocks, task, lock, go: () => resolve(lock) });
     });
+  }
+
+  /** Locks a range if that needs no waiting. */
+  tryAcquire(lba: number, blocks: number): RangeLock | undefined {
+    const lock: RangeLock = { lba, blocks };
+    if (!this.mayGo({ ...lock, task: undefined, lock, go: () => {} }, this.queue.length)) return undefined;
+    this.held++;
+    this.granted.add(lock);
+    return lock;
   }
 
   release(lock: RangeLock): void {

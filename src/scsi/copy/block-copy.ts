@@ -1,12 +1,13 @@
 /**
  * Copies blocks from one medium to another, in pieces through scratch memory of bounded size. Each piece is read
  * and written under a range lock of its own, so that a copy never shows half of an atomic command, and never
- * holds two ranges at once.
+ * waits for one range while it holds another.
  */
 import type { BlockDevice } from '../block-device.ts';
 import type { Scratch } from '../environment.ts';
 import { Medium, type Verdict } from '../medium.ts';
 import { Sense, type SenseCode } from '../sense-spec.ts';
+import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { CopyLimit } from './copy-spec.ts';
 import { refusalOf } from './cscd.ts';
@@ -14,6 +15,8 @@ import type { Transfer } from './segment.ts';
 
 /** Bytes; a multiple of every block size. */
 export const PIECE = 512 << 10;
+/** Bytes that the backings copy by themselves at a time: until it is done, nothing can stop it. */
+const UNSEEN_PIECE = 4 << 20;
 
 /** What a transfer means on two given devices: bytes, all of them multiples of block sizes. */
 export interface ByteRange {
@@ -59,7 +62,17 @@ export async function copyBlocks(
   try {
     // When the two ranges overlap, front to back would write over what is still to be read.
     const backwards = source === destination && range.to > range.from;
-    for (let done = 0; done < range.length; done += piece) {
+    for (let done = 0; done < range.length; ) {
+      if (!backwards) {
+        const unseen = Math.min(UNSEEN_PIECE, range.length - done);
+        const outcome = await copyUnseen(task, source, writer, range.from + done, range.to + done, unseen);
+        if (outcome === 'copied') {
+          progress(unseen);
+          done += unseen;
+          continue;
+        }
+        if (outcome !== 'not copied') return outcome;
+      }
       const length = Math.min(piece, range.length - done);
       const at = backwards ? range.length - done - length : done;
       const failure =
@@ -67,12 +80,42 @@ export async function copyBlocks(
         (await writeLocked(task, writer, range.to + at, length, scratch));
       if (failure !== undefined) return failure;
       if (!backwards) progress(length);
+      done += length;
     }
     if (backwards) progress(range.length);
     return undefined;
   } finally {
     reader.releaseScratch();
     writer.releaseScratch();
+  }
+}
+
+/**
+ * Has the backings copy by themselves, under the locks of both ranges. Two such copies in opposite directions must not
+ * wait for each other: when somebody is in the source's range, the data goes through memory instead.
+ */
+async function copyUnseen(
+  task: Task,
+  source: BlockDevice,
+  writer: Medium,
+  from: number,
+  to: number,
+  length: number,
+): Promise<Verdict | 'copied' | 'not copied'> {
+  const { device } = writer;
+  if (device.backstore.copyFrom === undefined) return 'not copied';
+  const lba = to / device.blockSize;
+  const lock = await device.rangeLocks.acquire(lba, length / device.blockSize);
+  const sourceLock = source.rangeLocks.tryAcquire(from / source.blockSize, length / source.blockSize);
+  try {
+    if (task.aborted) return Status.TASK_ABORTED;
+    const refusal = refusedSince(task, source, 'read') ?? refusedSince(task, device, 'write');
+    if (refusal !== undefined) return refusal;
+    if (sourceLock === undefined || !(await writer.copyFrom(source, from, lba, length))) return 'not copied';
+    return task.aborted ? Status.TASK_ABORTED : 'copied';
+  } finally {
+    if (sourceLock !== undefined) source.rangeLocks.release(sourceLock);
+    device.rangeLocks.release(lock);
   }
 }
 
