@@ -24,6 +24,7 @@ import { receiveCopyStatusCommands } from './commands/receive-copy-status.ts';
 import { receiveDiagnosticResultsCommands } from './commands/receive-diagnostic-results.ts';
 import { reportIdentifyingInformationCommands } from './commands/report-identifying-information.ts';
 import { reportLunsCommands } from './commands/report-luns.ts';
+import { reportReferralsCommands } from './commands/report-referrals.ts';
 import { reportSupportedOperationCodesCommands } from './commands/report-supported-operation-codes.ts';
 import { reportSupportedTaskManagementFunctionsCommands } from './commands/report-supported-task-management-functions.ts';
 import { reportTargetPortGroupsCommands } from './commands/report-target-port-groups.ts';
@@ -101,6 +102,7 @@ export const blockDeviceCommands = new CommandSet([
   ...reportLunsCommands,
   ...reportSupportedOperationCodesCommands,
   ...reportSupportedTaskManagementFunctionsCommands,
+  ...reportReferralsCommands,
   ...reportTargetPortGroupsCommands,
   ...setTargetPortGroupsCommands,
 ]);

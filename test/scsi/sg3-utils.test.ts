@@ -53,6 +53,8 @@ const decoded: [line: string, says: RegExp, options?: CoreOptions][] = [
   ['sg_requests -d DEVICE', /Descriptor format/],
   ['sg_senddiag -l DEVICE', /0x00 {2}Supported diagnostic pages/],
   ['sg_test_rwbuf -s 4096 DEVICE', /Success/],
+  ['sg_referrals DEVICE', /first lba 0, last lba 8191[\s\S]*port group 0 state \(active\/optimized\)/],
+  ['sg_vpd --page=ref DEVICE', /Referrals/],
   ['sg_rtpg -d DEVICE', /active\/optimized[\s\S]*target port count : 02/],
   ['sg_readcap -l DEVICE', /lbpme=1, lbprz=1/],
   ['sg_get_lba_status DEVICE', /deallocated/],
@@ -150,6 +152,7 @@ const lives: Life[] = [
     title: 'a target port group goes to standby and back',
     steps: [
       ['sg_stpg --standby --tp=0 DEVICE', /^$/],
+      ['sg_referrals DEVICE', /port group 0 state \(standby\)/],
       ['sg_rtpg -d DEVICE', /standby[\s\S]*SET TARGET PORT GROUPS/],
       ['sg_turs DEVICE', /not ready/, 2],
       ['sg_stpg --optimized --tp=0 DEVICE', /^$/],

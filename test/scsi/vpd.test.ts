@@ -150,7 +150,7 @@ test('page 86 tells the abilities that no command tells', async (t) => {
   t.is(data[5], 0x07, 'HEADSUP, ORDSUP, SIMPSUP');
   t.is(data[6], 0x01, 'V_SUP');
   t.is(data[7], 0x01, 'LUICLR');
-  t.is(data[8], 0x08, 'RTD_SUP');
+  t.is(data[8], 0x18, 'RTD_SUP');
   t.is(data[13], 252);
   t.is((await page(new Core({ capabilities: { volatileCache: false } }), 0x86))[6], 0);
   t.is(data[4], 0);

@@ -6,6 +6,7 @@ import { extendedInquiryDataPage } from './extended-inquiry-data.ts';
 import { logicalBlockProvisioningPage } from './logical-block-provisioning.ts';
 import { modePagePolicyPage } from './mode-page-policy.ts';
 import { powerConditionVpdPage } from './power-condition.ts';
+import { referralsPage } from './referrals.ts';
 import { scsiPortsPage } from './scsi-ports.ts';
 import { thirdPartyCopyPage } from './third-party-copy.ts';
 import { unitSerialNumberPage } from './unit-serial-number.ts';
@@ -22,4 +23,5 @@ export const blockDeviceVpdPages: readonly VpdPage[] = [
   blockLimitsPage,
   blockDeviceCharacteristicsPage,
   logicalBlockProvisioningPage,
+  referralsPage,
 ];

@@ -14,6 +14,8 @@ const HEADSUP_ORDSUP_SIMPSUP = 0x07;
 const V_SUP = 0x01;
 /** REPORT LUNS clears its unit attention on every logical unit of the nexus. */
 const LUICLR = 0x01;
+/** REPORT REFERRALS is there. */
+const R_SUP = 0x10;
 /** MODE SELECT can go back to the defaults. */
 const RTD_SUP = 0x08;
 const LARGEST_MINUTES = 0xffff;
@@ -28,7 +30,7 @@ export const extendedInquiryDataPage: VpdPage = {
     body[1] = HEADSUP_ORDSUP_SIMPSUP;
     body[2] = device.backstore.capabilities.volatileCache ? V_SUP : 0;
     body[3] = LUICLR;
-    body[4] = RTD_SUP;
+    body[4] = (device.attributes.alua_support === 0 ? 0 : R_SUP) | RTD_SUP;
     putU16(body, 6, Math.min(Math.ceil(extendedSelfTestSeconds(device) / 60), LARGEST_MINUTES));
     body[9] = MAX_SENSE_LENGTH;
     return body;
