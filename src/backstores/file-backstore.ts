@@ -49,6 +49,11 @@ export class FileBackstore implements OpenBackstore {
   readonly space: (() => BackstoreSpace) | undefined;
   private readonly opened: OpenedFile;
   private readonly free: FileRequest[] = [];
+  /** Operations under way. */
+  private running = 0;
+  private closing = false;
+  /** Called when none is under way any more, by who waits for that. */
+  private idle: (() => void) | undefined = undefined;
   /** Copies from here or to here that run. */
   private readonly copies = new Set<Promise<number>>();
   private zeroScratch: Scratch | undefined = undefined;
@@ -77,11 +82,16 @@ export class FileBackstore implements OpenBackstore {
 
   start(operation: BackstoreOperation): void {
     const { kind } = operation;
+    if (this.closing) {
+      operation.finish(Outcome.GONE, 0);
+      return;
+    }
     if (this.opened.readOnly && kind !== OperationKind.READ && kind !== OperationKind.PREFETCH) {
       operation.finish(kind === OperationKind.FLUSH ? Outcome.GOOD : Outcome.WRITE_PROTECTED, 0);
       return;
     }
     const request = this.free.pop() ?? new FileRequest(this);
+    this.running++;
     operation.backstoreContext = request;
     request.start(operation);
   }
@@ -93,6 +103,7 @@ export class FileBackstore implements OpenBackstore {
 
   release(request: FileRequest): void {
     this.free.push(request);
+    if (--this.running === 0) this.idle?.();
   }
 
   syncFailed(errno: number): void {
@@ -143,6 +154,7 @@ export class FileBackstore implements OpenBackstore {
   /** By the kernel, where both filesystems and their files allow it. */
   async copyFrom(source: Backstore, from: number, to: number, length: number): Promise<boolean> {
     if (!(source instanceof FileBackstore) || this.opened.readOnly) return false;
+    if (this.closing || source.closing) return false;
     const copying = addon.copyFileRange(source.fd, from, this.fd, to, length);
     const ends = [this.copies, source.copies];
     for (const copies of ends) copies.add(copying);
@@ -166,6 +178,11 @@ export class FileBackstore implements OpenBackstore {
     return true;
   }
 
+  resize(size: number): void {
+    this.opened.resize(size);
+    this.refresh();
+  }
+
   describe(): BackstoreDescription {
     return {
       kind: fstatSync(this.fd).isBlockDevice() ? 'block' : 'file',
@@ -179,7 +196,8 @@ export class FileBackstore implements OpenBackstore {
 
   /** Throws when the last sync fails, or an earlier one had: then the tail of what was written may be lost. */
   async close(): Promise<void> {
-    await this.engine.drain();
+    this.closing = true;
+    if (this.running > 0) await new Promise<void>((resolve) => (this.idle = resolve));
     await Promise.all(this.copies);
     try {
       if (!this.opened.readOnly) this.opened.sync();

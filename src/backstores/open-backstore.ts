@@ -6,6 +6,8 @@ export interface OpenBackstore extends Backstore {
   describe(): BackstoreDescription;
   /** Looks at the backing again after it grew or shrank; true when `byteLength` changed. */
   refresh?(): boolean;
+  /** Makes it `size` bytes long, never shorter; absent where that cannot be. Throws LunportError. */
+  resize?(size: number): void;
   /** Waits for running operations, makes everything durable, gives the backing back. */
   close(): Promise<void>;
 }

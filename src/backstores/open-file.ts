@@ -52,6 +52,8 @@ export interface OpenedFile {
   readonly rotational: boolean;
   /** The size now, bytes. */
   measure(): number;
+  /** Makes a file `size` bytes long. Throws LunportError. */
+  resize(size: number): void;
   /** Makes everything durable before the file is closed. */
   sync(): void;
 }
@@ -169,7 +171,8 @@ function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile 
       `round it up: truncate -s %${blockSize} ${options.path}`,
     );
   }
-  if (options.size !== undefined && options.size !== size) {
+  // A disk that was made by `create` may have grown since.
+  if (options.size !== undefined && (options.create ? size < options.size : size !== options.size)) {
     refuse(
       'size-differs',
       `has ${size} bytes, but size=${options.size} was asked for`,
@@ -199,8 +202,32 @@ function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile 
     physicalBlockSize: geometry.physicalBlockSize,
     rotational: geometry.rotational,
     measure,
+    resize: (bytes) => grow(fd, path, stat.isFile(), measure(), bytes),
     sync: () => fdatasyncSync(fd),
   };
+}
+
+/** Shrinking would cut off what a guest may still want. */
+function grow(fd: number, path: string, isFile: boolean, now: number, bytes: number): void {
+  if (bytes === now) return;
+  if (!isFile || bytes < now) {
+    throw new LunportError({
+      code: isFile ? 'size-shrinks' : 'size-given',
+      object: path,
+      message: isFile
+        ? `${path} has ${now} bytes; to make it ${bytes} bytes long would cut off data`
+        : `${path} is a block device, which has the size that it has`,
+      hint: isFile
+        ? 'copy what is needed to a smaller disk'
+        : 'leave out the size to take over its size of now',
+    });
+  }
+  try {
+    ftruncateSync(fd, bytes);
+    fsyncSync(fd);
+  } catch (error) {
+    throw systemError((error as NodeJS.ErrnoException).errno ?? 0, 'grow', path, error);
+  }
 }
 
 function refuseForeignFormat(options: FileOptions): void {

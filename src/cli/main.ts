@@ -5,6 +5,7 @@ import { Command, CommanderError } from 'commander';
 import { UsageError } from '../target/disk-spec.ts';
 import { LunportError } from '../target/errors.ts';
 import { attachCommand, detachCommand } from './attach.ts';
+import { addCommand, removeCommand, resizeCommand } from './disks.ts';
 import { ExitCode } from './exit-codes.ts';
 import { listCommand } from './list.ts';
 import { serveCommand } from './serve.ts';
@@ -38,7 +39,16 @@ async function main(): Promise<number> {
   const ended = (status: number) => {
     code = status;
   };
-  for (const command of [serveCommand, listCommand, attachCommand, detachCommand, sgCommand])
+  for (const command of [
+    serveCommand,
+    listCommand,
+    addCommand,
+    removeCommand,
+    resizeCommand,
+    attachCommand,
+    detachCommand,
+    sgCommand,
+  ])
     program.addCommand(command(ended));
   for (const command of allCommands(program))
     command.exitOverride().showHelpAfterError('(--help tells more)');

@@ -25,6 +25,12 @@ function connectRunning(socket: string): Promise<ControlClient> {
   return ControlClient.connect(isSocket(beside) ? beside : path);
 }
 
+/** A process may serve several targets, and the control socket beside each socket leads to all of them. */
+export function targetOf(socket: string): JsonObject {
+  const path = resolve(socket);
+  return isSocket(controlPath(path)) ? { target: path } : {};
+}
+
 /** Control sockets in the runtime directory: what runs with default names, or ran until it was killed. */
 export function controlSockets(): string[] {
   const directory = runtimeDirectory();

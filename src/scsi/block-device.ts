@@ -23,6 +23,7 @@ import type { ItlNexus, Nexus } from './nexus.ts';
 import type { TargetPort } from './port.ts';
 import { PowerCondition } from './power-condition.ts';
 import { Protection } from './protection.ts';
+import { PI_LENGTH } from './protection-information.ts';
 import { ProvisioningThresholds } from './provisioning-thresholds.ts';
 import { RangeLocks } from './range-locks.ts';
 import { RemovableMedium } from './removable-medium.ts';
@@ -112,9 +113,14 @@ export abstract class BlockDevice extends LogicalUnit {
     this.identifyingInformation = new IdentifyingInformation(this.store);
   }
 
-  /** Takes over a new size of the backstore and tells everybody (SBC-3 4.7). */
+  /**
+   * Takes over a new size of the backstore and tells everybody (SBC-3 4.7). Where there is protection information, its
+   * backstore bounds the size as well.
+   */
   capacityChanged(): void {
-    this.blockCount = Math.floor(this.backstore.byteLength / this.blockSize);
+    const { backstore, blockSize, protection } = this;
+    const { byteLength = Infinity } = protection.backstore ?? {};
+    this.blockCount = Math.floor(Math.min(backstore.byteLength / blockSize, byteLength / PI_LENGTH));
     this.establishForAll(Sense.CAPACITY_DATA_HAS_CHANGED);
   }
 

@@ -25,6 +25,7 @@ export abstract class LogicalUnit {
   readonly itlNexuses = new Set<ItlNexus>();
   /** Ports that it is reached through, by relative identifier: those announced, and those ever connected to. */
   readonly targetPorts = new Map<number, TargetPort>();
+  private readonly waitingForNobody: (() => void)[] = [];
 
   constructor(environment: Environment, identity: Identity) {
     this.environment = environment;
@@ -44,6 +45,13 @@ export abstract class LogicalUnit {
 
   leave(itl: ItlNexus): void {
     this.itlNexuses.delete(itl);
+    if (this.itlNexuses.size === 0) for (const resolve of this.waitingForNobody.splice(0)) resolve();
+  }
+
+  /** Resolves when nobody has it mapped any more, and so no task of it runs. */
+  nobody(): Promise<void> {
+    if (this.itlNexuses.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.waitingForNobody.push(resolve));
   }
 
   /** Establishes a unit attention for every initiator but `except`. */

@@ -6,6 +6,7 @@ import { systemError } from '../native/errno.ts';
 import { TargetPortGroup } from '../scsi/target-port-group.ts';
 import { LunportError } from './errors.ts';
 import { type IscsiAddress, type IscsiOptions, isLoopback } from './iscsi-options.ts';
+import type { ServedDisk } from './served-disk.ts';
 import type { ServedTarget } from './served-target.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
@@ -21,9 +22,16 @@ export class IscsiFabric {
   /** iSCSI names, in the order of the server's targets. */
   readonly names: readonly string[];
   private readonly node: IscsiNode;
+  /** With several portals, each target's port groups: its paths. */
+  private readonly paths: ReadonlyMap<ServedTarget, readonly TargetPortGroup[]>;
 
-  private constructor(node: IscsiNode, names: readonly string[]) {
+  private constructor(
+    node: IscsiNode,
+    names: readonly string[],
+    paths: ReadonlyMap<ServedTarget, readonly TargetPortGroup[]>,
+  ) {
     this.node = node;
+    this.paths = paths;
     this.addresses = node.portals.map(({ host, port }) => ({ host, port }));
     this.names = names;
   }
@@ -39,8 +47,7 @@ export class IscsiFabric {
     const names = targets.map((_, i) => `${options.name ?? DEFAULT_NAME}${i === 0 ? '' : `-${i}`}`);
     const node = new IscsiNode(shard.environment, log);
     node.discoveryAccess = { admits: () => true, credentials: () => options.discoveryCredentials };
-    if (options.addresses.length > 1)
-      for (const target of targets) groupPaths(target, options.addresses.length);
+    const paths = new Map(targets.map((target) => [target, pathGroups(options.addresses.length)]));
     try {
       for (const [i, address] of options.addresses.entries()) {
         await openPortal(node, address, portalTargets(targets, names, i, options));
@@ -49,7 +56,18 @@ export class IscsiFabric {
       await node.close();
       throw error;
     }
-    return new IscsiFabric(node, names);
+    const fabric = new IscsiFabric(node, names, paths);
+    for (const target of targets) for (const disk of target.disks.values()) fabric.add(target, disk);
+    return fabric;
+  }
+
+  /** One more disk of a target that is served here: its LUN is there already, its paths are not. */
+  add(target: ServedTarget, { unit }: ServedDisk): void {
+    for (const group of this.paths.get(target)!) unit.alua.addGroup(group);
+  }
+
+  remove(target: ServedTarget, { unit }: ServedDisk): void {
+    for (const group of this.paths.get(target)!) unit.alua.removeGroup(group);
   }
 
   /** Asks initiators to log out, waits a moment for them, and ends all sessions. */
@@ -96,11 +114,12 @@ function portalTargets(
 }
 
 /** With several portals each is a target port group too, so that initiators can choose between paths (ALUA). */
-function groupPaths({ disks }: ServedTarget, portals: number): void {
-  for (let portal = 0; portal < portals; portal++) {
-    const group = new TargetPortGroup({ id: portal + 1, ports: [FIRST_RELATIVE_PORT + portal] });
-    for (const { unit } of disks.values()) unit.alua.addGroup(group);
-  }
+function pathGroups(portals: number): TargetPortGroup[] {
+  if (portals === 1) return [];
+  return Array.from(
+    { length: portals },
+    (_, portal) => new TargetPortGroup({ id: portal + 1, ports: [FIRST_RELATIVE_PORT + portal] }),
+  );
 }
 
 /** Demo mode, everybody welcome, is for this machine only unless it is asked for. */

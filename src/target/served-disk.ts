@@ -70,6 +70,39 @@ export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
   }
 }
 
+/**
+ * Takes over a new size: `size` in bytes for a file that is to grow, undefined when the backing has changed by itself.
+ * True when it did change, and initiators were told. Throws LunportError.
+ */
+export function resizeDisk({ spec, backstore, protection, unit }: ServedDisk, size?: number): boolean {
+  if (size !== undefined) {
+    if (size % spec.blockSize !== 0) throw oddSize(spec, size);
+    if (backstore.resize === undefined) throw fixedSize(spec);
+    backstore.resize(size);
+  } else backstore.refresh?.();
+  protection?.resize?.(Math.max(protection.byteLength, protectionSize(backstore, spec.blockSize)));
+  const before = unit.blockCount;
+  if (Math.floor(backstore.byteLength / unit.blockSize) !== before) unit.capacityChanged();
+  return unit.blockCount !== before;
+}
+
+function oddSize({ name, blockSize }: DiskSpec, size: number): LunportError {
+  return new LunportError({
+    code: 'size-odd',
+    object: name,
+    message: `${size} bytes are not a multiple of the ${blockSize}-byte blocks of ${name}`,
+  });
+}
+
+function fixedSize({ name }: DiskSpec): LunportError {
+  return new LunportError({
+    code: 'size-fixed',
+    object: name,
+    message: `${name} cannot grow`,
+    hint: 'only files do; add another disk instead',
+  });
+}
+
 /** Makes a disk durable and gives it back. */
 export function closeBackstores(
   disk: Pick<ServedDisk, 'backstore'> & Partial<Pick<ServedDisk, 'protection' | 'store'>>,
@@ -80,7 +113,7 @@ export function closeBackstores(
 /** Eight bytes per block (SBC-3 4.22), beside the data: in a sparse file of its own, or in memory. */
 function openProtection(spec: DiskSpec, backstore: OpenBackstore, shard: Shard): OpenBackstore | undefined {
   if (spec.protection === undefined) return undefined;
-  const size = Math.ceil(((backstore.byteLength / spec.blockSize) * PROTECTION_LENGTH) / PAGE) * PAGE;
+  const size = protectionSize(backstore, spec.blockSize);
   const name = `${spec.name}.pi`;
   if (spec.kind !== 'file') return new RamBackstore(name, size, shard.engine, shard.memory, spec.readOnly);
   const { readOnly, share } = spec;
@@ -94,6 +127,11 @@ function openProtection(spec: DiskSpec, backstore: OpenBackstore, shard: Shard):
     cache: 'writeback',
   });
   return new FileBackstore(opened, shard.engine, shard.memory);
+}
+
+/** Bytes of protection information for all blocks, in whole pages. */
+function protectionSize(backstore: OpenBackstore, blockSize: number): number {
+  return Math.ceil(((backstore.byteLength / blockSize) * PROTECTION_LENGTH) / PAGE) * PAGE;
 }
 
 function damagedState(spec: DiskSpec, store: FileStateStore, cause: DamagedStateError): LunportError {

@@ -44,6 +44,14 @@ export class ServedTarget {
     this.disks.set(lun, disk);
   }
 
+  /** Takes a disk from every initiator; resolves when none of its tasks run. It still has to be closed. */
+  async remove(lun: number): Promise<void> {
+    const { unit } = this.disks.get(lun)!;
+    this.disks.delete(lun);
+    this.lunMap.remove(lun);
+    await unit.nobody();
+  }
+
   /** In ascending order. */
   luns(): number[] {
     return this.lunMap.luns();

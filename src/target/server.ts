@@ -9,7 +9,7 @@ import { IscsiFabric } from './iscsi-fabric.ts';
 import type { IscsiOptions } from './iscsi-options.ts';
 import { NbdFabric } from './nbd-fabric.ts';
 import type { NbdOptions } from './nbd-options.ts';
-import { openDisk, type ServedDisk } from './served-disk.ts';
+import { closeBackstores, openDisk, type ServedDisk } from './served-disk.ts';
 import { ServedTarget, type SocketSpec } from './served-target.ts';
 import { type IoMode, Shard } from './shard.ts';
 
@@ -76,6 +76,29 @@ export class Server {
       ...this.targets.map((target) => () => target.close()),
       () => this.shard.close(),
     ]);
+  }
+
+  /** Adds a disk while initiators are there; they hear of it. Throws LunportError, and then nothing has changed. */
+  async addDisk(target: ServedTarget, lun: number, spec: DiskSpec): Promise<ServedDisk> {
+    const disk = this.openDisk(spec, target, lun);
+    this.iscsi?.add(target, disk);
+    target.add(lun, disk);
+    try {
+      await this.nbd?.add(target, lun, disk);
+      return disk;
+    } catch (error) {
+      await this.removeDisk(target, lun);
+      throw error;
+    }
+  }
+
+  /** Takes a disk away from its initiators, whose tasks are aborted; makes it durable and gives it back. */
+  async removeDisk(target: ServedTarget, lun: number): Promise<void> {
+    const disk = target.disks.get(lun)!;
+    await this.nbd?.remove(target, lun);
+    await target.remove(lun);
+    this.iscsi?.remove(target, disk);
+    await closeBackstores(disk);
   }
 
   private addTarget(spec: TargetSpec): void {

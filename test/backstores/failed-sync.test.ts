@@ -53,6 +53,7 @@ function open() {
     allocationUnit: 4096,
     physicalBlockSize: 4096,
     rotational: false,
+    resize: () => {},
     measure: () => 1 << 20,
     sync: () => {},
   } as const;

@@ -2,17 +2,21 @@
  * What a stock QEMU and a stock Linux make of our rings and messages: each way of talking that the mock front-end
  * has been through already, once more with those who decide.
  */
+import { spawnSync } from 'node:child_process';
 import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { Guest, type GuestOptions } from '../../qemu/guest.ts';
 import type { VhostUserScsi } from '../../qemu/machine.ts';
+import { packageRoot } from '../../qemu/package-root.ts';
 import { startServe } from '../support/serve-process.ts';
 import { Served } from '../support/vhost-user/served.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lunport-vhost-user-'));
 test.after.always(() => rmSync(folder, { recursive: true }));
+
+const PROGRAM = join(packageRoot(), 'dist', 'src', 'cli', 'main.js');
 
 /** Writes, reads back and compares, from several processes and in all sizes. */
 const VERIFIED = `fio --name=check --filename=/dev/sda --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite \
@@ -124,24 +128,33 @@ test.serial(
   },
 );
 
-test.serial('a guest sees a disk that is added, one that grows, and one that is removed', async (t) => {
-  const served = await Served.start();
-  const guest = await Guest.start(machine(served));
-  const waitFor = (condition: string) =>
-    guest.exec(`for i in $(seq 50); do if ${condition}; then exit 0; fi; sleep 0.1; done; exit 1`);
-  try {
-    served.lunMap.add(1, served.newDisk());
-    t.is((await waitFor('[ -e /sys/class/scsi_device/*:1 ]')).status, 0, 'added');
-    served.grow(2 << 20);
-    t.is((await waitFor('[ $(cat /sys/block/sda/size) = 4096 ]')).status, 0, 'grown');
-    served.lunMap.remove(1);
-    t.is((await waitFor('[ ! -e /sys/class/scsi_device/*:1 ]')).status, 0, 'removed');
-    await guest.powerOff();
-  } finally {
-    await guest.close();
-    await served.close();
-  }
-});
+test.serial(
+  'a guest sees a disk that is added, one that grows, and one that is removed, by command',
+  async (t) => {
+    const serve = await startServe(['ram:1M']);
+    const guest = await Guest.start({ vehicle: 'initrd', vhostUserScsi: [{ socket: serve.socket }] });
+    const waitFor = (condition: string) =>
+      guest.exec(`for i in $(seq 50); do if ${condition}; then exit 0; fi; sleep 0.1; done; exit 1`);
+    const lunport = (...args: string[]) => {
+      const { status, stderr } = spawnSync(process.execPath, [PROGRAM, ...args], { encoding: 'utf8' });
+      t.is(status, 0, stderr);
+    };
+    try {
+      lunport('add', serve.socket, `${join(folder, 'added.img')},create,size=1M`);
+      t.is((await waitFor('[ -b /dev/sdb ]')).status, 0, 'added');
+      lunport('resize', serve.socket, '1', '2M');
+      t.is((await waitFor('[ $(cat /sys/block/sdb/size) = 4096 ]')).status, 0, 'grown');
+      const written = await guest.exec('dd if=/dev/sdb of=/dev/null bs=1M count=2 iflag=direct 2>&1');
+      t.is(written.status, 0, written.output);
+      lunport('remove', serve.socket, '1');
+      t.is((await waitFor('[ ! -e /sys/class/scsi_device/*:1 ]')).status, 0, 'removed');
+      await guest.powerOff();
+    } finally {
+      await guest.close();
+      await serve.stop();
+    }
+  },
+);
 
 test.serial('a guest that writes moves to another QEMU, and its disk to another back-end', async (t) => {
   const source = await Served.start();

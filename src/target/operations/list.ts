@@ -31,8 +31,8 @@ function describeTarget({ iscsi, nbd }: Server, target: ServedTarget, i: number)
   };
 }
 
-/** A LUN as `list`, `attach` and `resize` answer it. */
-function describeDisk(lun: number, { unit, backstore, spec }: ServedDisk): JsonObject {
+/** A LUN as `list`, `add` and `resize` answer it. */
+export function describeDisk(lun: number, { unit, backstore, spec }: ServedDisk): JsonObject {
   const { kind, path = null, size, readOnly, cache = null, io } = backstore.describe();
   return {
     lun,
