@@ -18,8 +18,21 @@ export async function ask(socket: string, name: string, params: JsonObject = {})
   }
 }
 
+/** A LUN of a running lunport, by the socket of its target. */
+export interface RunningLun {
+  readonly socket: string;
+  readonly lun: number;
+}
+
+/** `SOCKET` (LUN 0) or `SOCKET:LUN`; undefined when there is no such socket. */
+export function runningLun(text: string): RunningLun | undefined {
+  const [, path, digits] = /^(.*?)(?::(\d{1,5}))?$/s.exec(text)!;
+  if (isSocket(text)) return { socket: text, lun: 0 };
+  return isSocket(path) ? { socket: path, lun: Number(digits) } : undefined;
+}
+
 /** Throws LunportError. */
-function connectRunning(socket: string): Promise<ControlClient> {
+export function connectRunning(socket: string): Promise<ControlClient> {
   const path = resolve(socket);
   const beside = controlPath(path);
   return ControlClient.connect(isSocket(beside) ? beside : path);

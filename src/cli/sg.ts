@@ -1,4 +1,4 @@
-/** `lunport sg …`: the habits of sg3-utils without a kernel device, on a disk named on the command line. */
+/** `lunport sg …`: the habits of sg3-utils without a kernel device, on a disk or on a LUN that is served. */
 import { Command } from 'commander';
 import { stateDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, UsageError } from '../target/disk-spec.ts';
@@ -14,6 +14,7 @@ import { SgSession } from './sg/session.ts';
 const EXAMPLES = `
 DISK is what "lunport serve" takes: a file, a block device, ram:SIZE or null:SIZE. It is opened with the same
 locks, so a disk that is being served is not touched; what --state keeps (reservations, saved pages) is used.
+A LUN of a running lunport is named by its target's socket: SOCKET:LUN, or SOCKET for LUN 0.
 
 ${DISK_OPTIONS_HELP}
 
@@ -21,6 +22,7 @@ Examples:
   lunport sg inq disk.img
   lunport sg vpd disk.img --page bl --json
   lunport sg persist disk.img --register --param-sark 0xabc
+  lunport sg persist /tmp/vm1.sock:1 --initiator host
   lunport sg raw disk.img -r 36 12 00 00 00 24 00`;
 
 interface CommonOptions {
@@ -41,7 +43,7 @@ export function sgCommand(ended: (code: number) => void): Command {
   const add = (name: string, description: string): Command => {
     const command = new Command(name)
       .description(description)
-      .argument('<disk>', 'the disk, with options after commas')
+      .argument('<disk>', 'the disk, with options after commas; or SOCKET:LUN')
       .option('--json', 'one JSON document on stdout')
       .option('--initiator <name>', 'which initiator to be: reservations tell them apart', 'initiator')
       .option('--state <directory>', 'where reservations are kept (default: in the state directory)')

@@ -1,16 +1,22 @@
 /** One SCSI target device: its LUN map, its disks, and the sockets at which virtual machines are met. */
+import { Initiator } from '../fabrics/loopback/initiator.ts';
 import { type SocketRole, VhostUserTarget } from '../fabrics/vhost-user/vhost-user-target.ts';
 import type { Environment } from '../scsi/environment.ts';
 import { LunMap } from '../scsi/lun-map.ts';
+import { Nexus } from '../scsi/nexus.ts';
 import { WellKnownUnit } from '../scsi/well-known-unit.ts';
 import { closeAll } from './close-all.ts';
 import { deriveSerial, deriveWwn, diskIdentity, sasTransportId } from './disk-identity.ts';
+import { LunportError } from './errors.ts';
 import { closeBackstores, type ServedDisk } from './served-disk.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
 
 /** RELATIVE TARGET PORT IDENTIFIER of the vhost-user port, whatever the socket; other fabrics' ports of the target follow. */
 const VHOST_USER_PORT = 1;
+/** Of the initiators in this process. */
+const LOOPBACK_PORT = 0x200;
+const MAX_INITIATORS = 64;
 /** PROTOCOL IDENTIFIER (SPC-4 table 440): virtio has none of its own, and guests take its names for SAS. */
 const SAS = 6;
 
@@ -29,6 +35,7 @@ export class ServedTarget {
   readonly lunMap: LunMap;
   /** By LUN; see `luns` for their order. */
   readonly disks = new Map<number, ServedDisk>();
+  private readonly initiators = new Map<string, Initiator>();
   /** In the order of `sockets`. */
   readonly vhostUser: VhostUserTarget[] = [];
 
@@ -80,11 +87,34 @@ export class ServedTarget {
     }
   }
 
+  /**
+   * An initiator of this process, told from others by `name`: there from the first time that it is named, and the same
+   * after a restart. Throws LunportError when there are too many.
+   */
+  initiator(name: string, environment: Environment): Initiator {
+    const known = this.initiators.get(name);
+    if (known !== undefined) return known;
+    if (this.initiators.size === MAX_INITIATORS) {
+      throw new LunportError({
+        code: 'too-many-initiators',
+        object: name,
+        message: `There are ${MAX_INITIATORS} initiators of other names on ${this.sockets[0].path} already`,
+        hint: 'Use one of those names again.',
+      });
+    }
+    const wwn = deriveWwn(`${this.name} loopback ${name}`);
+    const targetPort = { name: deriveWwn(`${this.name} loopback`), relativeId: LOOPBACK_PORT, protocol: SAS };
+    const nexus = new Nexus({ name: wwn, transportId: sasTransportId(wwn) }, targetPort, this.lunMap);
+    const initiator = new Initiator(nexus, environment);
+    this.initiators.set(name, initiator);
+    return initiator;
+  }
+
   /** Disconnects initiators, then makes every disk durable and gives it back. */
   async close(): Promise<void> {
     await closeAll([
       async () => {
-        await Promise.all(this.vhostUser.map((each) => each.close()));
+        await Promise.all([...this.vhostUser, ...this.initiators.values()].map((each) => each.close()));
       },
       ...[...this.disks.values()].map((disk) => () => closeBackstores(disk)),
     ]);

@@ -1,8 +1,10 @@
-/** One disk and one initiator on it for the time of a `lunport sg` command, and what its commands may answer. */
-import type { CommandRequest, Initiator } from '../../fabrics/loopback/initiator.ts';
+/** One logical unit and one initiator on it for the time of a `lunport sg` command, and what its commands may answer. */
+import type { CommandRequest, CommandResult } from '../../fabrics/loopback/initiator.ts';
 import { Status } from '../../scsi/status-spec.ts';
 import { LunportError } from '../../target/errors.ts';
 import { LocalTarget } from '../../target/local-target.ts';
+import { connectRunning, type RunningLun, runningLun, targetOf } from '../running.ts';
+import { RunningInitiator } from './running-initiator.ts';
 import { describeSense } from './sense-text.ts';
 
 const TEST_UNIT_READY = [0x00, 0, 0, 0, 0, 0];
@@ -10,6 +12,7 @@ const TEST_UNIT_READY = [0x00, 0, 0, 0, 0, 0];
 const MAX_ATTENTIONS = 8;
 
 export interface SessionOptions {
+  /** DISK, or SOCKET or SOCKET:LUN of a running lunport. */
   readonly disk: string;
   /** Which initiator to be: reservations tell names apart. */
   readonly initiator: string;
@@ -33,17 +36,27 @@ class ScsiFailure extends LunportError {
   }
 }
 
+/** A SCSI initiator, in this process or in the one that serves the disk. */
+interface Sender {
+  send(request: CommandRequest): Promise<CommandResult>;
+}
+
 export class SgSession {
-  readonly initiator: Initiator;
+  readonly initiator: Sender;
   private readonly disk: string;
 
-  constructor(initiator: Initiator, disk: string) {
+  constructor(initiator: Sender, disk: string) {
     this.initiator = initiator;
     this.disk = disk;
   }
 
-  /** Opens the disk as `lunport serve` would, locks included, runs `use`, and gives it back whatever happens. */
+  /**
+   * A LUN of a running lunport; or a disk that is opened as `lunport serve` would, locks included, and given back
+   * whatever happens.
+   */
   static async with<T>(options: SessionOptions, use: (session: SgSession) => Promise<T>): Promise<T> {
+    const running = runningLun(options.disk);
+    if (running !== undefined) return SgSession.withRunning(running, options, use);
     const target = LocalTarget.open([options.disk], { name: 'sg', stateDirectory: options.stateDirectory });
     try {
       const session = new SgSession(target.connect(options.initiator), options.disk);
@@ -51,6 +64,22 @@ export class SgSession {
       return await use(session);
     } finally {
       await target.close();
+    }
+  }
+
+  private static async withRunning<T>(
+    { socket, lun }: RunningLun,
+    { disk, initiator }: SessionOptions,
+    use: (session: SgSession) => Promise<T>,
+  ): Promise<T> {
+    const client = await connectRunning(socket);
+    try {
+      const params = { ...targetOf(socket), lun, initiator };
+      const session = new SgSession(new RunningInitiator(client, params), disk);
+      await session.hearAttentions();
+      return await use(session);
+    } finally {
+      client.close();
     }
   }
 

@@ -2,11 +2,12 @@
 import { LunportError } from '../errors.ts';
 import type { Server } from '../server.ts';
 import { add, remove, resize } from './disks.ts';
+import { execute } from './execute.ts';
 import { list } from './list.ts';
 import { type Json, type Operation, perform } from './operation.ts';
 import { ErrorCode } from './operation-error.ts';
 
-export const OPERATIONS: Readonly<Record<string, Operation<Server>>> = { list, add, remove, resize };
+export const OPERATIONS: Readonly<Record<string, Operation<Server>>> = { list, add, remove, resize, execute };
 
 /** Runs an operation in the event loop of `server`. Throws LunportError; anything else is a defect of ours. */
 export function runOperation(server: Server, name: string, params: unknown): Promise<Json> {

@@ -116,3 +116,18 @@ for (const [title, args, expected, says] of failures) {
     t.regex(err, says);
   });
 }
+
+test('a LUN of a running lunport is asked through its socket, and reservations stay with the name', async (t) => {
+  const serve = await startServe(['ram:1M', 'null:4M']);
+  t.teardown(() => serve.stop());
+  const second = `${serve.socket}:1`;
+  writeFileSync(path('zeroes'), new Uint8Array(512));
+  t.regex((await sg('readcap', serve.socket)).out, /bytes: 1048576/);
+  t.regex((await sg('readcap', second)).out, /bytes: 4194304/);
+  t.is((await sg('persist', second, '--initiator', 'a', '--register', '-S', '0xa')).code, 0);
+  t.is((await sg('persist', second, '--initiator', 'a', '--reserve', '-K', '0xa', '-T', '1')).code, 0);
+  const write = ['raw', second, '--initiator', 'b', '-s', '512', '-i', path('zeroes'), '2a000000000000000100'];
+  t.regex((await sg(...write)).out, /RESERVATION CONFLICT/);
+  t.regex((await sg('persist', second, '--read-keys', '--json')).out, /"?0?x?0*a/);
+  t.is((await sg('readcap', `${serve.socket}:9`)).code, 1);
+});
