@@ -53,6 +53,7 @@ async function measure(request: MeasurementRequest): Promise<MeasurementResult> 
     p50: histogram.percentile(0.5) / 1000,
     p99: histogram.percentile(0.99) / 1000,
     p999: histogram.percentile(0.999) / 1000,
+    max: histogram.percentile(1) / 1000,
     targetCpu: (cpu.target * 1e6) / requests,
     generatorCpu: (cpu.own * 1e6) / requests,
     kicks: result.kicks / requests,

@@ -19,6 +19,7 @@ export interface MeasurementResult {
   readonly p50: number;
   readonly p99: number;
   readonly p999: number;
+  readonly max: number;
   /** CPU microseconds per request. */
   readonly targetCpu: number;
   readonly generatorCpu: number;

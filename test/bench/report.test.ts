@@ -11,6 +11,7 @@ function cell(target: string, iops: number, change: Partial<MeasurementResult> =
     p50: 2.5,
     p99: 12.34,
     p999: 345.6,
+    max: 345.6,
     targetCpu: 0.5,
     generatorCpu: 0.25,
     kicks: 0,

@@ -126,7 +126,17 @@ test('a LUN of a running lunport is asked through its socket, and reservations s
   t.regex((await sg('readcap', second)).out, /bytes: 4194304/);
   t.is((await sg('persist', second, '--initiator', 'a', '--register', '-S', '0xa')).code, 0);
   t.is((await sg('persist', second, '--initiator', 'a', '--reserve', '-K', '0xa', '-T', '1')).code, 0);
-  const write = ['raw', second, '--initiator', 'b', '-s', '512', '-i', path('zeroes'), '2a000000000000000100'];
+  const write = [
+    'raw',
+    second,
+    '--initiator',
+    'b',
+    '-s',
+    '512',
+    '-i',
+    path('zeroes'),
+    '2a000000000000000100',
+  ];
   t.regex((await sg(...write)).out, /RESERVATION CONFLICT/);
   t.regex((await sg('persist', second, '--read-keys', '--json')).out, /"?0?x?0*a/);
   t.is((await sg('readcap', `${serve.socket}:9`)).code, 1);

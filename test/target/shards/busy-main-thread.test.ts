@@ -1,0 +1,89 @@
+/** What a shard is for: the main thread may be busy, or collect garbage, and no guest notices. */
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { setTimeout as delay } from 'node:timers/promises';
+import test, { type ExecutionContext } from 'ava';
+import type { MeasurementRequest, MeasurementResult } from '../../../bench/measurement.ts';
+import { packageRoot } from '../../../qemu/package-root.ts';
+import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
+import { parseDisk } from '../../../src/target/disk-spec.ts';
+import type { ServerOptions } from '../../../src/target/server.ts';
+import { openHost } from '../../../src/target/shards/sharded-host.ts';
+
+/** Milliseconds. */
+const BUSY = 500;
+const SECONDS = 3;
+const DISK_BYTES = 16 << 20;
+const silent = () => {};
+const OPTIONS: ServerOptions = {
+  io: 'auto',
+  stateDirectory: undefined,
+  iscsi: undefined,
+  log: { debug: silent, info: silent, warn: silent, error: silent },
+};
+
+/** One request after the other from another process, while this thread is kept busy; latencies in microseconds. */
+async function measure(t: ExecutionContext, shards: number, busy: () => void): Promise<MeasurementResult> {
+  const folder = temporaryFolder();
+  const socket = join(folder.path, 's');
+  const spec = {
+    sockets: [{ path: socket, role: 'listen' as const }],
+    disks: [parseDisk(`ram:${DISK_BYTES}`)],
+  };
+  const host = await openHost([spec], OPTIONS, shards);
+  t.teardown(async () => {
+    await host.close();
+    folder.remove();
+  });
+  const request: MeasurementRequest = {
+    socket,
+    device: 'scsi',
+    pattern: { name: '4k mixed', requestBytes: 4096, sequential: false, readPercentage: 50 },
+    queues: 1,
+    depth: 1,
+    indirect: true,
+    diskBytes: DISK_BYTES,
+    warmUpSeconds: 0.5,
+    seconds: SECONDS,
+    requestsBefore: 0,
+    targetPid: process.pid,
+  };
+  const generator = join(packageRoot(), 'dist', 'bench', 'generator.js');
+  const child = spawn(process.execPath, [generator, JSON.stringify(request)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const output = text(child.stdout);
+  let ended = false;
+  child.once('exit', () => {
+    ended = true;
+  });
+  while (!ended) {
+    await delay(200);
+    busy();
+  }
+  const result = JSON.parse(await output) as MeasurementResult;
+  t.is(result.lost, 0);
+  t.is(result.failed, 0);
+  return result;
+}
+
+function loop(): void {
+  const end = performance.now() + BUSY;
+  while (performance.now() < end);
+}
+
+test.serial(`requests to a shard do not wait for a main thread that is busy for ${BUSY} ms`, async (t) => {
+  const calm = await measure(t, 1, silent);
+  const busy = await measure(t, 1, loop);
+  const [calmest, busiest] = [calm, busy].map(
+    ({ p50, p999, max }) => `p50 ${p50}, p99.9 ${p999}, max ${max} µs`,
+  );
+  t.log(`calm: ${calmest}; busy: ${busiest}`);
+  t.true(busy.max < (BUSY / 2) * 1000, busiest);
+});
+
+test.serial('without a shard they do wait, which shows that the test above could fail', async (t) => {
+  const { max } = await measure(t, 0, loop);
+  t.true(max > (BUSY - 100) * 1000, `max ${max} µs`);
+});
