@@ -1,6 +1,6 @@
 /**
  * Target and driver in one process and one event loop: no measure of speed, but the place to count what a request
- * allocates and what it costs beside a known piece of work. `node dist/bench/in-process.js DISK REQUESTS` prints
+ * allocates and what it costs beside a known piece of work. `node dist/bench/in-process.js DISK REQUESTS scsi|blk` prints
  *
  *   bytesPerRequest  heap bytes allocated per READ or WRITE, the event loop's turns included
  *   loops            CPU time of a request in steps of the calibration loop
@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 import { temporaryFolder } from '../qemu/temporary-folder.ts';
 import { parseDisk } from '../src/target/disk-spec.ts';
+import type { DeviceKind } from '../src/target/served-target.ts';
 import { Server } from '../src/target/server.ts';
 import { Histogram } from './histogram.ts';
 import { openLoadDevice } from './load-device.ts';
@@ -30,12 +31,12 @@ export interface InProcessResult {
   readonly failed: number;
 }
 
-async function measure(disk: string, requests: number): Promise<InProcessResult> {
+async function measure(disk: string, requests: number, kind: DeviceKind): Promise<InProcessResult> {
   const folder = temporaryFolder();
   const socketPath = join(folder.path, 's');
   const silent = () => {};
   const server = await Server.open(
-    [{ sockets: [{ path: socketPath, role: 'listen' }], disks: [parseDisk(disk)] }],
+    [{ sockets: [{ path: socketPath, role: 'listen' }], disks: [parseDisk(disk)], device: kind }],
     {
       io: 'auto',
       stateDirectory: undefined,
@@ -45,7 +46,7 @@ async function measure(disk: string, requests: number): Promise<InProcessResult>
   );
   const device = await openLoadDevice({
     socket: socketPath,
-    device: 'scsi',
+    device: kind,
     pattern: PATTERN,
     queues: 1,
     depth: DEPTH,
@@ -105,5 +106,5 @@ function calibrate(): number {
   return (user + system) / CALIBRATION_STEPS;
 }
 
-const [disk = 'ram:16M', requests = '100000'] = process.argv.slice(2);
-console.log(JSON.stringify(await measure(disk, Number(requests))));
+const [disk = 'ram:16M', requests = '100000', kind = 'scsi'] = process.argv.slice(2);
+console.log(JSON.stringify(await measure(disk, Number(requests), kind as DeviceKind)));

@@ -29,13 +29,14 @@ function option(head: string, properties: Readonly<Record<string, Properties[str
 
 function vhostUserScsi(device: VhostUserScsi, index: number): string[] {
   const id = `lunport${index}`;
+  const { kind = 'scsi' } = device;
   const suffix = device.interface ? `-${device.interface}` : '';
   return [
     ...['-chardev', option('socket', { id, path: device.socket, ...device.chardev })],
     '-device',
-    option(`vhost-user-scsi-pci${suffix}`, {
+    option(`vhost-user-${kind}-pci${suffix}`, {
       chardev: id,
-      num_queues: device.queues,
+      [kind === 'blk' ? 'num-queues' : 'num_queues']: device.queues,
       bootindex: device.bootIndex,
       ...device.device,
     }),

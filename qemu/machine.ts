@@ -8,6 +8,8 @@ export type Properties = Readonly<Record<string, string | number | boolean>>;
 export interface VhostUserScsi {
   /** The path of the back-end's listening socket. */
   readonly socket: string;
+  /** Which virtio device the back-end is; default: scsi. */
+  readonly kind?: 'scsi' | 'blk';
   /** Request queues; QEMU's default is one per virtual CPU. */
   readonly queues?: number;
   /** Firmware boots the lowest first. Of no effect in the initrd vehicle, which has its kernel already. */

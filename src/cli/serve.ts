@@ -7,7 +7,7 @@ import { Daemon, LOG_LEVELS } from '../target/daemon.ts';
 import { runtimeDirectory, stateDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, UsageError } from '../target/disk-spec.ts';
 import { checkName, type IscsiOptions, parseAddress, parseChap } from '../target/iscsi-options.ts';
-import { chardev, qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
+import { chardev, type GuestSocket, qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
 import type { SocketSpec } from '../target/served-target.ts';
 import type { LunDescription, ServerDescription, TargetDescription } from '../target/server-description.ts';
 import { MAX_SHARDS, openHost } from '../target/shards/sharded-host.ts';
@@ -19,6 +19,7 @@ import { runCommand } from './run-command.ts';
 import { targetGroups } from './target-groups.ts';
 
 interface ServeOptions extends NbdCommandOptions {
+  readonly blk?: true;
   readonly memory: string;
   readonly json?: true;
   readonly run?: string;
@@ -53,6 +54,7 @@ Examples:
   lunport serve disk.img,cache=none ram:1G --socket /tmp/vm1.sock
   lunport serve disk.img --socket /tmp/vm1.sock --socket /tmp/vm2.sock
   lunport serve a.img + b.img --socket /tmp/vm1.sock --socket + --socket /tmp/vm2.sock --connect /tmp/vm3.sock
+  lunport serve disk.img --blk
   lunport serve iso.img,ro + data.img,create,size=100G
   lunport serve disk.img --run 'qemu-system-x86_64 -accel kvm $LUNPORT_QEMU_OPTIONS'`;
 
@@ -70,6 +72,10 @@ export function serveCommand(ended: (code: number) => void): Command {
     )
     .option('--connect <path>', 'the same for a guest whose QEMU listens there (server=on)', (path) =>
       sockets.push({ path, role: 'connect' }),
+    )
+    .option(
+      '--blk',
+      'virtio block devices (vhost-user-blk) instead of SCSI; each DISK gets a socket of its own',
     )
     .option('-m, --memory <size>', 'guest memory in the printed QEMU options', '1G')
     .option(
@@ -135,7 +141,7 @@ function wholeNumber(option: string, most: number): (text: string) => number {
 
 async function serve(disks: string[], sockets: SocketSpec[], options: ServeOptions): Promise<number> {
   const log = createLogger(options.logLevel, options.json === true);
-  const groups = targetGroups(disks, sockets, runtimeDirectory);
+  const groups = targetGroups(disks, sockets, runtimeDirectory, options.blk ? 'blk' : 'scsi');
   const host = await openHost(
     groups,
     {
@@ -259,8 +265,8 @@ function announce(served: ServerDescription, control: readonly string[], options
 }
 
 /** The sockets of one guest with a disk of every target. */
-function firstGuest(targets: readonly TargetDescription[]): SocketSpec[] {
-  return targets.map((target) => target.sockets[0]);
+function firstGuest(targets: readonly TargetDescription[]): GuestSocket[] {
+  return targets.map(({ sockets, device }) => ({ ...sockets[0], device }));
 }
 
 function otherGuests(targets: readonly TargetDescription[]): string {

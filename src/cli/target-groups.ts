@@ -4,7 +4,7 @@
  */
 import { basename, join, parse, resolve } from 'node:path';
 import { type DiskSpec, parseDisk, UsageError } from '../target/disk-spec.ts';
-import type { SocketSpec } from '../target/served-target.ts';
+import type { DeviceKind, SocketSpec } from '../target/served-target.ts';
 import type { TargetSpec } from '../target/server.ts';
 
 /** Starts the next target, between disks and between sockets. */
@@ -18,8 +18,11 @@ export function targetGroups(
   disks: readonly string[],
   sockets: readonly SocketSpec[],
   directory: () => string,
+  device: DeviceKind = 'scsi',
 ): TargetSpec[] {
-  const groups = divided(disks, (text) => text).map((group) => group.map(parseDisk));
+  const named = divided(disks, (text) => text).map((group) => group.map(parseDisk));
+  // A block device is one disk.
+  const groups = device === 'blk' ? named.flatMap((group) => group.map((disk) => [disk])) : named;
   if (groups.some((group) => group.length === 0))
     throw new UsageError(`expected a disk on both sides of "${SEPARATOR}"`);
   const perGroup = socketsPerGroup(groups.length, sockets);
@@ -32,7 +35,7 @@ export function targetGroups(
       if (used.has(path)) throw new UsageError(`the socket ${path} is named twice`);
       used.add(path);
     }
-    return { sockets: specs, disks: group };
+    return { sockets: specs, disks: group, device };
   });
 }
 

@@ -1,9 +1,14 @@
 /** The QEMU options that attach a socket: what people get wrong is the shared memory, so it is always there. */
 
-import type { SocketSpec } from './served-target.ts';
+import type { DeviceKind, SocketSpec } from './served-target.ts';
+
+/** A socket, and what a guest finds there. */
+export interface GuestSocket extends SocketSpec {
+  readonly device: DeviceKind;
+}
 
 export interface QemuOptionsRequest {
-  readonly sockets: readonly SocketSpec[];
+  readonly sockets: readonly GuestSocket[];
   /** As QEMU's -m takes it: `1G`. */
   readonly memory: string;
 }
@@ -21,7 +26,7 @@ export function qemuArguments({ sockets, memory }: QemuOptionsRequest): string[]
   for (const [i, socket] of sockets.entries()) {
     args.push('-chardev', chardev(socket, i));
     const boot = i === 0 ? ',bootindex=0' : '';
-    args.push('-device', `vhost-user-scsi-pci,chardev=lunport${i}${boot}`);
+    args.push('-device', `vhost-user-${socket.device}-pci,chardev=lunport${i}${boot}`);
   }
   return args;
 }

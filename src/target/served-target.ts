@@ -1,5 +1,7 @@
 /** One SCSI target device: its LUN map, its disks, and the sockets at which virtual machines are met. */
+import { BlockInitiator } from '../fabrics/loopback/block-initiator.ts';
 import { Initiator } from '../fabrics/loopback/initiator.ts';
+import { BlkDevice, type BlkDeviceOptions } from '../fabrics/vhost-user/blk-device.ts';
 import { type SocketRole, VhostUserTarget } from '../fabrics/vhost-user/vhost-user-target.ts';
 import type { Environment } from '../scsi/environment.ts';
 import { LunMap } from '../scsi/lun-map.ts';
@@ -27,9 +29,17 @@ export interface SocketSpec {
   readonly role: SocketRole;
 }
 
+/** Which virtio device a virtual machine finds at a socket. */
+export type DeviceKind = 'scsi' | 'blk';
+
+/** The LUN that a block device is. */
+const BLOCK_LUN = 0;
+const ID_LENGTH = 20;
+
 export class ServedTarget {
   /** One per virtual machine; at least one. */
   readonly sockets: readonly SocketSpec[];
+  readonly device: DeviceKind;
   /** The WWN of the target port, `naa.…`, from the first socket's path; the same after every restart. */
   readonly name: string;
   readonly lunMap: LunMap;
@@ -39,7 +49,8 @@ export class ServedTarget {
   /** In the order of `sockets`. */
   readonly vhostUser: VhostUserTarget[] = [];
 
-  constructor(sockets: readonly SocketSpec[], environment: Environment) {
+  constructor(sockets: readonly SocketSpec[], environment: Environment, device: DeviceKind = 'scsi') {
+    this.device = device;
     this.sockets = sockets;
     this.name = deriveWwn(sockets[0].path);
     const identity = diskIdentity(deriveSerial(`${this.name} REPORT LUNS`), 'lunport');
@@ -65,12 +76,13 @@ export class ServedTarget {
   }
 
   /** Throws LunportError when a socket cannot be had. */
-  open(shard: Shard, log: Log): void {
+  async open(shard: Shard, log: Log): Promise<void> {
     const { lunMap, name } = this;
     const { engine, memory, poller, environment } = shard;
     for (const { path, role } of this.sockets) {
       const initiator = initiatorName(path);
-      const vhostUser = new VhostUserTarget({
+      let block: BlkDeviceOptions | undefined;
+      const vhostUser: VhostUserTarget = new VhostUserTarget({
         socketPath: path,
         role,
         engine,
@@ -81,10 +93,20 @@ export class ServedTarget {
         initiatorPort: { name: initiator, transportId: sasTransportId(initiator) },
         targetPort: { name, relativeId: VHOST_USER_PORT, protocol: SAS },
         logger: log,
+        // A block device's driver asks for its size; a SCSI host's has all that it needs from QEMU.
+        offerConfig: this.device === 'blk',
+        createDevice: this.device === 'blk' ? (host) => new BlkDevice(host, block!) : undefined,
       });
       this.vhostUser.push(vhostUser);
+      if (this.device === 'blk') block = await this.blockDevice(vhostUser.nexus, environment);
       vhostUser.open();
     }
+  }
+
+  private async blockDevice(nexus: Nexus, environment: Environment): Promise<BlkDeviceOptions> {
+    const disk = await BlockInitiator.open(nexus, BLOCK_LUN, environment);
+    const { serial } = this.disks.get(BLOCK_LUN)!.unit.identity;
+    return { disk, serial: Buffer.from(serial, 'ascii').subarray(0, ID_LENGTH) };
   }
 
   /**

@@ -1,7 +1,7 @@
 /** What a server serves and where, as plain data: what `lunport serve` announces, and what a shard tells of itself. */
 import type { BackstoreDescription } from '../backstores/open-backstore.ts';
 import type { IscsiFabric } from './iscsi-fabric.ts';
-import { initiatorName, type ServedTarget, type SocketSpec } from './served-target.ts';
+import { type DeviceKind, initiatorName, type ServedTarget, type SocketSpec } from './served-target.ts';
 import type { Server } from './server.ts';
 
 export interface ServerDescription {
@@ -14,6 +14,8 @@ export interface ServerDescription {
 
 export interface TargetDescription {
   readonly sockets: readonly SocketDescription[];
+  /** What a virtual machine finds there. */
+  readonly device: DeviceKind;
   /** WWN of the vhost-user port. */
   readonly name: string;
   /** The shard that serves it, counted from 0; undefined where there are none. */
@@ -48,6 +50,7 @@ export function describeServer({ targets, iscsi, nbd }: Server): ServerDescripti
 function describeTarget(target: ServedTarget): TargetDescription {
   return {
     sockets: target.sockets.map(({ path, role }) => ({ path, role, initiator: initiatorName(path) })),
+    device: target.device,
     name: target.name,
     luns: [...target.disks].map(([lun, disk]) => ({
       lun,

@@ -10,7 +10,7 @@ import type { IscsiOptions } from './iscsi-options.ts';
 import { NbdFabric } from './nbd-fabric.ts';
 import type { NbdOptions } from './nbd-options.ts';
 import { closeBackstores, openDisk, type ServedDisk } from './served-disk.ts';
-import { ServedTarget, type SocketSpec } from './served-target.ts';
+import { type DeviceKind, ServedTarget, type SocketSpec } from './served-target.ts';
 import { type IoMode, Shard } from './shard.ts';
 
 export interface TargetSpec {
@@ -18,6 +18,8 @@ export interface TargetSpec {
   readonly sockets: readonly SocketSpec[];
   /** By LUN. */
   readonly disks: readonly DiskSpec[];
+  /** What virtual machines see; default: a SCSI host. A block device is LUN 0 and nothing else. */
+  readonly device?: DeviceKind;
 }
 
 /** Where the layers below report what an operator may want to know. */
@@ -55,7 +57,7 @@ export class Server {
     const defect = (error: unknown) => options.log.error(describeDefect(error));
     const server = new Server(new Shard(options.io, defect, options.pollMicroseconds), options);
     try {
-      for (const spec of specs) server.addTarget(spec);
+      for (const spec of specs) await server.addTarget(spec);
       if (options.iscsi !== undefined) {
         server.iscsi = await IscsiFabric.open(server.targets, options.iscsi, server.shard, options.log);
       }
@@ -101,11 +103,11 @@ export class Server {
     await closeBackstores(disk);
   }
 
-  private addTarget(spec: TargetSpec): void {
-    const target = new ServedTarget(spec.sockets, this.shard.environment);
+  private async addTarget(spec: TargetSpec): Promise<void> {
+    const target = new ServedTarget(spec.sockets, this.shard.environment, spec.device);
     this.targets.push(target);
     for (const [lun, disk] of spec.disks.entries()) target.add(lun, this.openDisk(disk, target, lun));
-    target.open(this.shard, this.options.log);
+    await target.open(this.shard, this.options.log);
   }
 
   private openDisk(spec: DiskSpec, target: ServedTarget, lun: number): ServedDisk {

@@ -1,12 +1,12 @@
 import test from 'ava';
 import { qemuArguments, qemuCommandLine } from '../../src/target/qemu-options.ts';
 
-const listening = (path: string) => ({ path, role: 'listen' as const });
+const listening = (path: string) => ({ path, role: 'listen' as const, device: 'scsi' as const });
 
 test('the options share the guest memory and name every socket', (t) => {
   t.deepEqual(
     qemuArguments({
-      sockets: [listening('/run/a.sock'), { path: '/run/b,c.sock', role: 'connect' }],
+      sockets: [listening('/run/a.sock'), { path: '/run/b,c.sock', role: 'connect', device: 'blk' }],
       memory: '2G',
     }),
     [
@@ -23,7 +23,7 @@ test('the options share the guest memory and name every socket', (t) => {
       '-chardev',
       'socket,id=lunport1,path=/run/b,,c.sock,server=on,wait=on',
       '-device',
-      'vhost-user-scsi-pci,chardev=lunport1',
+      'vhost-user-blk-pci,chardev=lunport1',
     ],
   );
 });

@@ -53,6 +53,8 @@ export interface BackEndOwner extends IotlbOwner {
   deviceBroken(reason: string): void;
   /** The connection has to end. */
   connectionLost(reason: string): void;
+  /** The front-end shall read the configuration space again. */
+  configChanged(): void;
 }
 
 export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
@@ -220,6 +222,10 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
 
   processRings(first: number): void {
     this.rings.processFrom(first);
+  }
+
+  configChanged(): void {
+    if (!this.closing) this.owner.configChanged();
   }
 
   ringBroken(vring: Vring, error: VirtqueueError): void {

@@ -37,6 +37,27 @@ export function cutWritable(
   return cut(chain, chain.readable, chain.count, headerLength, space, header, data);
 }
 
+/**
+ * Cuts the last byte that a device writes, the status of a block request, from the data before it. Appends to `data` and
+ * `status`; `NO_HEADER` when there is no such byte.
+ */
+export function cutStatus(
+  chain: DescriptorChain,
+  space: AddressSpace,
+  data: SegmentList,
+  status: SegmentList,
+): Cut {
+  const { lengths, readable } = chain;
+  let last = chain.count - 1;
+  while (last >= readable && lengths[last] === 0) last--;
+  if (last < readable || !space.translate(chain, last, lengths[last] - 1, 1, status)) return Cut.NO_HEADER;
+  for (let i = readable; i <= last; i++) {
+    const length = i === last ? lengths[i] - 1 : lengths[i];
+    if (length > 0 && !space.translate(chain, i, 0, length, data)) return Cut.NO_DATA;
+  }
+  return Cut.WHOLE;
+}
+
 function cut(
   chain: DescriptorChain,
   first: number,

@@ -60,6 +60,7 @@ export class Connection implements MessageSocketOwner {
       connectionLost: (reason) => this.end(reason),
       askForTranslation: (iova, permission) => this.askForTranslation(iova, permission),
       answersQuestions: () => this.answersQuestions,
+      configChanged: () => this.announceConfig(),
     });
     try {
       this.socket = new MessageSocket(fd, this);
@@ -103,6 +104,12 @@ export class Connection implements MessageSocketOwner {
     const flags = this.answersQuestions ? MessageFlags.NEED_REPLY : 0;
     this.backendChannel.send(serialise(BackendRequest.IOTLB_MSG, flags, iotlbPayload(miss)));
     return true;
+  }
+
+  /** An answer is not waited for: nothing depends on when the front-end looks. */
+  private announceConfig(): void {
+    if (!hasFeature(this.protocolFeatures, ProtocolFeature.CONFIG)) return;
+    this.backendChannel?.send(serialise(BackendRequest.CONFIG_CHANGE_MSG, 0, new Uint8Array(0)));
   }
 
   private get answersQuestions(): boolean {

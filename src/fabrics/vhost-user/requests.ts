@@ -221,12 +221,7 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
       return { payload: configPayload(offset, flags, space.subarray(offset, offset + size)) };
     },
   ],
-  [
-    Request.SET_CONFIG,
-    silent(({ backEnd }, payload) => {
-      backEnd.device.writeConfig(parseConfig(payload));
-    }),
-  ],
+  [Request.SET_CONFIG, silent(({ backEnd }, payload) => backEnd.device.writeConfig(parseConfig(payload)))],
 ]);
 
 /** Messages that need a protocol feature. */

@@ -17,7 +17,7 @@ import { ANY_TARGET, targetOf } from './lun-field.ts';
 import type { ConfigAccess } from './message.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { RequestQueue } from './request-queue.ts';
-import type { DeviceHost, VirtioDevice } from './virtio-device.ts';
+import type { DeviceHost, RequestCounters, VirtioDevice } from './virtio-device.ts';
 import {
   DEFAULT_CDB_SIZE,
   DEFAULT_SENSE_SIZE,
@@ -48,22 +48,13 @@ export interface ScsiDeviceOptions {
   readonly targetNumber: number;
 }
 
-export interface ScsiCounters {
-  /** Requests that became tasks. */
-  requests: number;
-  /** Requests answered without a task: bad target, bad layout. */
-  refused: number;
-  /** Chains given back untouched, since there was nowhere to answer. */
-  unanswerable: number;
-}
-
 export class ScsiDevice implements VirtioDevice {
   readonly features = featureSet(ScsiFeature.HOTPLUG, ScsiFeature.CHANGE, ScsiFeature.T10_PI);
   readonly maxRings = MAX_RINGS;
   readonly views: GuestViews;
   readonly environment: Environment;
   readonly targetNumber: number;
-  readonly counters: ScsiCounters = { requests: 0, refused: 0, unanswerable: 0 };
+  readonly counters: RequestCounters = { requests: 0, refused: 0, unanswerable: 0 };
   /** Bytes; the driver sets both in the configuration space. */
   cdbSize = DEFAULT_CDB_SIZE;
   senseSize = DEFAULT_SENSE_SIZE;

@@ -16,8 +16,8 @@ import { Connection } from './connection.ts';
 import { FrontEndDialler } from './front-end-dialler.ts';
 import type { Logger } from './logger.ts';
 import type { RingPoller } from './ring-poller.ts';
-import { type ScsiCounters, ScsiDevice } from './scsi-device.ts';
-import type { DeviceHost, VirtioDevice } from './virtio-device.ts';
+import { ScsiDevice } from './scsi-device.ts';
+import type { DeviceHost, RequestCounters, VirtioDevice } from './virtio-device.ts';
 import type { VringCounters } from './vring.ts';
 
 /**
@@ -45,6 +45,8 @@ export interface VhostUserTargetOptions {
   readonly logger: Logger;
   /** The number by which guests address this target; default 0, as QEMU's `boot_tpgt`. */
   readonly targetNumber?: number;
+  /** Makes the device of a connection; default: a virtio SCSI host device on the nexus. */
+  readonly createDevice?: (host: DeviceHost) => VirtioDevice;
   /** Offers the configuration space (CONFIG), for front-ends that have none of their own; default false. */
   readonly offerConfig?: boolean;
 }
@@ -65,7 +67,7 @@ export interface FrontEndState {
   readonly protocolFeatures: string;
   readonly memoryRegions: number;
   readonly rings: readonly RingState[];
-  readonly requests: ScsiCounters;
+  readonly requests: RequestCounters;
   /** Why the device does nothing; absent while it works. */
   readonly broken?: string;
 }
@@ -80,7 +82,7 @@ export interface VhostUserTargetState {
 
 interface Session {
   readonly connection: Connection;
-  readonly device: ScsiDevice;
+  readonly device: VirtioDevice;
   readonly pid: number | undefined;
 }
 
@@ -173,16 +175,17 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
 
   /** False when the connection could not be had. */
   private serve(fd: number): boolean {
-    const { targetNumber = 0, environment } = this.options;
+    const { targetNumber = 0, environment, createDevice } = this.options;
     const peer = addon.peerCredentials(fd);
     const pid = typeof peer === 'number' ? undefined : peer.pid;
-    let device: ScsiDevice | undefined;
+    let device: VirtioDevice | undefined;
     try {
       const connection = new Connection(fd, {
         ...this.options,
         logger: this,
         createDevice: (host: DeviceHost): VirtioDevice => {
-          device = new ScsiDevice(host, { nexus: this.nexus, environment, targetNumber });
+          device =
+            createDevice?.(host) ?? new ScsiDevice(host, { nexus: this.nexus, environment, targetNumber });
           return device;
         },
       });

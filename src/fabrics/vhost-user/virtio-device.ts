@@ -16,6 +16,17 @@ export interface DeviceHost {
   readonly log: DirtyLog | undefined;
   /** The rings that exist so far, request queues included: takes what the driver made available. */
   processRings(fromIndex: number): void;
+  /** The configuration space says something else now: the driver is told, if it can be. */
+  configChanged(): void;
+}
+
+export interface RequestCounters {
+  /** Requests that were begun. */
+  requests: number;
+  /** Requests refused at sight: bad target, bad layout. */
+  refused: number;
+  /** Chains given back untouched, since there was nowhere to answer. */
+  unanswerable: number;
 }
 
 export interface VirtioDevice {
@@ -23,13 +34,14 @@ export interface VirtioDevice {
   readonly features: bigint;
   /** Rings at most. */
   readonly maxRings: number;
+  readonly counters: RequestCounters;
   /** What the driver acknowledged; may come several times. */
   setFeatures(features: bigint): void;
   /** Called once per ring. */
   handler(index: number): VringHandler;
   /** The configuration space. */
   readConfig(): Uint8Array;
-  writeConfig(access: ConfigAccess): void;
+  writeConfig(access: ConfigAccess): void | Promise<void>;
   /** The driver starts anew: the initial settings hold, and what the initiator had is lost. */
   reset(): Promise<void>;
   /** Hurries everything under way to its end; resolves when nothing touches guest memory any more. */

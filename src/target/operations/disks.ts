@@ -23,6 +23,7 @@ export const add = operation({
   changes: true,
   async run(server: Server, params) {
     const served = targetOf(server, params.target);
+    refuseBlockDevice(served);
     const place = params.lun ?? freeLun(served);
     if (served.disks.has(place)) {
       throw new LunportError({
@@ -44,6 +45,7 @@ export const remove = operation({
   changes: true,
   async run(server: Server, params) {
     const served = targetOf(server, params.target);
+    refuseBlockDevice(served);
     const { unit } = diskOf(served, params.lun);
     const { held, persistent } = unit.reservations;
     if ((held || persistent.registrations.size > 0) && params.force !== true) {
@@ -71,6 +73,17 @@ export const resize = operation({
     return { ...describeDisk(params.lun, disk), changed };
   },
 });
+
+/** A virtio block device is one disk, for as long as it is there. */
+function refuseBlockDevice({ device, sockets }: ServedTarget): void {
+  if (device !== 'blk') return;
+  throw new LunportError({
+    code: 'one-disk-only',
+    object: sockets[0].path,
+    message: `${sockets[0].path} is a virtio block device, which has one disk that stays`,
+    hint: 'Serve it without --blk to add and remove disks.',
+  });
+}
 
 function freeLun({ disks }: ServedTarget): number {
   for (let candidate = 0; ; candidate++) if (!disks.has(candidate)) return candidate;

@@ -21,6 +21,7 @@ export const list = operation({
 function describeTarget({ iscsi, nbd }: Server, target: ServedTarget, i: number): JsonObject {
   return {
     sockets: target.sockets.map(({ path, role }) => ({ path, role, initiator: initiatorName(path) })),
+    device: target.device,
     name: target.name,
     luns: target.luns().map((lun) => describeDisk(lun, target.disks.get(lun)!)),
     // Trees of strings, numbers and booleans.

@@ -20,8 +20,12 @@ const MEBIBYTE = 1 << 20;
 const MAX_BYTES_PER_REQUEST = 8;
 const REQUESTS = 100_000;
 
-for (const disk of ['ram:16M', 'null:16M']) {
-  test(`${REQUESTS} requests to ${disk} in one process do not grow the heap`, async (t) => {
+for (const [disk, kind] of [
+  ['ram:16M', 'scsi'],
+  ['null:16M', 'scsi'],
+  ['ram:16M', 'blk'],
+] as const) {
+  test(`${REQUESTS} requests to ${disk} over virtio-${kind} in one process do not grow the heap`, async (t) => {
     t.timeout(60_000);
     const script = join(packageRoot(), 'dist', 'bench', 'in-process.js');
     const { stdout } = await run(process.execPath, [
@@ -30,6 +34,7 @@ for (const disk of ['ram:16M', 'null:16M']) {
       script,
       disk,
       String(REQUESTS),
+      kind,
     ]);
     const { bytesPerRequest, failed } = JSON.parse(stdout) as InProcessResult;
     t.is(failed, 0);

@@ -1,0 +1,228 @@
+/** The virtio block device (virtio 1.2, 5.2), over a real socket and rings. */
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
+import { BackendRequest, Request } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
+import {
+  BlkConfig,
+  BlkFeature,
+  BlkStatus,
+  BlkType,
+  RANGE_UNMAP,
+} from '../../../src/fabrics/vhost-user/virtio-blk-spec.ts';
+import { runOperation } from '../../../src/target/operations/table.ts';
+import { pattern } from '../../support/block-cdbs.ts';
+import { ByteBuilder } from '../../support/vhost-user/byte-builder.ts';
+import { LAYOUTS } from '../../support/vhost-user/descriptor-layout.ts';
+import { config } from '../../support/vhost-user/messages.ts';
+import {
+  type BlkOptions,
+  type BlkRequest,
+  ServedBlk,
+  UNTOUCHED,
+} from '../../support/vhost-user/served-blk.ts';
+
+const { IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES } = BlkType;
+const { OK, IOERR, UNSUPP } = BlkStatus;
+
+async function start(
+  t: ExecutionContext,
+  disk = 'ram:1M,serial=BLOCK-1',
+  options?: BlkOptions,
+): Promise<ServedBlk> {
+  const served = await ServedBlk.start(disk, options);
+  t.teardown(() => served.close());
+  return served;
+}
+
+interface Range {
+  readonly sector: number | bigint;
+  readonly sectors: number;
+  readonly flags?: number;
+}
+
+function ranges(...list: readonly Range[]): Uint8Array {
+  const builder = new ByteBuilder();
+  for (const { sector, sectors, flags = 0 } of list) builder.u64(BigInt(sector)).u32(sectors, flags);
+  return builder.build();
+}
+
+for (const [name, layout] of Object.entries(LAYOUTS)) {
+  test(`what was written is read back, layout ${name}`, async (t) => {
+    const served = await start(t);
+    const dataOut = pattern(512, 7);
+    t.deepEqual(await served.execute({ type: OUT, sector: 9, dataOut, layout }), {
+      status: OK,
+      dataIn: new Uint8Array(0),
+      written: 1,
+    });
+    const read = await served.execute({ type: IN, sector: 8, dataInLength: 1024, layout: LAYOUTS.pages });
+    t.is(read.status, OK);
+    t.is(read.written, 1025);
+    t.deepEqual(read.dataIn.subarray(512), dataOut);
+  });
+}
+
+test('a flush, and the serial number in twenty bytes', async (t) => {
+  const served = await start(t);
+  t.is((await served.execute({ type: FLUSH })).status, OK);
+  const id = await served.execute({ type: GET_ID, dataInLength: 20 });
+  t.is(id.status, OK);
+  t.is(Buffer.from(id.dataIn).toString(), `BLOCK-1${'\0'.repeat(13)}`);
+});
+
+test('ranges are discarded and zeroed, one after the other', async (t) => {
+  const served = await start(t);
+  const dataOut = pattern(65536, 3);
+  await served.execute({ type: OUT, dataOut });
+  const two = ranges({ sector: 8, sectors: 8 }, { sector: 32, sectors: 8 });
+  t.is((await served.execute({ type: DISCARD, dataOut: two })).status, OK);
+  const more = ranges({ sector: 48, sectors: 1 }, { sector: 64, sectors: 8, flags: RANGE_UNMAP });
+  t.is((await served.execute({ type: WRITE_ZEROES, dataOut: more })).status, OK);
+  const expected = dataOut.slice();
+  for (const [sector, sectors] of [
+    [8, 8],
+    [32, 8],
+    [48, 1],
+    [64, 8],
+  ])
+    expected.fill(0, sector * 512, (sector + sectors) * 512);
+  t.deepEqual((await served.execute({ type: IN, dataInLength: 65536 })).dataIn, expected);
+});
+
+const refused: readonly [string, BlkRequest, number][] = [
+  ['a read past the end', { type: IN, sector: 2047, dataInLength: 1024 }, IOERR],
+  ['a write past the end', { type: OUT, sector: 2048, dataOut: new Uint8Array(512) }, IOERR],
+  ['the highest sector', { type: IN, sector: 2n ** 64n - 1n, dataInLength: 512 }, IOERR],
+  ['half a sector', { type: IN, dataInLength: 256 }, IOERR],
+  ['a read of data that is sent', { type: IN, dataOut: new Uint8Array(512) }, IOERR],
+  ['a write to data that is awaited', { type: OUT, dataInLength: 512 }, IOERR],
+  ['data both ways', { type: OUT, dataOut: new Uint8Array(512), dataInLength: 512 }, IOERR],
+  ['a serial number for nobody', { type: GET_ID }, IOERR],
+  ['an unknown type', { type: 99 }, UNSUPP],
+  ['SCSI passthrough', { type: 2, dataInLength: 96 }, UNSUPP],
+  ['secure erase', { type: 14, dataOut: ranges({ sector: 0, sectors: 8 }) }, UNSUPP],
+  ['a discard without ranges', { type: DISCARD }, IOERR],
+  ['half a range', { type: DISCARD, dataOut: new Uint8Array(8) }, IOERR],
+  ['too many ranges', { type: DISCARD, dataOut: new Uint8Array(16 * 33) }, IOERR],
+  ['a range past the end', { type: DISCARD, dataOut: ranges({ sector: 2040, sectors: 9 }) }, IOERR],
+  [
+    'a second range past the end',
+    { type: WRITE_ZEROES, dataOut: ranges({ sector: 0, sectors: 1 }, { sector: 2n ** 63n, sectors: 1 }) },
+    IOERR,
+  ],
+  ['a discard with "unmap"', { type: DISCARD, dataOut: ranges({ sector: 0, sectors: 1, flags: 1 }) }, UNSUPP],
+  ['a reserved flag', { type: WRITE_ZEROES, dataOut: ranges({ sector: 0, sectors: 1, flags: 6 }) }, UNSUPP],
+];
+for (const [title, request, status] of refused) {
+  test(`${title} ends with status ${status}, and the device works on`, async (t) => {
+    const served = await start(t);
+    t.is((await served.execute(request)).status, status);
+    t.is((await served.execute({ type: IN, dataInLength: 512 })).status, OK);
+  });
+}
+
+test('a chain without room for a status goes back untouched', async (t) => {
+  const served = await start(t);
+  const { memory, driver } = served;
+  const address = memory.allocate(32);
+  t.is(await driver.submit(0, [{ address, length: 16, writable: false }]), 0);
+  t.is(served.server.targets[0].vhostUser[0].state.frontEnd!.requests.unanswerable, 1);
+});
+
+test('a header that is too short is answered with an error', async (t) => {
+  const served = await start(t);
+  const { memory, driver } = served;
+  const address = memory.allocate(32);
+  const answer = memory.bytes(address + 16, 1).fill(UNTOUCHED);
+  await driver.submit(0, [
+    { address, length: 8, writable: false },
+    { address: address + 16, length: 1, writable: true },
+  ]);
+  t.is(answer[0], IOERR);
+});
+
+test('a disk with blocks of 4096 bytes takes whole blocks only, and says so', async (t) => {
+  const served = await start(t, 'ram:1M,block-size=4096');
+  t.is((await served.readConfig(0, BlkConfig.LENGTH)).getUint32(BlkConfig.BLK_SIZE, true), 4096);
+  t.is((await served.execute({ type: IN, sector: 8, dataInLength: 4096 })).status, OK);
+  t.is((await served.execute({ type: IN, sector: 1, dataInLength: 4096 })).status, IOERR);
+  t.is((await served.execute({ type: IN, dataInLength: 512 })).status, IOERR);
+});
+
+test('a read-only disk says so, and fails writes', async (t) => {
+  const served = await start(t, 'null:1M,ro');
+  t.not((await served.frontEnd.getFeatures()) & (1n << BigInt(BlkFeature.RO)), 0n);
+  t.is((await served.execute({ type: OUT, dataOut: new Uint8Array(512) })).status, IOERR);
+});
+
+test('the configuration space tells size and limits; only the cache can be written', async (t) => {
+  const served = await start(t);
+  const view = await served.readConfig(0, BlkConfig.LENGTH);
+  t.is(view.getBigUint64(BlkConfig.CAPACITY, true), 2048n);
+  t.is(view.getUint32(BlkConfig.BLK_SIZE, true), 512);
+  t.is(view.getUint8(BlkConfig.PHYSICAL_BLOCK_EXPONENT), 3);
+  t.is(view.getUint32(BlkConfig.MAX_DISCARD_SEG, true), 32);
+  t.true(view.getUint32(BlkConfig.MAX_WRITE_ZEROES_SECTORS, true) > 0);
+  t.is((await served.readConfig(BlkConfig.LENGTH - 2, 4)).byteLength, 0);
+  const { frontEnd } = served;
+  await t.throwsAsync(frontEnd.send(Request.SET_CONFIG, config(0, 8, 0, new Uint8Array(8))));
+});
+
+test('a resize is announced on the back-end channel, and the new size is there by then', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const served = await start(t, `${join(folder.path, 'disk.img')},create,size=1M`);
+  const announced = new Promise<number>((resolve) => {
+    served.channel.onFrame = ({ request }) => resolve(request);
+  });
+  await runOperation(served.server, 'resize', { lun: 0, size: 2 << 20 });
+  t.is(await announced, BackendRequest.CONFIG_CHANGE_MSG);
+  t.is((await served.readConfig(0, BlkConfig.LENGTH)).getBigUint64(BlkConfig.CAPACITY, true), 4096n);
+  t.is((await served.execute({ type: IN, sector: 4095, dataInLength: 512 })).status, OK);
+});
+
+test('the driver switches the write cache, and every initiator sees it', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const served = await start(t, `${join(folder.path, 'disk.img')},create,size=1M`);
+  const { unit } = served.server.targets[0].disks.get(0)!;
+  for (const writeback of [0, 1]) {
+    await served.frontEnd.send(
+      Request.SET_CONFIG,
+      config(BlkConfig.WRITEBACK, 1, 0, Uint8Array.of(writeback)),
+    );
+    t.is(unit.writeCacheEnabled, writeback === 1);
+    t.is((await served.readConfig(0, BlkConfig.LENGTH)).getUint8(BlkConfig.WRITEBACK), writeback);
+  }
+});
+
+test('a block device has one disk that stays', async (t) => {
+  const { server } = await start(t);
+  for (const [name, params] of [
+    ['add', { disk: 'ram:1M' }],
+    ['remove', { lun: 0 }],
+  ] as const)
+    await t.throwsAsync(runOperation(server, name, params), { code: 'one-disk-only' });
+});
+
+test('another initiator’s reservation holds for the guest', async (t) => {
+  const served = await start(t);
+  const other = served.server.targets[0].initiator('other', served.server.shard.environment);
+  for (let i = 0; i < 3; i++) await other.send({ cdb: [0, 0, 0, 0, 0, 0] });
+  await other.send({ cdb: [0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0], dataOut: new Uint8Array(24).fill(1, 8, 16) });
+  const reserve = await other.send({
+    cdb: [0x5f, 1, 3, 0, 0, 0, 0, 0, 24, 0],
+    dataOut: new Uint8Array(24).fill(1, 0, 8),
+  });
+  t.is(reserve.status, 0);
+  t.is((await served.execute({ type: IN, dataInLength: 512 })).status, IOERR);
+});
+
+test('a front-end that leaves with requests under way takes nothing with it', async (t) => {
+  const served = await start(t);
+  for (let i = 0; i < 50; i++) void served.execute({ type: OUT, sector: i, dataOut: pattern(512, i) });
+  served.frontEnd.close();
+  await served.server.targets[0].vhostUser[0].close();
+  t.pass();
+});
