@@ -7,8 +7,8 @@
 import { addon, type RawEngine } from './addon.ts';
 import { IoColumns, IoKind } from './engine-spec.ts';
 import { systemError } from './errno.ts';
+import { FileShare } from './file-share.ts';
 import type { Segments } from './segments.ts';
-import { WaitingOperations } from './waiting-operations.ts';
 
 export interface IoOwner {
   /** Bytes moved, 0 where none are counted, or a negative errno (`Errno`). May queue further operations. */
@@ -39,6 +39,9 @@ const DEFAULT_DEPTH = 1024;
 const DEFAULT_MAX_VECTORS = 16384;
 const DEFAULT_THREADS = 4;
 
+/** IoKind: from here on a region's memory is meant, not a file. */
+const FIRST_RAM_KIND = IoKind.RAM_READ;
+
 /** After so many batches without a pause, everything else in the loop has its turn. */
 const ROUNDS_PER_TURN = 64;
 
@@ -62,7 +65,16 @@ export class IoEngine {
   private readonly owners: (IoOwner | undefined)[];
   private readonly freeSlots: Int32Array;
   private freeCount: number;
-  private readonly waiting = new WaitingOperations();
+  /** By slot. */
+  private readonly slotShares: (FileShare | undefined)[];
+  private readonly shares = new Map<number, FileShare>();
+  /** What memory does is done at once, whatever files do. */
+  private readonly ramShare = new FileShare();
+  private lastFile = Number.NaN;
+  private lastShare = this.ramShare;
+  /** Shares with waiting operations, and some that had them until now. */
+  private readonly listed: FileShare[] = [];
+  private waitingCount = 0;
   private readonly listeners: BatchEndListener[] = [];
   private readonly idleCallbacks: (() => void)[] = [];
   private readonly defect: (error: unknown) => void;
@@ -88,6 +100,7 @@ export class IoEngine {
     this.vectors = new Float64Array(raw.vectors);
     this.completions = new Int32Array(raw.completions);
     this.owners = new Array(depth).fill(undefined);
+    this.slotShares = new Array(depth).fill(undefined);
     this.freeSlots = Int32Array.from({ length: depth }, (_, i) => depth - 1 - i);
     this.freeCount = depth;
     this.defect = options.defect ?? rethrowLater;
@@ -99,7 +112,7 @@ export class IoEngine {
 
   /** Operations queued or running. */
   get inFlight(): number {
-    return this.depth - this.freeCount + this.waiting.count;
+    return this.depth - this.freeCount + this.waitingCount;
   }
 
   /**
@@ -221,7 +234,7 @@ export class IoEngine {
       const at = row * IoColumns.SUBMISSION;
       if (this.owners[this.submissions[at + 1]] === owner) this.submissions[at] = IoKind.CANCELLED;
     }
-    this.waiting.cancel(owner);
+    for (const { waiting } of this.listed) waiting.cancel(owner);
     for (let slot = 0; slot < this.depth; slot++) {
       if (this.owners[slot] === owner) this.raw.cancel(slot);
     }
@@ -263,14 +276,33 @@ export class IoEngine {
       this.runScheduled = true;
       queueMicrotask(this.scheduledRun);
     }
-    const waits = this.waiting.count > 0;
-    if (waits || !this.stage(kind, file, flags, offset, length, segments, segmentsOffset, owner)) {
-      this.waiting.add(kind, file, flags, offset, length, segments, segmentsOffset, owner);
+    const share = kind >= FIRST_RAM_KIND ? this.ramShare : this.shareOf(file);
+    const waits = share.waiting.count > 0;
+    if (waits || !this.stage(share, kind, file, flags, offset, length, segments, segmentsOffset, owner)) {
+      share.waiting.add(kind, file, flags, offset, length, segments, segmentsOffset, owner);
+      this.waitingCount++;
+      if (!share.listed) {
+        share.listed = true;
+        this.listed.push(share);
+      }
     }
+  }
+
+  private shareOf(file: number): FileShare {
+    if (file === this.lastFile) return this.lastShare;
+    let share = this.shares.get(file);
+    if (share === undefined) {
+      share = new FileShare();
+      this.shares.set(file, share);
+    }
+    this.lastFile = file;
+    this.lastShare = share;
+    return share;
   }
 
   /** Makes a row of the submission table; false when a slot or room for its vectors is missing. */
   private stage(
+    share: FileShare,
     kind: IoKind,
     file: number,
     flags: number,
@@ -281,11 +313,15 @@ export class IoEngine {
     owner: IoOwner,
   ): boolean {
     if (this.freeCount === 0) return false;
+    if (share !== this.ramShare && kind !== IoKind.CANCELLED && !share.admits(this.freeCount, this.depth))
+      return false;
     const first = this.vectorCount;
     if (segments !== undefined && !this.stageVectors(segments, segmentsOffset, length) && first > 0)
       return false;
     const slot = this.freeSlots[--this.freeCount];
     this.owners[slot] = owner;
+    this.slotShares[slot] = share;
+    share.running++;
     const { submissions } = this;
     const at = this.rowCount++ * IoColumns.SUBMISSION;
     submissions[at] = kind;
@@ -371,11 +407,12 @@ export class IoEngine {
   }
 
   private dispatch(count: number): void {
-    const { completions, owners } = this;
+    const { completions, owners, slotShares } = this;
     for (let i = 0; i < count; i++) {
       const slot = completions[i * IoColumns.COMPLETION];
       const owner = owners[slot]!;
       owners[slot] = undefined;
+      slotShares[slot]!.running--;
       this.freeSlots[this.freeCount++] = slot;
       try {
         owner.ioCompleted(completions[i * IoColumns.COMPLETION + 1]);
@@ -386,11 +423,23 @@ export class IoEngine {
   }
 
   private stageWaiting(): void {
-    const { waiting } = this;
+    const { listed } = this;
+    let kept = 0;
+    for (let i = 0; i < listed.length; i++) {
+      const share = listed[i];
+      this.stageShare(share);
+      share.listed = share.waiting.count > 0;
+      if (share.listed) listed[kept++] = share;
+    }
+    listed.length = kept;
+  }
+
+  private stageShare(share: FileShare): void {
+    const { waiting } = share;
     while (waiting.count > 0) {
       const at = waiting.first;
-      const owner = waiting.owners[at]!;
       const staged = this.stage(
+        share,
         waiting.kinds[at],
         waiting.files[at],
         waiting.flags[at],
@@ -398,10 +447,11 @@ export class IoEngine {
         waiting.lengths[at],
         waiting.segments[at],
         waiting.segmentsOffsets[at],
-        owner,
+        waiting.owners[at]!,
       );
       if (!staged) return;
       waiting.removeFirst();
+      this.waitingCount--;
     }
   }
 

@@ -6,7 +6,7 @@ import { IoKind } from './engine-spec.ts';
 import type { IoOwner } from './io-engine.ts';
 import type { Segments } from './segments.ts';
 
-const INITIAL = 64;
+const INITIAL = 8;
 
 export class WaitingOperations {
   kinds: IoKind[] = new Array(INITIAL).fill(IoKind.CANCELLED);

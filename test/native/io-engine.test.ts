@@ -7,7 +7,18 @@ import { Errno, LunportError } from '../../src/native/errno.ts';
 import { IoEngine, type IoEngineOptions, type IoOwner } from '../../src/native/io-engine.ts';
 import { RegionMemory } from '../../src/native/memory.ts';
 import type { Segments } from '../../src/native/segments.ts';
-import { KIB, MIB, openFile, PAGE, pattern, temporaryFolder, USABLE_MODES, type Vector } from './support.ts';
+import {
+  KIB,
+  MIB,
+  openFile,
+  openPipe,
+  PAGE,
+  pattern,
+  temporaryFolder,
+  USABLE_MODES,
+  until,
+  type Vector,
+} from './support.ts';
 
 function segments(...vectors: Vector[]): Segments {
   return {
@@ -365,6 +376,29 @@ test('where io_uring is forbidden, threads do its work', (t) => {
   const child = spawnSync('python3', options, { encoding: 'utf8' });
   t.is(child.stdout.trim(), `${Errno.EPERM} EPERM threads 0`, child.stderr);
 });
+
+if (USABLE_MODES.includes('io_uring')) {
+  test('files that hang with more operations than there is room for do not stop the others', async (t) => {
+    const { engine, guest, fd } = setUp(t, { mode: 'io_uring', depth: 16 });
+    const list = segments([guest.id, 0, PAGE]);
+    const hanging = Array.from({ length: 5 }, () => {
+      const owner = new Recorder();
+      const pipe = openPipe(t);
+      for (let i = 0; i < 40; i++) engine.read(pipe, 0, 1, list, 0, 0, owner);
+      return owner;
+    });
+    for (let round = 0; round < 3; round++) {
+      const owner = new Recorder();
+      for (let i = 0; i < 40; i++) engine.read(fd, i * PAGE, PAGE, list, 0, 0, owner);
+      await until(() => owner.results.length === 40);
+      t.true(owner.results.every((result) => result === PAGE));
+    }
+    t.is(engine.inFlight, 5 * 40);
+    for (const owner of hanging) engine.cancel(owner);
+    await engine.drain();
+    for (const { results } of hanging) t.deepEqual(results, new Array(40).fill(Errno.ECANCELED));
+  });
+}
 
 test('an operation allocates nothing', (t) => {
   const { engine, memory, guest } = setUp(t);
