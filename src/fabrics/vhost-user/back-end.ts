@@ -55,6 +55,9 @@ export interface BackEndOwner extends IotlbOwner {
   connectionLost(reason: string): void;
   /** The front-end shall read the configuration space again. */
   configChanged(): void;
+  /** Signals by message; nothing happens where they are not negotiated. */
+  callInBand(index: number): void;
+  errorInBand(index: number): void;
 }
 
 export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
@@ -237,6 +240,14 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
 
   obstructed({ index }: Vring): void {
     if (!this.closing) this.owner.connectionLost(`the front-end blocks the descriptors of ring ${index}`);
+  }
+
+  callInBand({ index }: Vring): void {
+    this.owner.callInBand(index);
+  }
+
+  errorInBand({ index }: Vring): void {
+    this.owner.errorInBand(index);
   }
 
   checkMemory(): void {

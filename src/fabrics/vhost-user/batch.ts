@@ -13,6 +13,10 @@ export interface BatchOwner {
   ringBroken(vring: Vring, error: VirtqueueError): void;
   /** The front-end made a signal to it wait, and with it everybody else. */
   obstructed(vring: Vring): void;
+  /** The driver is to be signalled by message, if that is negotiated: buffers were used. */
+  callInBand(vring: Vring): void;
+  /** Likewise: the ring is broken. */
+  errorInBand(vring: Vring): void;
   /** Where writes to guest memory are marked; undefined while nobody migrates. */
   readonly log: DirtyLog | undefined;
   /** Called once per batch: whether the guest's memory is still there. */
@@ -88,6 +92,14 @@ export class Batch implements BatchEndListener {
 
   broken(vring: Vring, error: VirtqueueError): void {
     this.owner.ringBroken(vring, error);
+  }
+
+  callInBand(vring: Vring): void {
+    this.owner.callInBand(vring);
+  }
+
+  errorInBand(vring: Vring): void {
+    this.owner.errorInBand(vring);
   }
 
   obstructed(vring: Vring): void {

@@ -6,6 +6,7 @@
 import { LunportError } from '../../native/errno.ts';
 import { BackEnd, type BackEndOptions } from './back-end.ts';
 import { featureSet, hasFeature } from './feature-set.ts';
+import { InBandSignals } from './in-band-signals.ts';
 import type { Logger } from './logger.ts';
 import { type Header, iotlbPayload, parseU64, serialise, u64Payload } from './message.ts';
 import { closeAll, MessageSocket, type MessageSocketOwner } from './message-socket.ts';
@@ -21,6 +22,13 @@ const PROTOCOL_FEATURES = featureSet(
   ProtocolFeature.INFLIGHT_SHMFD,
   ProtocolFeature.RESET_DEVICE,
   ProtocolFeature.CONFIGURE_MEM_SLOTS,
+  ProtocolFeature.INBAND_NOTIFICATIONS,
+);
+/** What signals by message need: a channel, and answers that say when the next one may follow. */
+const IN_BAND = featureSet(
+  ProtocolFeature.INBAND_NOTIFICATIONS,
+  ProtocolFeature.BACKEND_REQ,
+  ProtocolFeature.REPLY_ACK,
 );
 
 /** The answers of REPLY_ACK. */
@@ -42,6 +50,7 @@ export class Connection implements MessageSocketOwner {
   private readonly logger: Logger;
   private readonly socket: MessageSocket;
   private backendChannel: MessageSocket | undefined = undefined;
+  private readonly signals = new InBandSignals((request, payload) => this.signal(request, payload));
   private ending = false;
   /** The message that is being worked on, if that takes time. */
   private current: Promise<void> = Promise.resolve();
@@ -61,6 +70,8 @@ export class Connection implements MessageSocketOwner {
       askForTranslation: (iova, permission) => this.askForTranslation(iova, permission),
       answersQuestions: () => this.answersQuestions,
       configChanged: () => this.announceConfig(),
+      callInBand: (index) => this.inBand && this.signals.call(index),
+      errorInBand: (index) => this.inBand && this.signals.error(index),
     });
     try {
       this.socket = new MessageSocket(fd, this);
@@ -74,6 +85,9 @@ export class Connection implements MessageSocketOwner {
     const unknown = features & ~this.offeredProtocolFeatures;
     if (unknown !== 0n) {
       throw new ProtocolError(`protocol features 0x${unknown.toString(16)}, which were not offered`);
+    }
+    if (hasFeature(features, ProtocolFeature.INBAND_NOTIFICATIONS) && (features & IN_BAND) !== IN_BAND) {
+      throw new ProtocolError('in-band notifications without a back-end channel and REPLY_ACK');
     }
     this.protocolFeatures = features;
   }
@@ -92,10 +106,11 @@ export class Connection implements MessageSocketOwner {
     });
   }
 
-  /** Only a miss asks for an answer. */
+  /** Only misses and calls ask for answers. */
   private answerReceived({ request }: Header, payload: Uint8Array): void {
-    if (request !== BackendRequest.IOTLB_MSG || payload.length !== U64_LENGTH) return;
-    this.backEnd.translationAnswered(parseU64(payload) === SUCCESS);
+    if (payload.length !== U64_LENGTH) return;
+    if (request === BackendRequest.VRING_CALL) this.signals.callAnswered();
+    if (request === BackendRequest.IOTLB_MSG) this.backEnd.translationAnswered(parseU64(payload) === SUCCESS);
   }
 
   private askForTranslation(iova: number, permission: number): boolean {
@@ -110,6 +125,15 @@ export class Connection implements MessageSocketOwner {
   private announceConfig(): void {
     if (!hasFeature(this.protocolFeatures, ProtocolFeature.CONFIG)) return;
     this.backendChannel?.send(serialise(BackendRequest.CONFIG_CHANGE_MSG, 0, new Uint8Array(0)));
+  }
+
+  private get inBand(): boolean {
+    return hasFeature(this.protocolFeatures, ProtocolFeature.INBAND_NOTIFICATIONS);
+  }
+
+  private signal(request: number, payload: Uint8Array): boolean {
+    this.backendChannel?.send(serialise(request, MessageFlags.NEED_REPLY, payload));
+    return this.backendChannel !== undefined;
   }
 
   private get answersQuestions(): boolean {

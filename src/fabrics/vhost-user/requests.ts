@@ -145,6 +145,14 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
     }),
   ],
   [
+    Request.VRING_KICK,
+    silent(({ backEnd }, payload) => {
+      const { index, value } = parseVringState(payload);
+      if (value !== 0) throw new ProtocolError(`ring ${index} kicked with ${value}, expected 0`);
+      backEnd.rings.kickedInBand(index);
+    }),
+  ],
+  [
     Request.SET_VRING_CALL,
     silent(({ backEnd }, payload, fds) => {
       const { index, fd } = vringFd(payload, fds);
@@ -235,6 +243,7 @@ const REQUIRED: ReadonlyMap<number, number> = new Map<number, number>([
   [Request.GET_MAX_MEM_SLOTS, ProtocolFeature.CONFIGURE_MEM_SLOTS],
   [Request.ADD_MEM_REG, ProtocolFeature.CONFIGURE_MEM_SLOTS],
   [Request.REM_MEM_REG, ProtocolFeature.CONFIGURE_MEM_SLOTS],
+  [Request.VRING_KICK, ProtocolFeature.INBAND_NOTIFICATIONS],
   [Request.GET_CONFIG, ProtocolFeature.CONFIG],
   [Request.SET_CONFIG, ProtocolFeature.CONFIG],
 ]);

@@ -95,10 +95,18 @@ export class RingSet {
     const vring = this.at(index);
     vring.setKick(fd);
     if (fd === undefined) throw new ProtocolError(`ring ${index} is to be polled, which is not supported`);
-    if (vring.started) {
-      vring.listen();
-      return;
-    }
+    if (vring.started) vring.listen();
+    else this.startKicked(vring);
+  }
+
+  /** VRING_KICK: starts the ring as a descriptor does, or looks at it. */
+  kickedInBand(index: number): void {
+    const vring = this.at(index);
+    if (vring.started) vring.kicked();
+    else this.startKicked(vring);
+  }
+
+  private startKicked(vring: Vring): void {
     // A device that was broken comes back to life when its rings are set up again.
     this.brokenReason = undefined;
     // Without protocol features there is no SET_VRING_ENABLE ("Ring states").

@@ -67,6 +67,8 @@ export const Request = {
 export const BackendRequest = {
   IOTLB_MSG: 1,
   CONFIG_CHANGE_MSG: 2,
+  VRING_CALL: 4,
+  VRING_ERR: 5,
 } as const;
 
 /** Bits of the 64-bit device features that belong to vhost, not to the device. Bit numbers. */

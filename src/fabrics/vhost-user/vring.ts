@@ -51,6 +51,9 @@ export class Vring {
   private kickFd = NO_FD;
   private callFd = NO_FD;
   private errFd = NO_FD;
+  /** No word of a call or error descriptor: signals go by message, where that is negotiated. */
+  private callInBand = true;
+  private errInBand = true;
   private poll: RawPoll | undefined = undefined;
   /** No chains are taken: the ring is about to stop, its memory to change, or the driver broke its rules. */
   private paused = false;
@@ -80,6 +83,7 @@ export class Vring {
   /** Takes over `fd`, or none. */
   setCall(fd: number | undefined): void {
     this.callFd = replace(this.callFd, fd);
+    this.callInBand = false;
     if (fd !== undefined) this.checkSignalled(fd);
     // QEMU 7.2 lets the guest kick before it hands over the real call descriptor. What was signalled on the old
     // one is lost, and a signal too many does no harm.
@@ -89,6 +93,7 @@ export class Vring {
   /** Takes over `fd`, or none. */
   setErr(fd: number | undefined): void {
     this.errFd = replace(this.errFd, fd);
+    this.errInBand = false;
     if (fd !== undefined) this.checkSignalled(fd);
   }
 
@@ -122,6 +127,12 @@ export class Vring {
     this.process();
   }
 
+  /** A kick that came as a message. */
+  kicked(): void {
+    this.counters.kicks++;
+    this.process();
+  }
+
   enable(enabled: boolean): void {
     this.enabled = enabled;
     this.process();
@@ -151,6 +162,7 @@ export class Vring {
     this.waitsForMemory = false;
     this.setKick(undefined);
     this.setCall(undefined);
+    this.callInBand = true;
     return this.base;
   }
 
@@ -173,6 +185,7 @@ export class Vring {
   /** Tells the front-end that this ring is broken (SET_VRING_ERR). */
   signalError(): void {
     if (this.errFd !== NO_FD) this.signal(this.errFd);
+    else if (this.errInBand) this.batch.errorInBand(this);
   }
 
   /** The loop from available chains to a quiet ring. Never called from within itself. */
@@ -244,7 +257,7 @@ export class Vring {
       if (wanted && this.callFd !== NO_FD) {
         this.counters.signals++;
         this.signal(this.callFd);
-      }
+      } else if (wanted && this.callInBand) this.batch.callInBand(this);
     }
     if (queue.inFlight === 0 && this.whenDrained.length > 0) {
       for (const resolve of this.whenDrained.splice(0)) resolve();
