@@ -12,6 +12,7 @@ import type { SocketSpec } from '../target/served-target.ts';
 import type { LunDescription, ServerDescription, TargetDescription } from '../target/server-description.ts';
 import { MAX_SHARDS, openHost } from '../target/shards/sharded-host.ts';
 import { formatSize } from '../target/size.ts';
+import { takeOver } from '../target/takeover.ts';
 import { ExitCode } from './exit-codes.ts';
 import { createLogger } from './log.ts';
 import { type NbdCommandOptions, nbdOptions, withNbdOptions } from './nbd-options.ts';
@@ -37,6 +38,7 @@ interface ServeOptions extends NbdCommandOptions {
   readonly demoMode?: true;
   /** False: --no-control. */
   readonly control?: string | false;
+  readonly takeover?: true;
 }
 
 /** A guest that takes longer to come back is better awaited asleep. */
@@ -55,6 +57,7 @@ Examples:
   lunport serve disk.img --socket /tmp/vm1.sock --socket /tmp/vm2.sock
   lunport serve a.img + b.img --socket /tmp/vm1.sock --socket + --socket /tmp/vm2.sock --connect /tmp/vm3.sock
   lunport serve disk.img --blk
+  lunport serve disk.img --takeover
   lunport serve iso.img,ro + data.img,create,size=100G
   lunport serve disk.img --run 'qemu-system-x86_64 -accel kvm $LUNPORT_QEMU_OPTIONS'`;
 
@@ -97,6 +100,10 @@ export function serveCommand(ended: (code: number) => void): Command {
     )
     .option('--discovery-chap <user:secret[:user:secret]>', 'what discovery must prove; likewise')
     .option('--demo-mode', 'let any initiator in although the address is not a loopback one')
+    .option(
+      '--takeover',
+      'end the lunport that serves these sockets or disks first, as an upgrade does; guests go on',
+    )
     .option('--json', 'one JSON document on stdout once ready, and JSON lines as the log')
     .option('--run <command>', 'run a shell command while serving, and end with it')
     .addOption(
@@ -142,6 +149,7 @@ function wholeNumber(option: string, most: number): (text: string) => number {
 async function serve(disks: string[], sockets: SocketSpec[], options: ServeOptions): Promise<number> {
   const log = createLogger(options.logLevel, options.json === true);
   const groups = targetGroups(disks, sockets, runtimeDirectory, options.blk ? 'blk' : 'scsi');
+  if (options.takeover) await takeOver(groups, log);
   const host = await openHost(
     groups,
     {

@@ -22,6 +22,11 @@ export interface FileHandle {
 /** Makes names for temporary files: two disks that share a directory may replace one file at a time. */
 let replacements = 0;
 
+/** Whether a file is one that `replaceFile` makes on its way. */
+export function isTemporary(name: string): boolean {
+  return /\.\d+\.\d+\.tmp$/.test(name);
+}
+
 /** Resolves when `text` is on stable storage under `path`, readable by its owner only. */
 export async function replaceFile(
   path: string,

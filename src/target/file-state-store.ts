@@ -2,12 +2,12 @@
  * A logical unit's durable state as files: one directory per disk, one file per name. The directory is locked like
  * the image itself, so that two disks with one serial number cannot write over each other's reservations.
  */
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { addon } from '../native/addon.ts';
 import { Errno, LunportError } from '../native/errno.ts';
 import type { StateStore } from '../scsi/state-store.ts';
-import { makeDurableDirectory, replaceFile } from './durable-file.ts';
+import { isTemporary, makeDurableDirectory, replaceFile } from './durable-file.ts';
 
 /** Types of open file description locks. */
 const READ_LOCK = 0;
@@ -28,7 +28,10 @@ export class FileStateStore implements StateStore {
     makeDurableDirectory(this.directory);
     this.lock = openSync(join(this.directory, 'lock'), 'a+', 0o600);
     const result = addon.lockRange(this.lock, shared ? READ_LOCK : WRITE_LOCK, 0, 1);
-    if (result !== Errno.EAGAIN && result !== Errno.EACCES) return;
+    if (result !== Errno.EAGAIN && result !== Errno.EACCES) {
+      if (!shared) removeLeftovers(this.directory);
+      return;
+    }
     closeSync(this.lock);
     throw new LunportError({
       code: 'state-in-use',
@@ -62,5 +65,12 @@ export class FileStateStore implements StateStore {
   /** Where the state of this name is. */
   path(name: string): string {
     return join(this.directory, `${name}.json`);
+  }
+}
+
+/** Files that were not renamed yet when their process was killed. */
+function removeLeftovers(directory: string): void {
+  for (const name of readdirSync(directory)) {
+    if (isTemporary(name)) rmSync(join(directory, name), { force: true });
   }
 }

@@ -23,6 +23,10 @@ const LOAD = `fio --name=load --filename=/dev/sda --direct=1 --ioengine=libaio -
 const VERIFIED = `fio --name=check --filename=/dev/sda --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite \
   --bs=64k --size=8M --verify=crc32c --verify_fatal=1`;
 
+/** Long enough to be there for three upgrades. */
+const UPGRADED = `fio --name=check --filename=/dev/sda --direct=1 --ioengine=libaio --iodepth=16 --rw=randwrite \
+  --bsrange=4k-64k --size=40M --rate=,6m --verify=crc32c --verify_fatal=1 >/tmp/fio`;
+
 /** The controller hangs on the i440FX's root bus, where it can be unplugged; q35's root bus allows no such thing. */
 function machine(serve: ServeProcess): GuestOptions {
   return {
@@ -116,3 +120,26 @@ for (const [number, [title, end]] of endings.entries()) {
     await serves(t, serve);
   });
 }
+
+test.serial('three upgrades under load: a new lunport takes over, and the guest sees no error', async (t) => {
+  const disk = `${join(folder, 'upgraded.img')},create,size=64M`;
+  const socket = join(folder, 'upgraded.sock');
+  let serve = await startServe([disk], { socket });
+  const guest = await Guest.start({
+    vehicle: 'initrd',
+    qemu: await backportedQemu(),
+    initrd: { tools: ['fio'] },
+    vhostUserScsi: [{ socket, chardev: { reconnect: 1 } }],
+  });
+  t.teardown(() => guest.close());
+  const load = guest.exec(`${UPGRADED}; echo "fio $?"; dmesg | grep -c "I/O error"`);
+  for (let upgrade = 0; upgrade < 3; upgrade++) {
+    await sleep(LOAD_MS);
+    const next = await startServe([disk], { socket, serveArguments: ['--takeover'] });
+    t.is(await serve.stop(), 0, 'the old one has ended in good order');
+    serve = next;
+  }
+  t.teardown(() => serve.stop());
+  const { output } = await load;
+  t.regex(output, /fio 0\n0\n?$/, output);
+});
