@@ -36,9 +36,13 @@ export class BlkDevice implements VirtioDevice {
   readonly disk: BlockInitiator;
   readonly serial: Uint8Array;
   readonly views: GuestViews;
-  /** Writes are to be on stable storage when they are answered: the driver knows of no flush. */
+  /** Writes are to be on stable storage when they are answered. */
   forceUnitAccess = true;
   private readonly host: DeviceHost;
+  /** The driver knows of no flush. */
+  private flushless = false;
+  /** The driver wants no cache, and the unit would not switch off its own. */
+  private writeThrough = false;
   /** Requests under way, linked through `next` and `previous`. */
   private first: BlkRequest | undefined = undefined;
   private idle: (() => void)[] = [];
@@ -72,10 +76,10 @@ export class BlkDevice implements VirtioDevice {
     return this.host.log;
   }
 
-  /** 5.2.6.2: a driver that knows neither flushes nor the cache's mode gets a cache that is written through. */
+  /** 5.2.5.2, 5.2.6.2: a driver that knows no flush gets a cache that is written through. */
   setFeatures(features: bigint): void {
-    this.forceUnitAccess =
-      !hasFeature(features, BlkFeature.FLUSH) && !hasFeature(features, BlkFeature.CONFIG_WCE);
+    this.flushless = !hasFeature(features, BlkFeature.FLUSH);
+    this.forceUnitAccess = this.flushless || this.writeThrough;
   }
 
   handler(): VringHandler {
@@ -95,7 +99,8 @@ export class BlkDevice implements VirtioDevice {
     view.setUint8(BlkConfig.ALIGNMENT_OFFSET, alignedBlock);
     view.setUint16(BlkConfig.MIN_IO_SIZE, geometry.optimalGranularity, true);
     view.setUint32(BlkConfig.OPT_IO_SIZE, geometry.optimalTransfer, true);
-    view.setUint8(BlkConfig.WRITEBACK, geometry.volatileCache ? 1 : 0);
+    const writeback = geometry.volatileCache && !this.flushless && !this.writeThrough;
+    view.setUint8(BlkConfig.WRITEBACK, writeback ? 1 : 0);
     view.setUint16(BlkConfig.NUM_QUEUES, MAX_RINGS, true);
     view.setUint32(BlkConfig.MAX_DISCARD_SECTORS, sectors(BlockKind.DISCARD), true);
     view.setUint32(BlkConfig.MAX_DISCARD_SEG, MAX_RANGES, true);
@@ -106,12 +111,20 @@ export class BlkDevice implements VirtioDevice {
     return bytes;
   }
 
-  /** 5.2.4: the driver may write `writeback` only. A unit that refuses to switch keeps what it has. */
+  /**
+   * 5.2.4: the driver may write `writeback` only. QEMU shows its guest what the guest has written, so writes are stable
+   * from then on even if the unit refuses to switch: another initiator may have reserved it.
+   */
   async writeConfig({ offset, size, data }: ConfigAccess): Promise<void> {
     if (size !== 1 || offset !== BlkConfig.WRITEBACK) {
       throw new ProtocolError(`configuration bytes ${offset}+${size} are read-only`);
     }
-    await this.disk.setWriteCache(data[0] !== 0);
+    const cached = data[0] !== 0;
+    this.writeThrough = !cached;
+    this.forceUnitAccess = this.flushless || this.writeThrough;
+    // What the unit has saved also holds after a restart, when front-ends do not say it again.
+    if (await this.disk.setWriteCache(cached)) this.writeThrough = false;
+    this.forceUnitAccess = this.flushless || this.writeThrough;
   }
 
   /** A request is under way. */
@@ -135,6 +148,8 @@ export class BlkDevice implements VirtioDevice {
   }
 
   async reset(): Promise<void> {
+    this.flushless = false;
+    this.writeThrough = false;
     this.forceUnitAccess = true;
   }
 

@@ -108,9 +108,11 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
       return;
     }
     this.device.ended(request);
-    // A range that makes no sense was found behind others.
-    const wrong = block.error === BlockError.NONE && request.rangesLeft > 0;
-    this.answer(request, wrong ? BlkStatus.IOERR : statusOf(block.error));
+    // The disk may have shrunk since the ranges were checked.
+    const cutShort = block.error === BlockError.NONE && request.rangesLeft > 0;
+    const status = cutShort ? BlkStatus.IOERR : statusOf(block.error);
+    const whole = status === BlkStatus.OK && block.kind === BlockKind.READ;
+    this.answer(request, status, whole ? request.bytesIn : 0);
   }
 
   private newRequest(): BlkRequest {
@@ -146,7 +148,7 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
 
   private identify(request: BlkRequest): void {
     const { bytes } = this.payload;
-    const { serial, views, log } = this.device;
+    const { serial, views } = this.device;
     if (request.bytesIn === 0) {
       this.refuse(request, BlkStatus.IOERR);
       return;
@@ -154,8 +156,7 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
     bytes.fill(0, 0, ID_LENGTH);
     bytes.set(serial.subarray(0, ID_LENGTH));
     if (!request.vring!.discards) views.copyIn(request.block.data, this.payload, ID_LENGTH);
-    log?.markSegments(request.block.data, ID_LENGTH);
-    this.answer(request, BlkStatus.OK);
+    this.answer(request, BlkStatus.OK, ID_LENGTH);
   }
 
   /** DISCARD and WRITE ZEROES: the ranges are copied out once, and done one after the other. */
@@ -180,22 +181,27 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
         return;
       }
     }
+    for (let at = 0; at < length; at += BlkRange.LENGTH) {
+      if (!this.fits(rangeOffset(ranges, at), rangeLength(ranges, at))) {
+        this.refuse(request, BlkStatus.IOERR);
+        return;
+      }
+    }
     data.clear();
     request.ranges = ranges;
     request.rangesLeft = length / BlkRange.LENGTH;
     request.nextRange = 0;
     request.block.kind = kind;
-    if (this.nextRange(request)) this.start(request);
-    else this.refuse(request, BlkStatus.IOERR);
+    this.nextRange(request);
+    this.start(request);
   }
 
-  /** Makes the next range the request's; false when it makes no sense. */
+  /** Makes the next range the request's; false when the disk has no such range any more. */
   private nextRange(request: BlkRequest): boolean {
     const { block, nextRange: at } = request;
     const ranges = request.ranges!;
-    const sector = u32le(ranges, at + BlkRange.SECTOR + 4) * TWO_TO_32 + u32le(ranges, at + BlkRange.SECTOR);
-    block.offset = sector * SECTOR;
-    block.length = u32le(ranges, at + BlkRange.SECTORS) * SECTOR;
+    block.offset = rangeOffset(ranges, at);
+    block.length = rangeLength(ranges, at);
     if (!this.fits(block.offset, block.length)) return false;
     block.mayUnmap = (u32le(ranges, at + BlkRange.FLAGS) & RANGE_UNMAP) !== 0;
     request.nextRange = at + BlkRange.LENGTH;
@@ -206,10 +212,11 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
   /** Answers a request that never became one of the disk's. */
   private refuse(request: BlkRequest, status: BlkStatus): void {
     this.device.counters.refused++;
-    this.answer(request, status);
+    this.answer(request, status, 0);
   }
 
-  private answer(request: BlkRequest, status: BlkStatus): void {
+  /** `dataWritten`: so many bytes of data are there, from the first on. */
+  private answer(request: BlkRequest, status: BlkStatus, dataWritten: number): void {
     const { views, log } = this.device;
     const { block, bytesIn } = request;
     this.status.bytes[0] = status;
@@ -218,7 +225,8 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
       if (bytesIn > 0) log.markSegments(block.data, bytesIn);
       log.markSegments(request.status, 1);
     }
-    this.giveBack(request, bytesIn + 1);
+    // 2.7.8.2: all bytes up to the length in the used ring have been written. The status comes behind all data.
+    this.giveBack(request, dataWritten >= bytesIn ? bytesIn + 1 : dataWritten);
   }
 
   private giveBack(request: BlkRequest, written: number): void {
@@ -232,6 +240,17 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
 function statusOf(error: BlockError): BlkStatus {
   if (error === BlockError.NONE) return BlkStatus.OK;
   return error === BlockError.EOPNOTSUPP ? BlkStatus.UNSUPP : BlkStatus.IOERR;
+}
+
+/** Bytes. */
+function rangeOffset(ranges: Uint8Array, at: number): number {
+  const sector = u32le(ranges, at + BlkRange.SECTOR + 4) * TWO_TO_32 + u32le(ranges, at + BlkRange.SECTOR);
+  return sector * SECTOR;
+}
+
+/** Bytes. */
+function rangeLength(ranges: Uint8Array, at: number): number {
+  return u32le(ranges, at + BlkRange.SECTORS) * SECTOR;
 }
 
 function u32le(bytes: Uint8Array, at: number): number {

@@ -10,6 +10,7 @@ import {
   BlkType,
   RANGE_UNMAP,
 } from '../../../src/fabrics/vhost-user/virtio-blk-spec.ts';
+import { OperationKind } from '../../../src/scsi/backstore.ts';
 import { runOperation } from '../../../src/target/operations/table.ts';
 import { pattern } from '../../support/block-cdbs.ts';
 import { ByteBuilder } from '../../support/vhost-user/byte-builder.ts';
@@ -24,6 +25,9 @@ import {
 
 const { IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES } = BlkType;
 const { OK, IOERR, UNSUPP } = BlkStatus;
+/** Types of persistent reservations (SPC-4 table 51). */
+const WRITE_EXCLUSIVE = 1;
+const EXCLUSIVE_ACCESS = 3;
 
 async function start(
   t: ExecutionContext,
@@ -33,6 +37,16 @@ async function start(
   const served = await ServedBlk.start(disk, options);
   t.teardown(() => served.close());
   return served;
+}
+
+/** By another initiator. */
+async function reserve(served: ServedBlk, type: number): Promise<void> {
+  const other = served.server.targets[0].initiator('other', served.server.shard.environment);
+  for (let i = 0; i < 3; i++) await other.send({ cdb: [0, 0, 0, 0, 0, 0] });
+  await other.send({ cdb: [0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0], dataOut: new Uint8Array(24).fill(1, 8, 16) });
+  const dataOut = new Uint8Array(24).fill(1, 0, 8);
+  const { status } = await other.send({ cdb: [0x5f, 1, type, 0, 0, 0, 0, 0, 24, 0], dataOut });
+  if (status !== 0) throw new Error(`the reservation ended with status ${status}`);
 }
 
 interface Range {
@@ -88,6 +102,64 @@ test('ranges are discarded and zeroed, one after the other', async (t) => {
   ])
     expected.fill(0, sector * 512, (sector + sectors) * 512);
   t.deepEqual((await served.execute({ type: IN, dataInLength: 65536 })).dataIn, expected);
+});
+
+test('nothing is discarded or zeroed when one of the ranges makes no sense', async (t) => {
+  const served = await start(t);
+  const dataOut = pattern(4096, 5);
+  await served.execute({ type: OUT, dataOut });
+  for (const wrong of [ranges({ sector: 2048, sectors: 1 }), ranges({ sector: 0, sectors: 1, flags: 2 })]) {
+    for (const type of [DISCARD, WRITE_ZEROES]) {
+      const two = Uint8Array.of(...ranges({ sector: 0, sectors: 8 }), ...wrong);
+      t.not((await served.execute({ type, dataOut: two })).status, OK);
+    }
+  }
+  t.deepEqual((await served.execute({ type: IN, dataInLength: 4096 })).dataIn, dataOut);
+});
+
+test('the used length counts no byte that was not written', async (t) => {
+  const served = await start(t);
+  t.is((await served.execute({ type: GET_ID, dataInLength: 20 })).written, 21);
+  t.is((await served.execute({ type: GET_ID, dataInLength: 8 })).written, 9);
+  t.is((await served.execute({ type: GET_ID, dataInLength: 64 })).written, 20);
+  t.is((await served.execute({ type: IN, sector: 2048, dataInLength: 512 })).written, 0);
+  t.is((await served.execute({ type: FLUSH, dataInLength: 512 })).written, 0);
+  t.is((await served.execute({ type: 99 })).written, 1);
+});
+
+test('writes are stable where the driver knows no flush, or wants no cache that the unit keeps', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const disk = `${join(folder.path, 'disk.img')},create,size=1M`;
+  for (const without of [[], [BlkFeature.FLUSH], [BlkFeature.FLUSH, BlkFeature.CONFIG_WCE]]) {
+    const served = await ServedBlk.start(disk, { without });
+    try {
+      const { unit } = served.server.targets[0].disks.get(0)!;
+      const stable: boolean[] = [];
+      const start = unit.backstore.start.bind(unit.backstore);
+      unit.backstore.start = (operation) => {
+        if (operation.kind === OperationKind.WRITE) stable.push(operation.forceUnitAccess);
+        start(operation);
+      };
+      const write = () => served.execute({ type: OUT, dataOut: new Uint8Array(512) });
+      const writeback = async () =>
+        (await served.readConfig(0, BlkConfig.LENGTH)).getUint8(BlkConfig.WRITEBACK);
+      await write();
+      t.deepEqual(stable, [without.length > 0]);
+      t.is(await writeback(), without.length > 0 ? 0 : 1);
+      if (without.length > 0) continue;
+      await reserve(served, WRITE_EXCLUSIVE);
+      const switchTo = (value: number) =>
+        served.frontEnd.send(Request.SET_CONFIG, config(BlkConfig.WRITEBACK, 1, 0, Uint8Array.of(value)));
+      await switchTo(0);
+      t.true(unit.writeCacheEnabled);
+      t.is(await writeback(), 0);
+      await switchTo(1);
+      t.is(await writeback(), 1);
+    } finally {
+      await served.close();
+    }
+  }
 });
 
 const refused: readonly [string, BlkRequest, number][] = [
@@ -208,14 +280,7 @@ test('a block device has one disk that stays', async (t) => {
 
 test('another initiator’s reservation holds for the guest', async (t) => {
   const served = await start(t);
-  const other = served.server.targets[0].initiator('other', served.server.shard.environment);
-  for (let i = 0; i < 3; i++) await other.send({ cdb: [0, 0, 0, 0, 0, 0] });
-  await other.send({ cdb: [0x5f, 0, 0, 0, 0, 0, 0, 0, 24, 0], dataOut: new Uint8Array(24).fill(1, 8, 16) });
-  const reserve = await other.send({
-    cdb: [0x5f, 1, 3, 0, 0, 0, 0, 0, 24, 0],
-    dataOut: new Uint8Array(24).fill(1, 0, 8),
-  });
-  t.is(reserve.status, 0);
+  await reserve(served, EXCLUSIVE_ACCESS);
   t.is((await served.execute({ type: IN, dataInLength: 512 })).status, IOERR);
 });
 
