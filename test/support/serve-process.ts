@@ -12,12 +12,22 @@ export interface ServeProcess {
   readonly iscsi: readonly string[];
   /** NBD URIs, one per LUN, where `--nbd` was among the arguments. */
   readonly nbd: readonly string[];
+  readonly targets: readonly ServedTarget[];
   /** Lines on stdout that are not JSON: what Node itself prints, as with --trace-gc. */
   readonly otherLines: readonly string[];
+  /** Resolves with the exit code when it has ended, whoever ended it. */
+  readonly exited: Promise<number | null>;
+  /** All that stderr said until now. */
+  errors(): string;
   /** SIGTERM; resolves with the exit code. */
   stop(): Promise<number | null>;
   /** SIGKILL; resolves when it is dead. */
   kill(): Promise<void>;
+}
+
+export interface ServedTarget {
+  readonly sockets: readonly { readonly path: string }[];
+  readonly shard?: number;
 }
 
 export interface ServeProcessOptions {
@@ -34,6 +44,7 @@ interface ReadyDocument {
   readonly event?: string;
   readonly iscsi?: readonly string[];
   readonly nbd?: readonly string[];
+  readonly targets?: readonly ServedTarget[];
 }
 
 /** Resolves when the socket is ready; rejects with what was printed when it never is. */
@@ -67,7 +78,11 @@ export async function startServe(
       resolve(code);
     });
   });
-  const { iscsi = [], nbd = [] } = await new Promise<ReadyDocument>((resolve, reject) => {
+  const {
+    iscsi = [],
+    nbd = [],
+    targets = [],
+  } = await new Promise<ReadyDocument>((resolve, reject) => {
     createInterface({ input: child.stdout! }).on('line', (line) => {
       if (!line.startsWith('{')) {
         otherLines.push(line);
@@ -83,7 +98,10 @@ export async function startServe(
     socket,
     iscsi,
     nbd,
+    targets,
     otherLines,
+    exited,
+    errors: () => errors,
     stop() {
       child.kill('SIGTERM');
       return exited;
