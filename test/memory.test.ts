@@ -9,6 +9,8 @@ const LOGICAL_UNITS = 1000;
 const MAX_KIBIBYTES_PER_UNIT = 40;
 /** About 25 when this was written: without the program's own pages, which all processes share. */
 const MAX_IDLE_MEBIBYTES = 60;
+/** Each about 28 MiB when this was written. */
+const SHARDS = 4;
 
 /** Private memory of a process, bytes. */
 function privateMemory(pid: number): number {
@@ -27,4 +29,14 @@ test('an idle daemon is small, and a thousand logical units add little to it', a
   t.true(small < MAX_IDLE_MEBIBYTES * MEBIBYTE, `${(small / MEBIBYTE).toFixed(0)} MiB idle`);
   const perUnit = (large - small) / 1024 / LOGICAL_UNITS;
   t.true(perUnit < MAX_KIBIBYTES_PER_UNIT, `${perUnit.toFixed(0)} KiB per logical unit`);
+});
+
+test('a shard costs a heap of its own, and no more than a daemon', async (t) => {
+  t.timeout(60_000);
+  const [none, several] = await Promise.all(
+    [0, SHARDS].map((count) => startServe(['null:1G'], { serveArguments: ['--shards', String(count)] })),
+  );
+  const perShard = (privateMemory(several.pid) - privateMemory(none.pid)) / MEBIBYTE / SHARDS;
+  await Promise.all([none.stop(), several.stop()]);
+  t.true(perShard > 1 && perShard < MAX_IDLE_MEBIBYTES, `${perShard.toFixed(0)} MiB per shard`);
 });

@@ -1,9 +1,11 @@
 /** Several environments in one process: each has its own state, and leaves nothing behind. */
 import { spawnSync } from 'node:child_process';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { addon } from '../../src/native/addon.ts';
+import { Errno } from '../../src/native/errno.ts';
+import { IoEngine } from '../../src/native/io-engine.ts';
 import { PAGE, USABLE_MODES } from './support.ts';
 
 const ADDON = JSON.stringify(new URL('../../src/native/addon.js', import.meta.url).href);
@@ -30,6 +32,24 @@ function exit(worker: Worker): Promise<number> {
 
 function openDescriptors(): string[] {
   return readdirSync('/proc/self/fd');
+}
+
+/** io_uring instances of this process. */
+function rings(): number {
+  return openDescriptors().filter((fd) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === 'anon_inode:[io_uring]';
+    } catch {
+      return false;
+    }
+  }).length;
+}
+
+/** Mappings of files with this in their name. */
+function mappings(name: string): number {
+  return readFileSync('/proc/self/maps', 'utf8')
+    .split('\n')
+    .filter((line) => line.includes(name)).length;
 }
 
 function threads(name: string): number {
@@ -141,6 +161,42 @@ for (const mode of USABLE_MODES) {
     );
   });
 }
+
+test.serial(
+  "two workers beside the main thread: one that ends takes its own mappings and rings, nobody else's",
+  async (t) => {
+    const [mode] = USABLE_MODES;
+    const mine = new IoEngine({ mode });
+    t.teardown(() => mine.close());
+    const before = { rings: rings(), maps: mappings('lunport-unload') };
+    const workers = ['lunport-unload-a', 'lunport-unload-b'].map((name) =>
+      start(
+        `
+      const { addon } = await import(${ADDON});
+      const { IoEngine } = await import(${ENGINE});
+      const fd = addon.memfd(workerData, 1 << 20);
+      addon.mapRegion(fd, 0, 1 << 20, false);
+      addon.close(fd);
+      new IoEngine({ mode: ${JSON.stringify(mode)} });
+      parentPort.postMessage('ready');
+      setInterval(() => {}, 1000);`,
+        name,
+      ),
+    );
+    await Promise.all(workers.map((worker) => message(worker)));
+    const withBoth = rings();
+    t.deepEqual([mappings('lunport-unload-a'), mappings('lunport-unload-b')], [1, 1]);
+    await workers[0].terminate();
+    t.deepEqual([mappings('lunport-unload-a'), mappings('lunport-unload-b')], [0, 1]);
+    if (mode === 'io_uring') t.is(rings(), withBoth - 1);
+    await workers[1].terminate();
+    t.deepEqual({ rings: rings(), maps: mappings('lunport-unload') }, before);
+    const results: number[] = [];
+    mine.fsync(-1, { ioCompleted: (result) => void results.push(result) });
+    await mine.drain();
+    t.deepEqual(results, [Errno.EBADF]);
+  },
+);
 
 test.serial('a worker that alone had loaded the addon leaves a working SIGBUS handler', (t) => {
   // The worker's end closes the library; the handler must survive that.
