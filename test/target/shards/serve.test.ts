@@ -51,7 +51,7 @@ class TestGuest {
 
 interface Daemon {
   readonly folder: string;
-  start(shards: number, nodeArguments?: readonly string[]): Promise<ServeProcess>;
+  readonly start: (shards: number, nodeArguments?: readonly string[]) => Promise<ServeProcess>;
 }
 
 /** Two targets, each with a file, on sockets `0` and `1`. */
@@ -61,7 +61,7 @@ function daemon(t: ExecutionContext): Daemon {
   const path = (name: string) => join(folder.path, name);
   return {
     folder: folder.path,
-    async start(shards, nodeArguments = []) {
+    start: async (shards, nodeArguments = []) => {
       const serve = await startServe(
         [`${path('a.img')},create,size=1M`, '+', `${path('b.img')},create,size=1M`],
         {
