@@ -17,8 +17,6 @@ import { Histogram } from './histogram.ts';
 import { openLoadDevice } from './load-device.ts';
 import { RequestSequence } from './pattern.ts';
 
-const MEBIBYTE = 1 << 20;
-const DISK_BYTES = 16 * MEBIBYTE;
 /** Many requests per turn of the event loop, so that the turn itself weighs little. */
 const DEPTH = 1024;
 const PATTERN = { name: '4k mixed', requestBytes: 4096, sequential: false, readPercentage: 50 };
@@ -63,7 +61,7 @@ async function measure(disk: string, requests: number, kind: DeviceKind): Promis
     }
   };
 
-  queue.start(new RequestSequence(PATTERN, DISK_BYTES), 0);
+  queue.start(new RequestSequence(PATTERN, server.targets[0].disks.get(0)!.backstore.byteLength), 0);
   await drive(WARM_UP_REQUESTS);
   // The first request hears of the power-on.
   const failedBefore = queue.failed;

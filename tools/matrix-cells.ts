@@ -12,7 +12,7 @@ export interface Cell {
   readonly title: string;
   readonly qemu: Qemu;
   readonly machine: Pick<GuestOptions, 'vehicle' | 'firmware' | 'cpus' | 'memoryMiB' | 'machine'>;
-  readonly device: Pick<VhostUserScsi, 'interface' | 'queues' | 'device'>;
+  readonly device: Pick<VhostUserScsi, 'kind' | 'interface' | 'queues' | 'device'>;
   /** Options of the disk that is written, after its size. */
   readonly disk: string;
   /** Arguments of `lunport serve`. */
@@ -56,6 +56,27 @@ const VARIATIONS: readonly (readonly [title: string, change: Variation])[] = [
   ['I/O in threads', { serve: ['--io', 'threads'] }],
 ];
 
+const BLK: Variation = { device: { kind: 'blk' }, serve: ['--blk'] };
+const blk = (device: Properties): Variation => ({ ...BLK, device: { kind: 'blk', device } });
+
+/** As VARIATIONS, of virtio block devices. */
+const BLK_VARIATIONS: readonly (readonly [title: string, change: Variation])[] = [
+  [
+    '1 CPU, 4 queues',
+    { ...BLK, machine: { vehicle: 'initrd', cpus: 1 }, device: { kind: 'blk', queues: 4 } },
+  ],
+  ['packed rings', blk({ packed: true })],
+  ['rings of 32', blk({ 'queue-size': 32 })],
+  ['rings of 1024', blk({ 'queue-size': 1024 })],
+  ['no indirect descriptors', blk({ indirect_desc: false })],
+  ['no event index', blk({ event_idx: false })],
+  ['a cache that cannot be switched', blk({ 'config-wce': false })],
+  ['no discard, no zeroes', blk({ discard: false, 'write-zeroes': false })],
+  ['blocks of 4096', { ...BLK, disk: ',block-size=4096' }],
+  ['write-through', { ...BLK, disk: ',cache=writethrough' }],
+  ['I/O in threads', { ...BLK, serve: ['--blk', '--io', 'threads'] }],
+];
+
 const PLAIN = { machine: { vehicle: 'initrd' }, device: {}, disk: '', serve: [] } as const;
 
 /** All cells, those of one QEMU together. */
@@ -70,6 +91,24 @@ export function cells(qemus: readonly Qemu[]): Cell[] {
         })),
       ),
       ...VARIATIONS.map(([name, change]) => ({ ...PLAIN, title: title(name), qemu, ...change })),
+      ...BOOTS.flatMap(([boot, machine]) =>
+        INTERFACES.map((name) => ({
+          ...{
+            ...PLAIN,
+            ...BLK,
+            title: title(`blk, ${boot}, ${name || 'default'} interface`),
+            qemu,
+            machine,
+          },
+          device: { kind: 'blk', interface: name } as const,
+        })),
+      ),
+      ...BLK_VARIATIONS.map(([name, change]) => ({
+        ...PLAIN,
+        title: title(`blk, ${name}`),
+        qemu,
+        ...change,
+      })),
     ];
   });
 }

@@ -18,10 +18,14 @@ const WRITTEN_MIB = 16;
 const CELL_TIMEOUT_MS = 120_000;
 const INSTALLED = 'qemu-system-x86_64';
 
-/** Prints the checksum of what was written; the last LUN is the one to write. */
-const JOB = `
+/** Prints the checksum of what was written; the last LUN, or the last block device, is the one to write. */
+const job = (kind = 'scsi') => `
 set -e
-for each in /sys/bus/scsi/devices/*:0:0:*/block; do disk=/dev/$(ls $each); done
+${
+  kind === 'scsi'
+    ? 'for each in /sys/bus/scsi/devices/*:0:0:*/block; do disk=/dev/$(ls $each); done'
+    : 'for each in $(ls /sys/block | grep ^vd); do disk=/dev/$each; done'
+}
 head -c ${WRITTEN_MIB * 1048576} /dev/urandom >/tmp/data
 dd if=/tmp/data of=$disk bs=256k oflag=direct 2>/dev/null
 sync
@@ -56,13 +60,20 @@ async function run(cell: Cell, folder: TemporaryFolder): Promise<void> {
   if (cell.machine.vehicle === 'disk') {
     disks.unshift(await copyDiskImage(join(folder.path, 'boot.img')));
   }
-  const lunport = await LunportChild.serve([...disks, '--socket', socket, '--ephemeral', ...cell.serve]);
+  const { kind } = cell.device;
+  // A SCSI host has both disks; a block device is one.
+  const sockets = kind === 'blk' && disks.length > 1 ? [join(folder.path, 'boot.sock'), socket] : [socket];
+  const lunport = await LunportChild.serve([
+    ...[...disks, '--ephemeral', ...cell.serve],
+    ...sockets.flatMap((path) => ['--socket', path]),
+  ]);
   try {
     const { exitCode, output } = await runGuest({
       ...cell.machine,
       qemu: cell.qemu.command,
-      vhostUserScsi: [{ socket, bootIndex: 0, ...cell.device }],
-      job: JOB,
+      initrd: kind === 'blk' ? { modules: ['virtio_blk'] } : undefined,
+      vhostUserScsi: sockets.map((path, i) => ({ socket: path, bootIndex: i, ...cell.device })),
+      job: job(kind),
       timeoutMs: CELL_TIMEOUT_MS,
       progress: () => {},
     });

@@ -50,8 +50,10 @@ export function putU48(bytes: Uint8Array, at: number, value: number): void {
 
 /** Writes an integer below 2^53 as a 64-bit field. */
 export function putU64(bytes: Uint8Array, at: number, value: number): void {
-  putU32(bytes, at, Math.floor(value / 0x1_0000_0000));
-  putU32(bytes, at + 4, value % 0x1_0000_0000);
+  // The remainder of a division of floating-point numbers is a function call; this is on the way of every block request.
+  const high = Math.floor(value / 0x1_0000_0000);
+  putU32(bytes, at, high);
+  putU32(bytes, at + 4, value - high * 0x1_0000_0000);
 }
 
 /** Writes `text` left-aligned, padded with spaces (SPC-4 4.3.1: ASCII data fields). */

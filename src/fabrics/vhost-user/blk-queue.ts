@@ -69,15 +69,14 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
     }
     device.views.copyOut(headerSegments, header);
     const { words } = header;
-    const offset = (words[SECTOR_HIGH] * TWO_TO_32 + words[SECTOR_LOW]) * SECTOR;
     switch (words[TYPE]) {
       case BlkType.IN:
         if (data.byteLength > request.bytesIn) this.refuse(request, BlkStatus.IOERR);
-        else this.transfer(request, BlockKind.READ, offset);
+        else this.transfer(request, BlockKind.READ);
         return;
       case BlkType.OUT:
         if (request.bytesIn > 0) this.refuse(request, BlkStatus.IOERR);
-        else this.transfer(request, BlockKind.WRITE, offset);
+        else this.transfer(request, BlockKind.WRITE);
         return;
       case BlkType.FLUSH:
         block.kind = BlockKind.FLUSH;
@@ -121,16 +120,19 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
     return new BlkRequest(block);
   }
 
-  private transfer(request: BlkRequest, kind: BlockKind, offset: number): void {
+  /** As `fits`, whose arguments would be objects on the heap where they are above 2^31, and with cheap remainders. */
+  private transfer(request: BlkRequest, kind: BlockKind): void {
     const { block } = request;
-    if (!this.fits(offset, block.data.byteLength)) {
-      this.refuse(request, BlkStatus.IOERR);
-      return;
-    }
+    const { words } = this.header;
+    const { blockSize, byteLength } = this.device.disk.geometry;
+    const length = block.data.byteLength;
+    const low = words[SECTOR_LOW];
+    const remainder = (low & (blockSize / SECTOR - 1)) | (length & (blockSize - 1));
     block.kind = kind;
-    block.offset = offset;
-    block.length = block.data.byteLength;
-    this.start(request);
+    block.offset = (words[SECTOR_HIGH] * TWO_TO_32 + low) * SECTOR;
+    block.length = length;
+    if (remainder !== 0 || block.offset + length > byteLength) this.refuse(request, BlkStatus.IOERR);
+    else this.start(request);
   }
 
   private start(request: BlkRequest): void {
