@@ -101,7 +101,7 @@ bench-compare: build .stamps/packages ## against another commit: make bench-comp
 soak: build .stamps/packages ## hours of load, restarts and faults
 	node dist/tools/soak.js $(ARGS)
 
-fuzz: build ## hostile bytes against every parser
+fuzz: build ## hostile commands, rings, messages and PDUs: SECONDS_EACH=600
 	node dist/tools/fuzz.js $(ARGS)
 
 matrix: build .stamps/packages ## guests by every firmware, QEMU and device option

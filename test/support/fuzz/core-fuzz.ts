@@ -4,42 +4,17 @@
  * once, and nothing that was borrowed stays out.
  */
 
-import { OperationKind, Outcome } from '../../src/scsi/backstore.ts';
-import { blockDeviceCommands } from '../../src/scsi/block-device-commands.ts';
-import { execute } from '../../src/scsi/device-server.ts';
-import type { Scratch } from '../../src/scsi/environment.ts';
-import type { Nexus } from '../../src/scsi/nexus.ts';
-import type { SegmentList } from '../../src/scsi/segment-list.ts';
-import { TaskAttribute } from '../../src/scsi/status-spec.ts';
-import { Task, type TaskOwner } from '../../src/scsi/task.ts';
-import { manage, TaskManagementFunction } from '../../src/scsi/task-management.ts';
-import { Core, TestStore } from './core.ts';
-
-/** A reproducible source of chances (xorshift32). */
-class Chance {
-  private state: number;
-
-  constructor(seed: number) {
-    this.state = seed | 0 || 1;
-  }
-
-  /** An integer from 0 to `bound - 1`. */
-  below(bound: number): number {
-    this.state ^= this.state << 13;
-    this.state ^= this.state >>> 17;
-    this.state ^= this.state << 5;
-    return (this.state >>> 0) % bound;
-  }
-
-  /** True once in `n`. */
-  oneIn(n: number): boolean {
-    return this.below(n) === 0;
-  }
-
-  pick<T>(items: readonly T[]): T {
-    return items[this.below(items.length)];
-  }
-}
+import { OperationKind, Outcome } from '../../../src/scsi/backstore.ts';
+import { blockDeviceCommands } from '../../../src/scsi/block-device-commands.ts';
+import { execute } from '../../../src/scsi/device-server.ts';
+import type { Scratch } from '../../../src/scsi/environment.ts';
+import type { Nexus } from '../../../src/scsi/nexus.ts';
+import type { SegmentList } from '../../../src/scsi/segment-list.ts';
+import { TaskAttribute } from '../../../src/scsi/status-spec.ts';
+import { Task, type TaskOwner } from '../../../src/scsi/task.ts';
+import { manage, TaskManagementFunction } from '../../../src/scsi/task-management.ts';
+import { Core, TestStore } from '../core.ts';
+import { Chance } from './chance.ts';
 
 const MAX_OUTSTANDING = 24;
 /** Bytes that lead parsers astray more often than others. */
@@ -49,7 +24,8 @@ export class CoreFuzz implements TaskOwner {
   readonly core: Core;
   /** What went wrong, in words; empty when all is well. */
   readonly complaints: string[] = [];
-  commands = 0;
+  /** Commands that were sent. */
+  runs = 0;
   private readonly chance: Chance;
   private readonly nexuses: Nexus[];
   private readonly running = new Map<Task, Scratch[]>();
@@ -121,7 +97,7 @@ export class CoreFuzz implements TaskOwner {
     if (!this.chance.oneIn(5)) this.segments(task.dataIn, borrowed, false);
     if (this.chance.oneIn(10)) this.segments(task.protectionOut, borrowed, true);
     if (this.chance.oneIn(10)) this.segments(task.protectionIn, borrowed, false);
-    this.commands++;
+    this.runs++;
     execute(task, this.core.environment);
   }
 
