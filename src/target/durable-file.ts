@@ -5,6 +5,7 @@
 import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { threadId } from 'node:worker_threads';
 
 /** What of a file system is used, so that a test can cut its power. */
 export interface FileSystem {
@@ -19,8 +20,8 @@ export interface FileHandle {
   close(): Promise<void>;
 }
 
-/** Makes names for temporary files: two disks that share a directory may replace one file at a time. */
-let replacements = 0;
+/** Makes names for temporary files: two disks that share a directory may replace one file at a time, in two threads too. */
+let replacements = threadId * 2 ** 32;
 
 /** Whether a file is one that `replaceFile` makes on its way. */
 export function isTemporary(name: string): boolean {
