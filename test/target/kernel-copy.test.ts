@@ -8,6 +8,7 @@ import { LocalTarget } from '../../src/target/local-target.ts';
 import { pattern } from '../support/block-cdbs.ts';
 import { blocks, copyList, cscd, sendCopy } from '../support/copy-lists.ts';
 import { outcome } from '../support/persistent-reservations.ts';
+import { makeToken, sendToken, writeList } from '../support/rod-tokens.ts';
 import { sameBytes } from '../support/same-bytes.ts';
 
 const SIZE = 8 << 20;
@@ -98,6 +99,26 @@ for (const [title, paths, options, byKernel] of rows) {
     });
   });
 }
+
+test('a token written elsewhere is a copy by the kernel, too, over ranges that are cut differently', (t) => {
+  const [source, destination] = [file(folder.path, 1), file(folder.path)];
+  return withPair(t, [source, destination], async ({ initiator, asked }) => {
+    const half = COPIED / 2;
+    const from = [
+      [FROM, half],
+      [FROM + half, half],
+    ] as const;
+    const to = [
+      [TO, half + 100],
+      [TO + half + 100, half - 100],
+    ] as const;
+    const token = await makeToken(initiator, from);
+    const written = await sendToken(initiator, 0x11, writeList(token, to), { lun: 1 });
+    t.is(outcome(written), 'good');
+    t.true(arrived(source, destination));
+    t.true(asked.length > 0 && asked.every(Boolean));
+  });
+});
 
 test('copies in both directions at once do not wait for each other', (t) => {
   const disks: [string, string] = [file(folder.path, 1), file(folder.path, 2)];

@@ -16,7 +16,7 @@ import type { Transfer } from './segment.ts';
 /** Bytes; a multiple of every block size. */
 export const PIECE = 512 << 10;
 /** Bytes that the backings copy by themselves at a time: until it is done, nothing can stop it. */
-const UNSEEN_PIECE = 4 << 20;
+export const UNSEEN_PIECE = 4 << 20;
 
 /** What a transfer means on two given devices: bytes, all of them multiples of block sizes. */
 export interface ByteRange {
@@ -92,9 +92,9 @@ export async function copyBlocks(
 
 /**
  * Has the backings copy by themselves, under the locks of both ranges. Two such copies in opposite directions must not
- * wait for each other: when somebody is in the source's range, the data goes through memory instead.
+ * wait for each other: when somebody is in the source's range, the data goes through memory instead. All in bytes.
  */
-async function copyUnseen(
+export async function copyUnseen(
   task: Task,
   source: BlockDevice,
   writer: Medium,

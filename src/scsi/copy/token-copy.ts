@@ -6,7 +6,7 @@ import { Medium, type Verdict } from '../medium.ts';
 import type { Nexus } from '../nexus.ts';
 import { Sense, type SenseCode } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
-import { PIECE, readLocked, writeLocked } from './block-copy.ts';
+import { copyUnseen, PIECE, readLocked, UNSEEN_PIECE, writeLocked } from './block-copy.ts';
 import { refusalOf } from './cscd.ts';
 import { RodType, Token } from './rod-token-spec.ts';
 import type { RodToken } from './rod-tokens.ts';
@@ -96,11 +96,20 @@ export class TokenCopy {
     let position = this.request.offset * blockSize;
     for (const { lba, blocks } of this.request.ranges) {
       for (let done = 0; done < blocks * blockSize && position < available; ) {
+        const to = lba * blockSize + done;
+        const unseen = await this.copyUnseen(reader, position, to, blocks * blockSize - done);
+        if (typeof unseen !== 'number') return unseen.failure;
+        if (unseen > 0) {
+          progress(unseen);
+          position += unseen;
+          done += unseen;
+          continue;
+        }
         const wanted = Math.min(PIECE, blocks * blockSize - done);
         const length = Math.min(wanted, Math.ceil((available - position) / blockSize) * blockSize);
         const failure =
           (await reader.read(position, scratch.bytes.subarray(0, length))) ??
-          (await writeLocked(this.task, this.writer, lba * blockSize + done, length, scratch));
+          (await writeLocked(this.task, this.writer, to, length, scratch));
         if (failure !== undefined) return failure;
         progress(length);
         position += length;
@@ -108,6 +117,25 @@ export class TokenCopy {
       }
     }
     return undefined;
+  }
+
+  /** Bytes that the backings copied by themselves, up to `wanted`; 0 when they cannot. */
+  private async copyUnseen(
+    reader: TokenReader,
+    position: number,
+    to: number,
+    wanted: number,
+  ): Promise<number | { failure: Verdict }> {
+    const { device } = this.writer;
+    const source = reader.device;
+    const { from, length } = reader.locate(position);
+    const whole = Math.min(length, wanted, UNSEEN_PIECE);
+    const bytes = whole - (whole % Math.max(device.blockSize, source.blockSize));
+    if (bytes === 0 || from % source.blockSize !== 0) return 0;
+    const outcome = await copyUnseen(this.task, source, this.writer, from, to, bytes);
+    if (outcome === 'not copied') return 0;
+    const failure = outcome === 'copied' ? reader.stillValid() : outcome;
+    return failure === undefined ? bytes : { failure };
   }
 }
 
@@ -126,6 +154,22 @@ class TokenReader {
     this.medium = new Medium(token.device, task);
     // A piece may begin within a block and end within another.
     this.scratch = this.medium.scratch(PIECE / token.device.blockSize + 1);
+  }
+
+  get device(): BlockDevice {
+    return this.token.device;
+  }
+
+  /** Where the byte at `position` is on its disk, and how many follow it there; bytes. */
+  locate(position: number): { from: number; length: number } {
+    const { device, ranges } = this.token;
+    let start = 0;
+    for (const { lba, blocks } of ranges) {
+      const end = start + blocks * device.blockSize;
+      if (position < end) return { from: lba * device.blockSize + position - start, length: end - position };
+      start = end;
+    }
+    return { from: 0, length: 0 };
   }
 
   /** Fills `into` with the bytes from `position`, and with zeroes past their end. */
@@ -154,7 +198,7 @@ class TokenReader {
   }
 
   /** After the read: a write in between would have ended the token, and the bytes are not what it stands for. */
-  private stillValid(): Verdict | undefined {
+  stillValid(): Verdict | undefined {
     this.token.lastUse = this.token.device.environment.now();
     return this.token.ended === undefined ? undefined : { code: this.token.ended };
   }
