@@ -31,6 +31,8 @@ const EXTENDED_INQUIRY = [
   bits('v_sup', 6, 0),
   bits('p_i_i_sup', 7, 4),
   bits('luiclr', 7, 0),
+  bits('r_sup', 8, 4),
+  bits('rtd_sup', 8, 3),
   bits('cbcs', 8, 0),
   number('extended_self_test_completion_minutes', 10, 16),
   bits('poa_sup', 12, 7),
@@ -84,6 +86,8 @@ const CHARACTERISTICS = [
   bits('vbuls', 8, 0),
 ];
 
+const REFERRALS = [number('user_data_segment_size', 8, 32), number('user_data_segment_multiplier', 12, 32)];
+
 const PROVISIONING = [
   number('threshold_exponent', 4),
   bits('lbpu', 5, 7),
@@ -122,6 +126,7 @@ export const VPD_PAGES: Readonly<Record<number, VpdDecoder>> = {
   176: { name: 'Block Limits', acronym: 'bl', decode: decodeBlockLimits },
   177: { name: 'Block Device Characteristics', acronym: 'bdc', decode: table(CHARACTERISTICS) },
   178: { name: 'Logical Block Provisioning', acronym: 'lbpv', decode: table(PROVISIONING) },
+  179: { name: 'Referrals', acronym: 'ref', decode: table(REFERRALS) },
 };
 
 function nameOf(page: number): string {
