@@ -3,6 +3,7 @@
  * complaint is told with the seed that brings it again. Ends with `fuzz: N runs, C crashes`.
  */
 import { parseArgs } from 'node:util';
+import { BlkFuzz } from '../test/support/fuzz/blk-fuzz.ts';
 import { CoreFuzz } from '../test/support/fuzz/core-fuzz.ts';
 import { MessageFuzz } from '../test/support/fuzz/message-fuzz.ts';
 import { PduFuzz } from '../test/support/fuzz/pdu-fuzz.ts';
@@ -25,6 +26,7 @@ interface Target {
 const TARGETS: Readonly<Record<string, Target>> = {
   core: { unit: 'commands', count: 400, make: (seed) => new CoreFuzz(seed) },
   rings: { unit: 'rings', count: 200, make: (seed) => new RingFuzz(seed) },
+  blk: { unit: 'block requests', count: 400, make: (seed) => new BlkFuzz(seed) },
   messages: { unit: 'messages', count: 200, make: (seed) => new MessageFuzz(seed) },
   pdus: { unit: 'PDUs', count: 100, make: (seed) => new PduFuzz(seed) },
 };

@@ -28,6 +28,8 @@ const TYPE = BlkHeader.TYPE / 4;
 const SECTOR_LOW = BlkHeader.SECTOR / 4;
 const SECTOR_HIGH = SECTOR_LOW + 1;
 const TWO_TO_32 = 2 ** 32;
+/** Less than the data of any request, even of one without. */
+const NOTHING_WRITTEN = -1;
 const RANGES_LENGTH = MAX_RANGES * BlkRange.LENGTH;
 
 export class BlkQueue implements VringHandler, BlockRequestOwner {
@@ -61,9 +63,14 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
       this.giveBack(request, 0);
       return;
     }
+    if (writable === Cut.NO_DATA) {
+      // Of the buffers only a part is known, so no length would be right but none.
+      this.refuse(request, BlkStatus.IOERR, NOTHING_WRITTEN);
+      return;
+    }
     const readable = cutReadable(chain, BlkHeader.LENGTH, space, headerSegments, data);
     const bidirectional = request.bytesIn > 0 && data.byteLength > request.bytesIn;
-    if (writable !== Cut.WHOLE || readable !== Cut.WHOLE || bidirectional) {
+    if (readable !== Cut.WHOLE || bidirectional) {
       this.refuse(request, BlkStatus.IOERR);
       return;
     }
@@ -212,9 +219,9 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
   }
 
   /** Answers a request that never became one of the disk's. */
-  private refuse(request: BlkRequest, status: BlkStatus): void {
+  private refuse(request: BlkRequest, status: BlkStatus, dataWritten = 0): void {
     this.device.counters.refused++;
-    this.answer(request, status, 0);
+    this.answer(request, status, dataWritten);
   }
 
   /** `dataWritten`: so many bytes of data are there, from the first on. */
@@ -228,7 +235,7 @@ export class BlkQueue implements VringHandler, BlockRequestOwner {
       log.markSegments(request.status, 1);
     }
     // 2.7.8.2: all bytes up to the length in the used ring have been written. The status comes behind all data.
-    this.giveBack(request, dataWritten >= bytesIn ? bytesIn + 1 : dataWritten);
+    this.giveBack(request, dataWritten >= bytesIn ? bytesIn + 1 : Math.max(dataWritten, 0));
   }
 
   private giveBack(request: BlkRequest, written: number): void {
