@@ -44,6 +44,8 @@ export class RamBackstore implements OpenBackstore {
   private readonly region: Region;
   private readonly granules: GranuleMap;
   private readonly free: RamRequest[] = [];
+  /** A command that goes on in the background, such as SANITIZE, may still come. */
+  private closed = false;
 
   /** `byteLength` in bytes. Throws when the memory cannot be had. */
   constructor(name: string, byteLength: number, engine: IoEngine, memory: RegionMemory, readOnly = false) {
@@ -68,6 +70,10 @@ export class RamBackstore implements OpenBackstore {
 
   start(operation: BackstoreOperation): void {
     const { kind, offset, length } = operation;
+    if (this.closed) {
+      operation.finish(Outcome.GONE, 0);
+      return;
+    }
     switch (kind) {
       case OperationKind.READ:
         this.engine.ramRead(
@@ -119,6 +125,7 @@ export class RamBackstore implements OpenBackstore {
   }
 
   async close(): Promise<void> {
+    this.closed = true;
     this.memory.unmap(this.region);
   }
 

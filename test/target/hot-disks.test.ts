@@ -79,6 +79,25 @@ test('what runs when its disk is removed ends, and nothing is written afterwards
   t.pass();
 });
 
+for (const disk of ['ram:64M', 'disk.img,create,size=64M']) {
+  test(`a disk that is being sanitized is removed: ${disk}`, async (t) => {
+    const it = await controlled(t, 'ram:1M');
+    const initiator = await connect(it);
+    await it.client.call('add', { disk, directory: it.folder });
+    await initiator.send({ lun: 1, cdb: TEST_UNIT_READY });
+    // OVERWRITE of one block's pattern, IMMED: it goes on in the background.
+    const sanitize = {
+      cdb: [0x48, 0x81, 0, 0, 0, 0, 0, 2, 4, 0],
+      dataOut: Uint8Array.from([1, 0, 2, 0, ...pattern(512, 1)]),
+    };
+    t.is(outcome(await initiator.send({ lun: 1, ...sanitize })), 'GOOD');
+    await it.client.call('remove', { lun: 1 });
+    t.is(outcome(await initiator.send({ cdb: WRITE, dataOut: pattern(512, 3) })), '6/3f/0e');
+    t.is(outcome(await initiator.send({ cdb: WRITE, dataOut: pattern(512, 3) })), 'GOOD');
+    t.deepEqual(it.warnings, []);
+  });
+}
+
 test('a disk with registrations is removed by force only', async (t) => {
   const it = await controlled(t, 'ram:1M');
   const initiator = await connect(it);
