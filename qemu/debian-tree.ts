@@ -120,15 +120,16 @@ export async function ensureDebianTree(progress: Progress): Promise<string> {
 
 export interface Kernel {
   readonly image: string;
-  /** As in /lib/modules. */
-  readonly release: string;
+  /** The folder that is /lib/modules/RELEASE. */
+  readonly modules: string;
 }
 
 /** Debian's kernel in such a folder. */
 export async function kernelOf(folder: string): Promise<Kernel> {
   // /vmlinuz is a link that every Debian kernel package keeps.
   const name = basename(await readlink(join(folder, 'tree', 'vmlinuz')));
-  return { image: join(folder, 'tree', 'boot', name), release: name.replace(/^vmlinuz-/, '') };
+  const modules = join(folder, 'tree', 'usr/lib/modules', name.replace(/^vmlinuz-/, ''));
+  return { image: join(folder, 'tree', 'boot', name), modules };
 }
 
 /** A boot loader's file that customize-hook.sh made. */

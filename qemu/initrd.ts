@@ -8,8 +8,9 @@ import { basename, join } from 'node:path';
 import { cached, recipeKey } from './cache.ts';
 import { Cpio } from './cpio.ts';
 import { DebianFiles } from './debian-files.ts';
-import { ensureDebianTree, kernelOf, type Progress, showProgress } from './debian-tree.ts';
-import { modulesInOrder } from './kernel-modules.ts';
+import { backportedKernel } from './backported-kernel.ts';
+import { ensureDebianTree, type Kernel, kernelOf, type Progress, showProgress } from './debian-tree.ts';
+import { modulesInOrder, readModule } from './kernel-modules.ts';
 import { guestScript } from './package-root.ts';
 
 /** To be changed with anything below that changes the archive. */
@@ -24,6 +25,8 @@ const SCRIPTS = [
 ];
 
 export interface InitrdOptions {
+  /** Debian's own, or the newer one of its backports (6.12, with ublk), which TCG runs with the CPU max,-cx16. */
+  readonly kernel?: 'stable' | 'backported';
   /** Debian packages, or programs, of qemu/debian-tree.ts: 'sg3-utils', 'fio', 'iscsi-test-cu', 'mkfs.ext4'. */
   readonly tools?: readonly string[];
   /** Kernel modules to load besides those for virtio-scsi disks: 'xfs', 'btrfs', 'dm_multipath'. */
@@ -39,7 +42,7 @@ export interface Initrd {
 
 const PASSWD = 'root:x:0:0:root:/root:/bin/sh\n';
 
-function build(tree: string, release: string, options: InitrdOptions): Buffer {
+function build(tree: string, kernel: Kernel, options: InitrdOptions): Buffer {
   const cpio = new Cpio();
   for (const name of ['bin', 'sbin', 'lib', 'lib64']) {
     cpio.folder(`/usr/${name}`);
@@ -53,9 +56,8 @@ function build(tree: string, release: string, options: InitrdOptions): Buffer {
   cpio.link('/etc/mtab', '/proc/mounts');
   for (const { script, path } of SCRIPTS) cpio.file(path, guestScript(script), 0o755);
 
-  const moduleFolder = join(tree, 'usr/lib/modules', release);
-  const order = modulesInOrder(moduleFolder, [...(options.modules ?? []), ...MODULES]);
-  for (const path of order) cpio.file(`/usr/lib/modules/${path}`, readFileSync(join(moduleFolder, path)));
+  const order = modulesInOrder(kernel.modules, [...(options.modules ?? []), ...MODULES]);
+  for (const path of order) cpio.file(`/usr/lib/modules/${path}`, readModule(join(kernel.modules, path)));
   cpio.file('/modules', order.map((path) => `${path}\n`).join(''));
 
   const debian = new DebianFiles(tree);
@@ -81,7 +83,8 @@ export async function ensureInitrd(
   progress: Progress = showProgress,
 ): Promise<Initrd> {
   const debian = await ensureDebianTree(progress);
-  const kernel = await kernelOf(debian);
+  const backported = options.kernel === 'backported';
+  const kernel = backported ? await backportedKernel(debian, progress) : await kernelOf(debian);
   const tools = [...new Set(options.tools)].sort();
   const files = Object.entries(options.files ?? {}).map(([path, source]) => {
     return `${path} ${statSync(source).mode} ${recipeKey(readFileSync(source))}`;
@@ -89,12 +92,13 @@ export async function ensureInitrd(
   const key = recipeKey(
     LAYOUT,
     basename(debian),
+    ...(backported ? [kernel.image] : []),
     ...SCRIPTS.map(({ script }) => guestScript(script)),
     ...['tools', ...tools, 'modules', ...(options.modules ?? []), 'files', ...files],
   );
   const folder = await cached(`initrd-${key}`, async (unfinished) => {
     await mkdir(unfinished);
-    const archive = build(join(debian, 'tree'), kernel.release, { ...options, tools });
+    const archive = build(join(debian, 'tree'), kernel, { ...options, tools });
     await writeFile(join(unfinished, 'initrd.cpio'), archive);
   });
   return { kernel: kernel.image, initrd: join(folder, 'initrd.cpio') };

@@ -1,6 +1,10 @@
+import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { GuestError } from './guest-error.ts';
+
+/** Bytes. */
+const MAX_MODULE = 64 << 20;
 
 /** depmod's file: "path: path path…", what a module needs, the deepest last. */
 function dependencies(folder: string): Map<string, string[]> {
@@ -46,4 +50,10 @@ export function modulesInOrder(folder: string, names: readonly string[]): string
     order.add(path);
   }
   return [...order];
+}
+
+/** A module that insmod can load. */
+export function readModule(path: string): Buffer {
+  if (!path.endsWith('.xz')) return readFileSync(path);
+  return execFileSync('xz', ['--decompress', '--stdout', path], { maxBuffer: MAX_MODULE });
 }
