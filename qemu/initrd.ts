@@ -5,10 +5,10 @@
 import { readFileSync, statSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { backportedKernel } from './backported-kernel.ts';
 import { cached, recipeKey } from './cache.ts';
 import { Cpio } from './cpio.ts';
 import { DebianFiles } from './debian-files.ts';
-import { backportedKernel } from './backported-kernel.ts';
 import { ensureDebianTree, type Kernel, kernelOf, type Progress, showProgress } from './debian-tree.ts';
 import { modulesInOrder, readModule } from './kernel-modules.ts';
 import { guestScript } from './package-root.ts';
