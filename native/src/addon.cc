@@ -17,12 +17,14 @@ constexpr char kBuild[] = "release";
 Napi::Object start(Napi::Env env, Napi::Object exports) {
   Environment::create(env);
   export_block_device(exports);
+  export_crc32c(exports);
   export_descriptors(exports);
   export_engine(exports);
   export_file_copy(exports);
   export_file_locks(exports);
   export_poll(exports);
   export_regions(exports);
+  export_stream_socket(exports);
   export_supervisor(exports);
   export_unix_socket(exports);
   exports.Set("build", kBuild);

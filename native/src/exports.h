@@ -6,12 +6,14 @@
 namespace lunport {
 
 void export_block_device(Napi::Object exports);
+void export_crc32c(Napi::Object exports);
 void export_descriptors(Napi::Object exports);
 void export_engine(Napi::Object exports);
 void export_file_copy(Napi::Object exports);
 void export_file_locks(Napi::Object exports);
 void export_poll(Napi::Object exports);
 void export_regions(Napi::Object exports);
+void export_stream_socket(Napi::Object exports);
 void export_supervisor(Napi::Object exports);
 void export_unix_socket(Napi::Object exports);
 

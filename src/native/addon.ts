@@ -133,6 +133,23 @@ export interface Addon {
   /** Sends bytes[at, at+length) with the first `fdCount` descriptors of `fds` attached (at most 253). */
   send(fd: number, bytes: Uint8Array, at: number, length: number, fds: Int32Array, fdCount: number): number;
 
+  /** Listens on a numeric address; port 0 takes a free one. Connections send small packets at once (TCP_NODELAY). */
+  tcpListen(host: string, port: number, backlog: number): number;
+  localAddress(fd: number): { host: string; port: number } | number;
+  /**
+   * Receives into `count` (at most 256) chunks, each a range of a Uint8Array: `ranges` has offset and length of each.
+   * 0: end of stream.
+   */
+  receiveVector(fd: number, chunks: readonly Uint8Array[], ranges: Float64Array, count: number): number;
+  sendVector(fd: number, chunks: readonly Uint8Array[], ranges: Float64Array, count: number): number;
+  /** Nothing more will be sent; the peer reads an end of stream. */
+  shutdownWrite(fd: number): number;
+
+  /** Whether the processor has an instruction for it; `crc32c` may be called only then. */
+  readonly hasCrc32c: boolean;
+  /** CRC-32C of bytes[at, at+length), continuing from `crc`. */
+  crc32c(bytes: Uint8Array, at: number, length: number, crc: number): number;
+
   /**
    * -EPERM for what cannot be polled (a regular file), -EEXIST when this descriptor is polled already. The
    * callback gets the events (1 readable, 2 writable), or a negative errno when the poll has stopped for good:

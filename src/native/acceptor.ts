@@ -1,0 +1,76 @@
+/** Takes connections off a listening socket of any kind, and survives a shortage of descriptors. */
+import { addon, type RawPoll } from './addon.ts';
+import { Errno, systemError } from './errno.ts';
+
+const READABLE = 1;
+/** Milliseconds without accepting after descriptors ran out. */
+const PAUSE = 1000;
+
+export interface AcceptorOwner {
+  /** Somebody connected; `fd` is the owner's from now on. */
+  connected(fd: number): void;
+  /** Accepting failed for a reason that does not pass, or keeps failing for want of descriptors. */
+  acceptFailed(error: Error): void;
+}
+
+export class Acceptor {
+  readonly fd: number;
+  readonly #name: string;
+  readonly #owner: AcceptorOwner;
+  readonly #poll: RawPoll;
+  #open = true;
+
+  /** Closes `fd`, a listening socket, in any case: here when it throws, else in `close`. `name` is for errors. */
+  constructor(fd: number, name: string, owner: AcceptorOwner) {
+    this.fd = fd;
+    this.#name = name;
+    this.#owner = owner;
+    const poll = addon.poll(fd, READABLE, () => this.#accept());
+    if (typeof poll === 'number') {
+      addon.close(fd);
+      throw systemError(poll, 'listen on', name);
+    }
+    this.#poll = poll;
+  }
+
+  get open(): boolean {
+    return this.#open;
+  }
+
+  /** Lets the process exit although this socket listens. */
+  unref(): void {
+    this.#poll.unref();
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#poll.stop();
+    addon.close(this.fd);
+  }
+
+  #accept(): void {
+    while (this.#open) {
+      const fd = addon.unixAccept(this.fd);
+      if (fd >= 0) {
+        this.#owner.connected(fd);
+        continue;
+      }
+      if (fd === Errno.EAGAIN) return;
+      // Whoever connected went away before we looked.
+      if (fd === Errno.ECONNABORTED) continue;
+      if (fd === Errno.EMFILE || fd === Errno.ENFILE) this.#pause();
+      this.#owner.acceptFailed(systemError(fd, 'accept a connection on', this.#name));
+      return;
+    }
+  }
+
+  /** Out of descriptors: the waiting connection would wake the loop without end. */
+  #pause(): void {
+    this.#poll.events(0);
+    const timer = setTimeout(() => {
+      if (this.#open) this.#poll.events(READABLE);
+    }, PAUSE);
+    timer.unref();
+  }
+}
