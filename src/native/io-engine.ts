@@ -79,6 +79,8 @@ export class IoEngine {
   private readonly idleCallbacks: (() => void)[] = [];
   private readonly defect: (error: unknown) => void;
   private running = false;
+  /** Whether the batch-end listeners are being called: some have been already. */
+  private ending = false;
   private batching = false;
   private runScheduled = false;
   private nextTurn: NodeJS.Immediate | undefined = undefined;
@@ -199,7 +201,7 @@ export class IoEngine {
 
   /** Whether a `run` is under way or sure to come: what ends now will be followed by the batch-end listeners. */
   get inBatch(): boolean {
-    return this.running || this.batching;
+    return (this.running && !this.ending) || this.batching;
   }
 
   /**
@@ -272,7 +274,7 @@ export class IoEngine {
     segmentsOffset: number,
     owner: IoOwner,
   ): void {
-    if (!this.inBatch && !this.runScheduled) {
+    if (!this.running && !this.batching && !this.runScheduled) {
       this.runScheduled = true;
       queueMicrotask(this.scheduledRun);
     }
@@ -456,6 +458,7 @@ export class IoEngine {
   }
 
   private endBatch(): void {
+    this.ending = true;
     for (const listener of this.listeners) {
       try {
         listener.batchEnded();
@@ -463,6 +466,7 @@ export class IoEngine {
         this.defect(error);
       }
     }
+    this.ending = false;
   }
 }
 

@@ -150,9 +150,12 @@ export class RegionMemory {
     return new Uint32Array(windowOf(region, offset, count * 4), offsetInWindow(region, offset), count);
   }
 
-  /** A buffer of our own that the io engine can reach, page-aligned and zeroed. Give it back with `release`. */
-  allocate(length: number): Scratch {
-    return this.#pool.allocate(length);
+  /**
+   * A buffer of our own that the io engine can reach, page-aligned, and zeroed unless it will be `filled` before
+   * anybody else gets to read it. Give it back with `release`.
+   */
+  allocate(length: number, filled = false): Scratch {
+    return this.#pool.allocate(length, filled);
   }
 
   release(scratch: Scratch): void {

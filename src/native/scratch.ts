@@ -40,11 +40,11 @@ class PooledScratch implements Scratch {
     return this.bytes.length;
   }
 
-  /** Zeroed: what another task left behind is nobody else's business. */
-  take(length: number): this {
+  /** Zeroed unless it will be filled: what another task left behind is nobody else's business. */
+  take(length: number, filled: boolean): this {
     this.isFree = false;
     if (this.bytes.length !== length) this.bytes = this.#whole.subarray(0, length);
-    this.bytes.fill(0);
+    if (!filled) this.bytes.fill(0);
     return this;
   }
 }
@@ -60,7 +60,7 @@ export class ScratchPool {
     for (let size = SMALLEST; size <= BIGGEST; size *= 2) this.#free.push([]);
   }
 
-  allocate(length: number): Scratch {
+  allocate(length: number, filled: boolean): Scratch {
     if (!(length >= 0 && Number.isInteger(length))) {
       throw new RangeError(`Expected a buffer length in bytes, but received ${length}`);
     }
@@ -68,7 +68,7 @@ export class ScratchPool {
     const sizeClass = length <= SMALLEST ? 0 : 32 - Math.clz32((length - 1) / SMALLEST);
     const free = this.#free[sizeClass];
     if (free.length === 0) this.#grow(SMALLEST * 2 ** sizeClass, free);
-    return free.pop()!.take(length);
+    return free.pop()!.take(length, filled);
   }
 
   release(scratch: Scratch): void {

@@ -17,8 +17,11 @@ export interface Memory {
   read(region: number, offset: number, into: Uint8Array, at: number, length: number): void;
   /** Copies `length` bytes of `from`, starting at `at`, to `offset` of a region. */
   write(region: number, offset: number, from: Uint8Array, at: number, length: number): void;
-  /** A buffer of at least `length` bytes with undefined content; give it back with `release`. */
-  allocate(length: number): Scratch;
+  /**
+   * A buffer of at least `length` bytes with undefined content; give it back with `release`. `filled`: all of it will
+   * be written before anybody else gets to read it, so nothing need be wiped.
+   */
+  allocate(length: number, filled?: boolean): Scratch;
   release(scratch: Scratch): void;
 }
 

@@ -2,7 +2,6 @@
 import type { ChapCredentials } from '../fabrics/iscsi/chap.ts';
 import { IscsiNode, LOGOUT_GRACE } from '../fabrics/iscsi/iscsi-node.ts';
 import type { AccessControl, IscsiTarget } from '../fabrics/iscsi/target-node.ts';
-import { systemError } from '../native/errno.ts';
 import { TargetPortGroup } from '../scsi/target-port-group.ts';
 import { LunportError } from './errors.ts';
 import { type IscsiAddress, type IscsiOptions, isLoopback } from './iscsi-options.ts';
@@ -45,12 +44,12 @@ export class IscsiFabric {
   ): Promise<IscsiFabric> {
     for (const { host } of options.addresses) refuseOpenDoor(host, options);
     const names = targets.map((_, i) => `${options.name ?? DEFAULT_NAME}${i === 0 ? '' : `-${i}`}`);
-    const node = new IscsiNode(shard.environment, log);
+    const node = new IscsiNode(shard.environment, log, shard.engine);
     node.discoveryAccess = { admits: () => true, credentials: () => options.discoveryCredentials };
     const paths = new Map(targets.map((target) => [target, pathGroups(options.addresses.length)]));
     try {
       for (const [i, address] of options.addresses.entries()) {
-        await openPortal(node, address, portalTargets(targets, names, i, options));
+        node.openPortal(address, portalTargets(targets, names, i, options));
       }
     } catch (error) {
       await node.close();
@@ -73,19 +72,6 @@ export class IscsiFabric {
   /** Asks initiators to log out, waits a moment for them, and ends all sessions. */
   close(): Promise<void> {
     return this.node.close(LOGOUT_GRACE);
-  }
-}
-
-async function openPortal(
-  node: IscsiNode,
-  address: IscsiAddress,
-  targets: readonly IscsiTarget[],
-): Promise<void> {
-  try {
-    await node.openPortal(address, targets);
-  } catch (error) {
-    const { errno = 0 } = error as NodeJS.ErrnoException;
-    throw systemError(errno, 'listen for iSCSI on', `${address.host}:${address.port}`, error);
   }
 }
 

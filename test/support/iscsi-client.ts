@@ -6,7 +6,8 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { crc32c } from '../../src/fabrics/iscsi/crc32c.ts';
 import { Bhs, InitiatorOpcode } from '../../src/fabrics/iscsi/iscsi-spec.ts';
-import { type Pdu, PduReader } from '../../src/fabrics/iscsi/pdu-reader.ts';
+import type { Pdu } from '../../src/fabrics/iscsi/pdu.ts';
+import { PduReceiver } from '../../src/fabrics/iscsi/pdu-receiver.ts';
 import { formatText, parseText } from '../../src/fabrics/iscsi/text.ts';
 
 export interface LoginOptions {
@@ -25,16 +26,18 @@ export class IscsiClient {
   /** Whether PDUs carry digests, both ways. */
   digests = false;
   private taskTag = 1;
-  private readonly reader = new PduReader({ maxDataLength: 1 << 24, headerDigest: false, dataDigest: false });
   private readonly received: Pdu[] = [];
+  private readonly receiver = new PduReceiver(
+    { maxDataLength: 1 << 24, headerDigest: false, dataDigest: false },
+    { deliver: (pdu) => this.received.push(pdu.copy()), place: () => {} },
+  );
   private waiting: ((pdu: Pdu | undefined) => void) | undefined = undefined;
   private ended = false;
 
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk) => {
-      this.reader.push(chunk);
-      for (let pdu = this.reader.next(); pdu !== undefined; pdu = this.reader.next()) this.received.push(pdu);
+      this.receiver.feed(chunk, 0, chunk.length);
       this.wake();
     });
     socket.on('error', () => {});
@@ -90,8 +93,8 @@ export class IscsiClient {
   /** Both digests from now on; they must have been agreed on at login. */
   useDigests(): void {
     this.digests = true;
-    this.reader.limits.headerDigest = true;
-    this.reader.limits.dataDigest = true;
+    this.receiver.limits.headerDigest = true;
+    this.receiver.limits.dataDigest = true;
   }
 
   /** A request header with task tag, CmdSN and ExpStatSN; not immediate, so CmdSN moves on. */

@@ -27,7 +27,7 @@ export async function openPortal(options: TestPortalOptions = {}): Promise<TestP
   const core = new Core(options);
   const errors: string[] = [];
   const log = { info: () => {}, warn: () => {}, error: (message: string) => errors.push(message) };
-  const node = new IscsiNode(core.environment, log, options.pingInterval);
+  const node = new IscsiNode(core.environment, log, undefined, options.pingInterval);
   const target = (tag: number): IscsiTarget => ({
     name: TEST_IQN,
     alias: '',
@@ -37,6 +37,6 @@ export async function openPortal(options: TestPortalOptions = {}): Promise<TestP
     lunMap: () => core.lunMap,
   });
   const addPortal = async (tag: number, host = '127.0.0.1') =>
-    (await node.openPortal({ host, port: 0 }, [target(tag)])).port;
+    node.openPortal({ host, port: 0 }, [target(tag)]).port;
   return { core, node, port: await addPortal(1), errors, addPortal, close: () => node.close() };
 }

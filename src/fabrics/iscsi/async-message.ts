@@ -12,7 +12,7 @@ const SENSE_BYTES = 64;
 export function requestLogout(connection: Connection, seconds: number): void {
   const pdu = asyncMessage(AsyncEvent.LOGOUT_REQUEST);
   pdu.writeUInt16BE(seconds, Bhs.ASYNC_PARAMETER_3);
-  connection.send(pdu, undefined, { status: true });
+  connection.send(pdu, true);
 }
 
 /** A SCSI event: a LUN came or went, so that the initiator may look for disks again. */
@@ -22,7 +22,7 @@ export function lunsChanged(connection: Connection, lun: number): void {
   const data = Buffer.alloc(2 + SENSE_BYTES);
   const length = buildSense(data.subarray(2), Sense.REPORTED_LUNS_DATA_HAS_CHANGED, {}, false);
   data.writeUInt16BE(length, 0);
-  connection.send(pdu, data.subarray(0, 2 + length), { status: true });
+  connection.send(pdu, true, data, 0, 2 + length);
 }
 
 function asyncMessage(event: number): Buffer {

@@ -1,10 +1,10 @@
 /**
  * The command window of a session (RFC 7143 4.2.2): the order of commands by CmdSN over all its connections, and
- * back-pressure by MaxCmdSN.
+ * back-pressure by MaxCmdSN. Serial numbers are signed 32-bit integers here, which V8 keeps without an object.
  */
 import type { Connection } from './connection.ts';
 import { Bhs, serialLess } from './iscsi-spec.ts';
-import { copyPdu, type Pdu } from './pdu-reader.ts';
+import type { Pdu } from './pdu.ts';
 import { IscsiProtocolError } from './protocol-error.ts';
 
 /** Commands that an initiator may have under way. */
@@ -33,7 +33,7 @@ export class CommandWindow {
 
   constructor(first: number) {
     this.expected = first;
-    this.maximum = (first + WINDOW - 1) >>> 0;
+    this.maximum = (first + WINDOW - 1) | 0;
   }
 
   /** Hands `pdu` to `handler` when every request before `cmdSn` was delivered; at once in the usual case. */
@@ -41,10 +41,10 @@ export class CommandWindow {
     if (!this.awaits(cmdSn)) return;
     if (cmdSn !== this.expected) {
       this.hold(pdu);
-      this.early.set(cmdSn, { connection, pdu: copyPdu(pdu), handler, later: [] });
+      this.early.set(cmdSn, { connection, pdu: pdu.copy(), handler, later: [] });
       return;
     }
-    this.expected = (cmdSn + 1) >>> 0;
+    this.expected = (cmdSn + 1) | 0;
     handler(connection, pdu);
     if (this.early.size > 0) this.deliverEarly();
   }
@@ -54,7 +54,7 @@ export class CommandWindow {
     for (const request of this.early.values()) {
       if (request === undefined || taskTagOf(request.pdu) !== taskTag) continue;
       this.hold(pdu);
-      request.later.push({ pdu: copyPdu(pdu), handler });
+      request.later.push({ pdu: pdu.copy(), handler });
       return true;
     }
     return false;
@@ -82,7 +82,7 @@ export class CommandWindow {
 
   /** MaxCmdSN as a response carries it, with room for `room` commands: never narrower than it once was. */
   advance(room: number): number {
-    const candidate = (this.expected + room - 1) >>> 0;
+    const candidate = (this.expected + room - 1) | 0;
     if (serialLess(this.maximum, candidate)) this.maximum = candidate;
     return this.maximum;
   }
@@ -102,7 +102,7 @@ export class CommandWindow {
     while (this.early.has(this.expected)) {
       const request = this.early.get(this.expected);
       this.early.delete(this.expected);
-      this.expected = (this.expected + 1) >>> 0;
+      this.expected = (this.expected + 1) | 0;
       if (request === undefined) continue;
       this.forget(request);
       request.handler(request.connection, request.pdu);
@@ -111,17 +111,17 @@ export class CommandWindow {
   }
 
   private hold(pdu: Pdu): void {
-    this.earlyBytes += pdu.data.length;
+    this.earlyBytes += pdu.dataLength;
     if (this.earlyBytes > MAX_EARLY_BYTES)
       throw new IscsiProtocolError('too much data for commands that wait for an earlier CmdSN');
   }
 
   private forget(request: EarlyRequest): void {
-    this.earlyBytes -= request.pdu.data.length;
-    for (const { pdu } of request.later) this.earlyBytes -= pdu.data.length;
+    this.earlyBytes -= request.pdu.dataLength;
+    for (const { pdu } of request.later) this.earlyBytes -= pdu.dataLength;
   }
 }
 
 function taskTagOf(pdu: Pdu): number {
-  return pdu.header.readUInt32BE(Bhs.TASK_TAG);
+  return pdu.header.readInt32BE(Bhs.TASK_TAG);
 }

@@ -1,20 +1,34 @@
 /**
  * One SCSI command on an iSCSI session: collects its data-out (immediate, unsolicited, solicited by R2T), hands
- * the task to the core, and sends data-in, status and sense (RFC 7143 11.3, 11.4, 11.7, 11.8).
+ * the task to the core, and sends data-in, status and sense (RFC 7143 11.3, 11.4, 11.7, 11.8). Pooled: from `start` to
+ * `recycle` it is one command, then another.
  */
 import { MAXIMUM_TRANSFER } from '../../scsi/block-limits.ts';
 import { execute } from '../../scsi/device-server.ts';
 import type { Scratch } from '../../scsi/environment.ts';
+import { decodeLun } from '../../scsi/lun-field.ts';
 import { Status } from '../../scsi/status-spec.ts';
 import { Task, type TaskOwner } from '../../scsi/task.ts';
 import { manage, TaskManagementFunction } from '../../scsi/task-management.ts';
 import type { BudgetClaimant } from './buffer-budget.ts';
+import { Bursts } from './bursts.ts';
+import type { CommandPool } from './command-pool.ts';
+import { sendDataIn, sendFault, sendResponse } from './command-response.ts';
 import type { Connection } from './connection.ts';
-import { Bhs, DataInFlag, FINAL, NO_TAG, RejectReason, ResidualFlag, TargetOpcode } from './iscsi-spec.ts';
-import { header, headerWithoutTransfer } from './pdu-builder.ts';
-import { copyPdu, type Pdu } from './pdu-reader.ts';
+import {
+  Bhs,
+  CommandFlag,
+  FINAL,
+  NO_TAG_SIGNED,
+  RejectReason,
+  ResidualFlag,
+  TargetOpcode,
+} from './iscsi-spec.ts';
+import type { SendOwner } from './output-queue.ts';
+import type { Pdu } from './pdu.ts';
+import { header } from './pdu-builder.ts';
 import { IscsiProtocolError } from './protocol-error.ts';
-import { protocolSense } from './protocol-sense.ts';
+import { type ProtocolSense, protocolSense } from './protocol-sense.ts';
 import { rejectPdu } from './reject.ts';
 import type { Session } from './session.ts';
 
@@ -22,200 +36,259 @@ import type { Session } from './session.ts';
 const MAX_BUFFER = MAXIMUM_TRANSFER + MAXIMUM_TRANSFER / 64;
 /** Data-Out PDUs that may wait for a buffer, however small they are. */
 const MAX_HELD = 1024;
+const LUN_LENGTH = 8;
 
-/** A burst that was asked for with R2T. */
-interface Solicited {
-  readonly tag: number;
-  /** Next byte expected, and the end of the burst. */
-  position: number;
-  readonly end: number;
-  dataSn: number;
-}
-
-export interface CommandFields {
-  readonly taskTag: number;
-  readonly lun: number;
-  readonly lunField: Buffer;
-  readonly attribute: Task['attribute'];
-  readonly reads: boolean;
-  readonly writes: boolean;
+export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
+  connection!: Connection;
+  /** INITIATOR TASK TAG, signed. */
+  taskTag = 0;
   /** EXPECTED DATA TRANSFER LENGTH, bytes. */
-  readonly expectedLength: number;
-  /** Whether Data-Out PDUs follow that nobody asked for. */
-  readonly moreUnsolicited: boolean;
-}
-
-export class ScsiCommand implements TaskOwner, BudgetClaimant {
-  readonly connection: Connection;
-  /** Bytes. */
-  readonly bufferLength: number;
-  private readonly fields: CommandFields;
-  private readonly task: Task = new Task(this);
-  private readonly session: Session;
-  private buffer: Scratch | undefined = undefined;
-  /** Immediate and unsolicited data until there is a buffer for them. */
-  private immediate: Buffer | undefined = undefined;
-  private readonly unsolicitedHeld: Pdu[] = [];
+  expectedLength = 0;
+  /** Bytes; no more than we are ready to hold. */
+  bufferLength = 0;
+  buffer: Scratch | undefined = undefined;
+  /** Data-In PDUs so far, and R2Ts. */
+  dataInPdus = 0;
+  r2ts = 0;
+  readonly task: Task = new Task(this);
+  private readonly pool: CommandPool;
+  private readonly lunField = Buffer.alloc(LUN_LENGTH);
+  private session!: Session;
+  private reads = false;
+  private writes = false;
+  private readonly bursts = new Bursts();
   private received = 0;
   private requested = 0;
-  private unsolicitedOpen: boolean;
+  private unsolicitedOpen = false;
   private unsolicitedDataSn = 0;
-  private r2tSn = 0;
-  private dataInPdus = 0;
-  private readonly solicited: Solicited[] = [];
+  /** The command and its unsolicited data, while they wait for a buffer. */
+  private held: Pdu[] | undefined = undefined;
+  /** Whether it waits for the session's budget. */
+  private claiming = false;
   private executing = false;
   private ended = false;
+  /** Whether a connection's queue refers to the buffer. */
+  private sending = false;
   /** Called when the command is over. */
   private onEnd: (() => void) | undefined = undefined;
   /** The sense data of a broken transfer, reported when the initiator has sent all that it will. */
-  private transferFault: { readonly key: number; readonly code: number } | undefined = undefined;
+  private transferFault: ProtocolSense | undefined = undefined;
 
-  constructor(session: Session, connection: Connection, fields: CommandFields) {
+  constructor(pool: CommandPool) {
+    this.pool = pool;
+  }
+
+  /** Takes a SCSI Command PDU, checked by scsi-command.ts, whose CDB is in the task already. */
+  start(session: Session, connection: Connection, pdu: Pdu, attribute: Task['attribute']): void {
+    const bhs = pdu.header;
+    const flags = bhs[Bhs.FLAGS];
+    const { task } = this;
     this.session = session;
     this.connection = connection;
-    this.fields = fields;
-    this.bufferLength = Math.min(fields.expectedLength, MAX_BUFFER);
-    this.unsolicitedOpen = fields.moreUnsolicited;
+    this.taskTag = bhs.readInt32BE(Bhs.TASK_TAG);
+    this.reads = (flags & CommandFlag.READ) !== 0;
+    this.writes = (flags & CommandFlag.WRITE) !== 0;
+    this.expectedLength = this.reads || this.writes ? bhs.readUInt32BE(Bhs.EXPECTED_LENGTH) : 0;
+    this.bufferLength = Math.min(this.expectedLength, MAX_BUFFER);
+    this.unsolicitedOpen = this.writes && (flags & FINAL) === 0;
+    for (let i = 0; i < LUN_LENGTH; i++) this.lunField[i] = bhs[Bhs.LUN + i];
+    task.nexus = session.nexus;
+    task.lun = decodeLun(bhs, Bhs.LUN);
+    task.tagLow = this.taskTag;
+    task.attribute = attribute;
+    session.commands.add(this);
+    if (this.bufferLength === 0) {
+      this.run();
+      return;
+    }
+    this.held = undefined;
+    this.claiming = true;
+    session.budget.claim(this);
+    if (this.claiming) this.held = [pdu.copy()];
+    else this.begin(pdu);
   }
 
-  get lun(): number {
-    return this.fields.lun;
-  }
-
-  setCdb(start: Uint8Array, rest: Uint8Array | undefined): void {
-    const { task } = this;
-    task.cdb.set(start);
-    task.cdbLength = start.length;
-    if (rest === undefined) return;
-    task.cdb.set(rest, start.length);
-    task.cdbLength += rest.length;
-  }
-
-  /** Takes a buffer when the session has room for one, then the immediate data, then asks for the rest. */
-  begin(immediate: Buffer): void {
-    this.immediate = immediate;
-    this.session.budget.claim(this);
-    // It has to wait, and the connection reads on.
-    if (this.immediate !== undefined) this.immediate = Buffer.from(immediate);
-  }
-
+  /** The budget has room for us: at once within `start`, or later. */
   bufferGranted(): void {
-    const { session } = this;
-    const immediate = this.immediate!;
-    this.immediate = undefined;
-    if (this.ended) return session.budget.giveBack(this.bufferLength);
-    if (this.bufferLength > 0) this.buffer = session.environment.memory.allocate(this.bufferLength);
-    if (!this.fields.writes) return this.run();
-    this.store(0, immediate);
-    this.received = immediate.length;
-    this.requested = immediate.length;
-    for (const pdu of this.unsolicitedHeld.splice(0)) this.unsolicited(pdu);
+    const { held } = this;
+    this.claiming = false;
+    this.held = undefined;
+    if (held === undefined) return;
+    if (this.ended) this.session.budget.giveBack(this.bufferLength);
+    else this.begin(held[0], held);
+  }
+
+  /** Takes the buffer and the data that came unasked, then asks for the rest. */
+  private begin(pdu: Pdu, held?: readonly Pdu[]): void {
+    const { memory } = this.session.environment;
+    if (!this.writes) {
+      this.buffer = memory.allocate(this.bufferLength);
+      this.run();
+      return;
+    }
+    const whole = pdu.dataLength === this.bufferLength && pdu.scratch !== undefined;
+    if (whole) {
+      this.buffer = pdu.scratch;
+      pdu.scratch = undefined;
+    } else {
+      this.buffer = memory.allocate(this.bufferLength, true);
+      this.store(pdu, 0);
+    }
+    this.received = pdu.dataLength;
+    this.requested = pdu.dataLength;
+    for (let i = 1; held !== undefined && i < held.length; i++) this.unsolicited(held[i]);
     this.continueTransfer();
+  }
+
+  /** Where the data of a Data-Out PDU goes, when it is what we expect next; else undefined. */
+  placeOf(pdu: Pdu): Scratch | undefined {
+    if (this.buffer === undefined || this.executing || this.ended || this.transferFault !== undefined)
+      return undefined;
+    const bhs = pdu.header;
+    const offset = bhs.readUInt32BE(Bhs.BUFFER_OFFSET);
+    if (offset + pdu.dataLength > this.bufferLength) return undefined;
+    const tag = bhs.readInt32BE(Bhs.TRANSFER_TAG);
+    if (tag === NO_TAG_SIGNED)
+      return this.unsolicitedOpen && offset === this.received ? this.buffer : undefined;
+    const burst = this.bursts.find(tag);
+    if (burst === undefined || offset !== burst.position || offset + pdu.dataLength > burst.end)
+      return undefined;
+    return this.buffer;
   }
 
   /** A Data-Out PDU of this command. */
   dataOut(pdu: Pdu): void {
-    if (this.executing || this.ended || !this.fields.writes) return;
+    if (this.executing || this.ended || !this.writes) return;
     if (!pdu.dataIntact) this.transferFault ??= protocolSense.SERVICE_CRC_ERROR;
-    if (this.immediate !== undefined) return this.holdUnsolicited(pdu);
-    if (pdu.header.readUInt32BE(Bhs.TRANSFER_TAG) === NO_TAG) this.unsolicited(pdu);
-    else this.solicitedData(pdu);
+    if (this.held !== undefined) this.hold(this.held, pdu);
+    else if (pdu.header.readInt32BE(Bhs.TRANSFER_TAG) === NO_TAG_SIGNED) this.unsolicited(pdu);
+    else if (!this.solicited(pdu)) return;
     this.continueTransfer();
   }
 
-  private holdUnsolicited(pdu: Pdu): void {
-    const sum = this.unsolicitedHeld.reduce((bytes, { data }) => bytes + data.length, pdu.data.length);
-    if (sum > this.session.parameters.firstBurstLength || this.unsolicitedHeld.length >= MAX_HELD)
+  private hold(held: Pdu[], pdu: Pdu): void {
+    const sum = held.reduce((bytes, { dataLength }) => bytes + dataLength, pdu.dataLength);
+    if (sum > this.session.parameters.firstBurstLength || held.length >= MAX_HELD)
       throw new IscsiProtocolError('more unsolicited data than was agreed');
-    this.unsolicitedHeld.push(copyPdu(pdu));
+    held.push(pdu.copy());
   }
 
-  private unsolicited({ header: bhs, data }: Pdu): void {
+  private unsolicited(pdu: Pdu): void {
+    const bhs = pdu.header;
     const { firstBurstLength } = this.session.parameters;
     const offset = bhs.readUInt32BE(Bhs.BUFFER_OFFSET);
-    const limit = Math.min(firstBurstLength, this.fields.expectedLength);
-    if (!this.unsolicitedOpen || offset + data.length > limit)
+    const limit = Math.min(firstBurstLength, this.expectedLength);
+    if (!this.unsolicitedOpen || offset + pdu.dataLength > limit)
       this.transferFault ??= protocolSense.UNEXPECTED_UNSOLICITED_DATA;
-    else if (bhs.readUInt32BE(Bhs.DATA_SN) !== this.unsolicitedDataSn || offset !== this.received)
+    else if (bhs.readInt32BE(Bhs.DATA_SN) !== this.unsolicitedDataSn || offset !== this.received)
       this.transferFault ??= protocolSense.INCORRECT_AMOUNT_OF_DATA;
-    else this.store(offset, data);
+    else this.store(pdu, offset);
     this.unsolicitedDataSn++;
-    this.received += data.length;
+    this.received += pdu.dataLength;
     this.requested = this.received;
     if ((bhs[Bhs.FLAGS] & FINAL) !== 0) this.unsolicitedOpen = false;
   }
 
-  private solicitedData({ header: bhs, data }: Pdu): void {
-    const tag = bhs.readUInt32BE(Bhs.TRANSFER_TAG);
-    const burst = this.solicited.find((candidate) => candidate.tag === tag);
-    if (burst === undefined) return rejectPdu(this.connection, RejectReason.INVALID_PDU_FIELD, bhs);
+  /** False when we asked for no such data. */
+  private solicited(pdu: Pdu): boolean {
+    const bhs = pdu.header;
+    const burst = this.bursts.find(bhs.readInt32BE(Bhs.TRANSFER_TAG));
+    if (burst === undefined) {
+      rejectPdu(this.connection, RejectReason.INVALID_PDU_FIELD, bhs);
+      return false;
+    }
     const offset = bhs.readUInt32BE(Bhs.BUFFER_OFFSET);
     const bad =
-      bhs.readUInt32BE(Bhs.DATA_SN) !== burst.dataSn ||
+      bhs.readInt32BE(Bhs.DATA_SN) !== burst.dataSn ||
       offset !== burst.position ||
-      offset + data.length > burst.end;
+      offset + pdu.dataLength > burst.end;
     if (bad) this.transferFault ??= protocolSense.INCORRECT_AMOUNT_OF_DATA;
-    else this.store(offset, data);
+    else this.store(pdu, offset);
     burst.dataSn++;
-    burst.position = Math.min(burst.end, burst.position + data.length);
-    this.received += data.length;
-    if ((bhs[Bhs.FLAGS] & FINAL) === 0) return;
+    burst.position = Math.min(burst.end, burst.position + pdu.dataLength);
+    this.received += pdu.dataLength;
+    if ((bhs[Bhs.FLAGS] & FINAL) === 0) return true;
     if (!bad && burst.position !== burst.end) this.transferFault ??= protocolSense.INCORRECT_AMOUNT_OF_DATA;
-    this.solicited.splice(this.solicited.indexOf(burst), 1);
+    this.bursts.close(burst);
+    return true;
   }
 
-  private store(offset: number, data: Buffer): void {
+  private store(pdu: Pdu, offset: number): void {
+    const { bytes } = this.buffer!;
+    // It may have been received in its place already.
+    if (pdu.bytes === bytes || pdu.dataLength === 0) return;
     // Beyond our buffer nothing is kept: the core refuses transfers of that length.
-    const room = this.bufferLength - offset;
-    if (room > 0 && data.length > 0)
-      this.buffer!.bytes.set(room < data.length ? data.subarray(0, room) : data, offset);
+    const length = Math.min(pdu.dataLength, this.bufferLength - offset);
+    if (length > 0) bytes.set(pdu.bytes.subarray(pdu.dataAt, pdu.dataAt + length), offset);
   }
 
   private continueTransfer(): void {
-    if (this.unsolicitedOpen || this.ended || this.executing || this.immediate !== undefined) return;
+    if (this.unsolicitedOpen || this.ended || this.executing || this.held !== undefined) return;
     const { maxOutstandingR2T, maxBurstLength } = this.session.parameters;
     while (
       this.transferFault === undefined &&
       this.requested < this.bufferLength &&
-      this.solicited.length < maxOutstandingR2T
+      this.bursts.count < maxOutstandingR2T
     ) {
       const end = Math.min(this.bufferLength, this.requested + maxBurstLength);
       this.requestBurst(this.requested, end);
       this.requested = end;
     }
-    if (this.solicited.length === 0) this.run();
+    if (this.bursts.count === 0) this.run();
   }
 
   private requestBurst(start: number, end: number): void {
     const tag = this.connection.nextTransferTag();
-    this.solicited.push({ tag, position: start, end, dataSn: 0 });
-    const pdu = header(TargetOpcode.R2T, this.fields.taskTag);
-    this.fields.lunField.copy(pdu, Bhs.LUN);
-    pdu.writeUInt32BE(tag, Bhs.TRANSFER_TAG);
-    pdu.writeUInt32BE(this.r2tSn++, Bhs.DATA_SN);
+    this.bursts.open(tag, start, end);
+    const pdu = header(TargetOpcode.R2T, this.taskTag);
+    this.lunField.copy(pdu, Bhs.LUN);
+    pdu.writeInt32BE(tag, Bhs.TRANSFER_TAG);
+    pdu.writeInt32BE(this.r2ts++, Bhs.DATA_SN);
     pdu.writeUInt32BE(start, Bhs.BUFFER_OFFSET);
     pdu.writeUInt32BE(end - start, Bhs.DESIRED_LENGTH);
-    this.connection.send(pdu, undefined, { status: false });
+    this.connection.send(pdu, false);
   }
 
+  /** Hands the task to the core: it may be over, and this object in use again, when this returns. */
   private run(): void {
     this.executing = true;
-    const { task, fields, session, buffer } = this;
-    if (this.transferFault !== undefined) return this.respondFault(this.transferFault);
-    task.nexus = session.nexus;
-    task.lun = fields.lun;
-    task.tagLow = fields.taskTag;
-    task.attribute = fields.attribute;
+    const { task, buffer } = this;
+    if (this.transferFault !== undefined) {
+      sendFault(this, this.transferFault);
+      this.end();
+      return;
+    }
     if (buffer !== undefined) {
-      const list = fields.writes ? task.dataOut : task.dataIn;
+      const list = this.writes ? task.dataOut : task.dataIn;
       list.add(buffer.region, buffer.offset, this.bufferLength);
     }
-    execute(task, session.environment);
+    execute(task, this.session.environment);
   }
 
   taskDone(task: Task): void {
     if (!task.aborted || task.statusDue) this.respond();
     this.end();
+  }
+
+  private respond(): void {
+    const { task } = this;
+    const difference = this.expectedLength - task.transferLength;
+    const flag = difference > 0 ? ResidualFlag.UNDERFLOW : difference < 0 ? ResidualFlag.OVERFLOW : 0;
+    const residual = Math.abs(difference);
+    const clean = task.status === Status.GOOD || task.status === Status.CONDITION_MET;
+    if (this.reads && task.transferred > 0 && this.buffer !== undefined) {
+      const length = Math.min(task.transferred, this.bufferLength);
+      this.sending = true;
+      sendDataIn(this, this.buffer.bytes, length, clean, flag, residual);
+      if (clean) return;
+    }
+    sendResponse(this, flag, residual);
+  }
+
+  /** The data-in has left. */
+  sent(): void {
+    this.sending = false;
+    if (this.ended) this.release();
   }
 
   /** Ends a command that never reached the core; false when the core has it and must abort it. */
@@ -229,92 +302,52 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant {
   abort(): Promise<void> {
     if (this.ended || this.abandonTransfer()) return Promise.resolve();
     const { nexus } = this.session;
-    const { lun, taskTag } = this.fields;
+    const { lun, tagLow } = this.task;
     return new Promise((resolve) => {
       const previous = this.onEnd;
       this.onEnd = () => {
         previous?.();
         resolve();
       };
-      manage(
-        { function: TaskManagementFunction.ABORT_TASK, nexus, lun, tagHigh: 0, tagLow: taskTag },
-        () => {},
-      );
+      manage({ function: TaskManagementFunction.ABORT_TASK, nexus, lun, tagHigh: 0, tagLow }, () => {});
     });
   }
 
   private end(): void {
     if (this.ended) return;
     this.ended = true;
-    const { session, buffer, bufferLength } = this;
-    session.commands.delete(this.fields.taskTag);
+    this.session.commands.delete(this);
     this.onEnd?.();
-    if (buffer === undefined) return;
-    this.buffer = undefined;
-    // The socket may still hold views of the buffer: it goes back when they are written.
-    this.connection.afterWrites(() => {
+    if (!this.sending) this.release();
+  }
+
+  /** Gives back what the command held, and the command itself. */
+  private release(): void {
+    const { buffer, session } = this;
+    // The budget still knows it, see `bufferGranted`: it is not used again.
+    if (this.claiming) return;
+    if (buffer !== undefined) {
+      this.buffer = undefined;
+      this.connection.detach(buffer.bytes);
       session.environment.memory.release(buffer);
-      session.budget.giveBack(bufferLength);
-    });
-  }
-
-  private respondFault(sense: { readonly key: number; readonly code: number }): void {
-    const data = Buffer.alloc(2 + 18);
-    data.writeUInt16BE(18, 0);
-    data[2] = 0x70;
-    data[4] = sense.key;
-    data[9] = 10;
-    data.writeUInt16BE(sense.code, 14);
-    this.sendResponse(Status.CHECK_CONDITION, data, 0, 0);
-    this.end();
-  }
-
-  private respond(): void {
-    const { task, fields } = this;
-    const difference = fields.expectedLength - task.transferLength;
-    const flag = difference > 0 ? ResidualFlag.UNDERFLOW : difference < 0 ? ResidualFlag.OVERFLOW : 0;
-    const residual = Math.abs(difference);
-    const clean = task.status === Status.GOOD || task.status === Status.CONDITION_MET;
-    if (fields.reads && task.transferred > 0) {
-      this.sendData(Math.min(task.transferred, this.bufferLength), clean, flag, residual);
-      if (clean) return;
+      session.budget.giveBack(this.bufferLength);
     }
-    let sense: Buffer | undefined;
-    if (task.status === Status.CHECK_CONDITION) {
-      sense = Buffer.alloc(2 + task.senseLength);
-      sense.writeUInt16BE(task.senseLength, 0);
-      sense.set(task.sense.subarray(0, task.senseLength), 2);
-    }
-    this.sendResponse(task.status, sense, flag, residual);
+    this.recycle();
   }
 
-  private sendResponse(status: number, sense: Buffer | undefined, flag: number, residual: number): void {
-    const pdu = header(TargetOpcode.SCSI_RESPONSE, this.fields.taskTag, FINAL | flag);
-    pdu[3] = status;
-    pdu.writeUInt32BE(this.dataInPdus + this.r2tSn, Bhs.EXP_DATA_SN);
-    pdu.writeUInt32BE(residual, Bhs.RESIDUAL);
-    this.connection.send(pdu, sense, { status: true });
-  }
-
-  /** Data-In PDUs; the last one carries the status when there is nothing more to say than that. */
-  private sendData(length: number, withStatus: boolean, flag: number, residual: number): void {
-    const { maxBurstLength, maxSendDataSegmentLength } = this.connection.sendParameters;
-    const bytes = this.buffer!.bytes;
-    for (let position = 0, burst = 0; position < length; ) {
-      const size = Math.min(maxSendDataSegmentLength, length - position, maxBurstLength - burst);
-      const last = position + size === length;
-      burst = burst + size === maxBurstLength ? 0 : burst + size;
-      const status = last && withStatus;
-      const flags = (last || burst === 0 ? FINAL : 0) | (status ? DataInFlag.STATUS | flag : 0);
-      const pdu = headerWithoutTransfer(TargetOpcode.DATA_IN, this.fields.taskTag, flags);
-      if (status) {
-        pdu[3] = this.task.status;
-        pdu.writeUInt32BE(residual, Bhs.RESIDUAL);
-      }
-      pdu.writeUInt32BE(this.dataInPdus++, Bhs.DATA_SN);
-      pdu.writeUInt32BE(position, Bhs.BUFFER_OFFSET);
-      this.connection.send(pdu, bytes.subarray(position, position + size), { status });
-      position += size;
-    }
+  private recycle(): void {
+    this.task.reset();
+    this.bursts.clear();
+    this.dataInPdus = 0;
+    this.r2ts = 0;
+    this.received = 0;
+    this.requested = 0;
+    this.unsolicitedDataSn = 0;
+    this.held = undefined;
+    this.executing = false;
+    this.ended = false;
+    this.onEnd = undefined;
+    this.transferFault = undefined;
+    this.pool.give(this);
   }
 }

@@ -1,15 +1,28 @@
 /**
- * One TCP connection of an initiator: reads PDUs, hands each to its handler by opcode, and sends PDUs with the
+ * One TCP connection of an initiator: receives PDUs, hands each to its handler by opcode, and sends PDUs with the
  * connection's StatSN and the session's command window. Any breach of protocol ends it with a reason.
  */
-import type { Socket } from 'node:net';
+import { Errno, systemError } from '../../native/errno.ts';
+import { type StreamOwner, StreamSocket } from '../../native/stream-socket.ts';
 import { crc32c } from './crc32c.ts';
 import { dispatch } from './full-feature.ts';
-import { Bhs, InitiatorOpcode, LoginStatus, NO_TAG, OPCODE_MASK, TargetOpcode } from './iscsi-spec.ts';
+import {
+  BHS_LENGTH,
+  Bhs,
+  DIGEST_LENGTH,
+  InitiatorOpcode,
+  LoginStatus,
+  NO_TAG,
+  OPCODE_MASK,
+  TargetOpcode,
+} from './iscsi-spec.ts';
 import { LoginPhase } from './login.ts';
+import type { Flushable } from './output-batch.ts';
+import { OutputQueue, type SendOwner } from './output-queue.ts';
 import { MAX_RECEIVE_DATA_SEGMENT, type SessionParameters } from './parameters.ts';
+import type { Pdu } from './pdu.ts';
 import { header } from './pdu-builder.ts';
-import { type Pdu, PduReader } from './pdu-reader.ts';
+import { type PduOwner, PduReceiver } from './pdu-receiver.ts';
 import type { Portal } from './portal.ts';
 import { IscsiProtocolError } from './protocol-error.ts';
 import type { Session } from './session.ts';
@@ -17,17 +30,19 @@ import { TextExchange } from './text-exchange.ts';
 
 /** Milliseconds from accept to full feature phase. */
 const LOGIN_TIMEOUT = 15_000;
-/** Bytes waiting in the socket beyond which we stop reading further requests: a slow reader gets no more. */
+/** Bytes waiting to be sent beyond which we stop reading further requests: a slow reader gets no more. */
 const HIGH_WATER = 16 << 20;
-const EMPTY = Buffer.alloc(0);
+/** Bytes kept of what comes before the answer to a login. */
+const MAX_UNREAD = 64 << 10;
+/** Bytes of data that are cheaper to copy than to name in a call of their own. */
+const COPY_LIMIT = 512;
+/** Receives that a connection which we end is drained with: unread bytes would make the kernel drop what we sent. */
+const LAST_RECEIVES = 16;
+const NOTHING = new Uint8Array(0);
+const ZEROES = Buffer.alloc(4);
+const digest = Buffer.alloc(DIGEST_LENGTH);
 
-export interface SendOptions {
-  /** Whether the PDU carries a status, and so a StatSN of its own. */
-  readonly status: boolean;
-}
-
-export class Connection {
-  readonly socket: Socket;
+export class Connection implements StreamOwner, PduOwner, Flushable {
   readonly portal: Portal;
   readonly login: LoginPhase;
   readonly text = new TextExchange(this);
@@ -36,35 +51,34 @@ export class Connection {
   /** Whether anything arrived since the last look (keep-alive.ts), and for how many looks nothing has. */
   heard = true;
   silentTicks = 0;
-  private statSn = 1;
-  private readonly reader: PduReader;
+  /** See OutputBatch. */
+  dirty = false;
+  private readonly socket: StreamSocket;
+  private readonly output: OutputQueue;
+  private readonly receiver: PduReceiver;
   private readonly loginTimer: NodeJS.Timeout;
-  private digests = { header: false, data: false };
+  private statSn = 1;
+  private headerDigest = false;
+  private dataDigest = false;
   private transferTag = 0;
   private fullFeature = false;
-  /** Whether the answer to a login waits for the end of an old session: nothing is read until then. */
+  /** Whether the answer to a login waits for the end of an old session: no PDU is taken in until then. */
   private entering = false;
+  /** What arrives meanwhile. */
+  private unread: Uint8Array = NOTHING;
   /** Whether it only waits for its last bytes to go out. */
   private finishing = false;
-  private corked = false;
+  private finishReason = '';
 
-  constructor(socket: Socket, portal: Portal) {
-    this.socket = socket;
+  /** `fd` is a connected stream socket, this object's from now on. Throws when it cannot be waited for. */
+  constructor(fd: number, portal: Portal) {
     this.portal = portal;
     this.login = new LoginPhase(portal);
-    this.reader = new PduReader({ maxDataLength: 8192, headerDigest: false, dataDigest: false });
+    this.output = new OutputQueue(portal.node.slabs);
+    this.receiver = new PduReceiver({ maxDataLength: 8192, headerDigest: false, dataDigest: false }, this);
+    this.socket = new StreamSocket(fd, this);
     this.loginTimer = setTimeout(() => this.close('login took too long'), LOGIN_TIMEOUT);
     this.loginTimer.unref();
-    socket.setNoDelay(true);
-    socket.on('data', (chunk: Buffer) => {
-      if (this.finishing) return;
-      this.heard = true;
-      this.reader.push(chunk);
-      this.process();
-    });
-    socket.on('drain', () => socket.resume());
-    socket.on('error', (error) => this.close(error.message));
-    socket.on('close', () => this.close('the initiator closed the connection'));
   }
 
   get initiatorName(): string {
@@ -76,44 +90,69 @@ export class Connection {
     return this.login.parameters;
   }
 
+  /** Where the initiator got through to; undefined: no IP address, or none any more. */
+  get localHost(): string | undefined {
+    return this.socket.localAddress?.host;
+  }
+
   nextTransferTag(): number {
-    this.transferTag = (this.transferTag + 1) % NO_TAG;
+    this.transferTag = (this.transferTag + 1) & 0x7fff_ffff;
     return this.transferTag;
   }
 
-  /** Sends a PDU; fills in StatSN, ExpCmdSN and MaxCmdSN. `data` must not change until it is written. */
-  send(pdu: Buffer, data: Uint8Array | undefined, options: SendOptions): void {
-    if (this.closeReason !== undefined || this.finishing) return;
-    const length = data?.length ?? 0;
-    pdu.writeUIntBE(length, Bhs.DATA_LENGTH, 3);
-    if (options.status || pdu[Bhs.OPCODE] !== TargetOpcode.DATA_IN)
-      pdu.writeUInt32BE(this.statSn, Bhs.STAT_SN);
-    if (options.status) this.statSn = (this.statSn + 1) >>> 0;
-    if (this.session !== undefined) {
-      pdu.writeUInt32BE(this.session.window.expected, Bhs.EXP_CMD_SN);
-      pdu.writeUInt32BE(this.session.maxCmdSn(), Bhs.MAX_CMD_SN);
+  readable(): void {
+    const { batch } = this.portal.node;
+    batch.begin();
+    try {
+      this.receive();
+    } catch (error) {
+      this.failed(error);
     }
-    this.cork();
-    this.socket.write(pdu);
-    if (this.digests.header) this.socket.write(digestBytes(crc32c(pdu)));
-    if (data === undefined || length === 0) return;
-    this.socket.write(data);
-    const padding = -length & 3;
-    if (padding > 0) this.socket.write(ZEROES.subarray(0, padding));
-    if (this.digests.data) this.socket.write(digestBytes(crc32c(ZEROES, 0, padding, crc32c(data))));
+    batch.run();
+  }
+
+  writable(): void {
+    this.flush();
+  }
+
+  /**
+   * Sends a PDU with data[at, at+length); fills in StatSN (`status`: the PDU carries a status, and so a StatSN of its
+   * own), ExpCmdSN and MaxCmdSN. The data must stay as it is until `owner` hears of it; without one it is copied.
+   */
+  send(
+    pdu: Buffer,
+    status: boolean,
+    data: Uint8Array = NOTHING,
+    at = 0,
+    length = data.length,
+    owner?: SendOwner,
+  ): void {
+    const { output } = this;
+    if (this.closeReason !== undefined || this.finishing) {
+      owner?.sent();
+      return;
+    }
+    pdu[Bhs.DATA_LENGTH] = length >>> 16;
+    pdu[Bhs.DATA_LENGTH + 1] = length >>> 8;
+    pdu[Bhs.DATA_LENGTH + 2] = length;
+    if (status || pdu[Bhs.OPCODE] !== TargetOpcode.DATA_IN) pdu.writeInt32BE(this.statSn, Bhs.STAT_SN);
+    if (status) this.statSn = (this.statSn + 1) | 0;
+    if (this.session !== undefined) {
+      pdu.writeInt32BE(this.session.window.expected, Bhs.EXP_CMD_SN);
+      pdu.writeInt32BE(this.session.maxCmdSn(), Bhs.MAX_CMD_SN);
+    }
+    output.copy(pdu, 0, BHS_LENGTH);
+    if (this.headerDigest) this.sendDigest(crc32c(pdu, 0, BHS_LENGTH));
+    if (length > 0) this.sendData(data, at, length, owner);
+    else owner?.sent();
+    this.portal.node.batch.mark(this);
   }
 
   /** Asks whether the initiator is still there: a NOP-In that wants an answer (RFC 7143 11.19). */
   ping(): void {
     const pdu = header(TargetOpcode.NOP_IN, NO_TAG);
-    pdu.writeUInt32BE(this.nextTransferTag(), Bhs.TRANSFER_TAG);
-    this.send(pdu, undefined, { status: false });
-  }
-
-  /** Calls back when everything sent so far has left for the kernel, or never will. */
-  afterWrites(callback: () => void): void {
-    if (this.socket.destroyed || this.socket.writableEnded) callback();
-    else this.socket.write(EMPTY, () => callback());
+    pdu.writeInt32BE(this.nextTransferTag(), Bhs.TRANSFER_TAG);
+    this.send(pdu, false);
   }
 
   /** Ends the connection; the session follows when this was its last one. */
@@ -121,7 +160,11 @@ export class Connection {
     if (this.closeReason !== undefined) return;
     this.closeReason = reason;
     clearTimeout(this.loginTimer);
-    this.socket.destroy();
+    this.receiver.paused = true;
+    this.unread = NOTHING;
+    this.socket.close();
+    this.output.abandon();
+    this.releaseScratch();
     this.portal.node.connectionClosed(this, reason);
   }
 
@@ -129,31 +172,109 @@ export class Connection {
   finish(reason: string): void {
     if (this.closeReason !== undefined || this.finishing) return;
     this.finishing = true;
-    this.socket.end(() => this.close(reason));
+    this.finishReason = reason;
+    this.receiver.paused = true;
+    this.portal.node.batch.mark(this);
   }
 
-  private cork(): void {
-    if (this.corked) return;
-    this.corked = true;
-    this.socket.cork();
-    process.nextTick(() => {
-      this.corked = false;
-      this.socket.uncork();
-      if (this.socket.writableLength > HIGH_WATER) this.socket.pause();
-    });
+  flush(): void {
+    if (this.closeReason !== undefined) return;
+    const result = this.output.flush(this.socket, this.portal.node.chunks);
+    if (result < 0 && result !== Errno.EAGAIN)
+      this.close(systemError(result, 'send to', 'the initiator').message);
+    else if (this.finishing && this.output.length === 0) this.hangUp();
+    else this.setInterest();
   }
 
-  private process(): void {
-    try {
-      while (this.closeReason === undefined && !this.entering && !this.finishing) {
-        const pdu = this.reader.next();
-        if (pdu === undefined) return;
-        if (this.fullFeature) dispatch(this, pdu);
-        else this.handleLogin(pdu);
-      }
-    } catch (error) {
-      this.failed(error);
+  /** Where the data segment of an arriving PDU shall go: straight to its command, if that can be told. */
+  place(pdu: Pdu): void {
+    const { session } = this;
+    if (session === undefined || !this.fullFeature) return;
+    const opcode = pdu.header[Bhs.OPCODE] & OPCODE_MASK;
+    if (opcode === InitiatorOpcode.SCSI_COMMAND) {
+      pdu.scratch = session.environment.memory.allocate(pdu.dataLength, true);
+      pdu.bytes = pdu.scratch.bytes;
+    } else if (opcode === InitiatorOpcode.DATA_OUT) {
+      const command = session.commands.get(pdu.header.readInt32BE(Bhs.TASK_TAG));
+      const buffer = command?.connection === this ? command.placeOf(pdu) : undefined;
+      if (buffer === undefined) return;
+      pdu.bytes = buffer.bytes;
+      pdu.dataAt = pdu.header.readUInt32BE(Bhs.BUFFER_OFFSET);
     }
+  }
+
+  /** The buffer is about to be somebody else's: data that still arrives for it goes nowhere. */
+  detach(bytes: Uint8Array): void {
+    this.receiver.detach(bytes);
+  }
+
+  deliver(pdu: Pdu): void {
+    if (this.fullFeature) dispatch(this, pdu);
+    else this.handleLogin(pdu);
+    this.releaseScratch();
+  }
+
+  private receive(): void {
+    const { receiver, socket } = this;
+    const { chunks, input } = this.portal.node;
+    const { wanted } = receiver;
+    chunks.count = 0;
+    if (wanted > 0) chunks.add(receiver.target, receiver.targetAt, wanted);
+    chunks.add(input, 0, input.length);
+    const count = socket.receive(chunks);
+    if (count === Errno.EAGAIN) return;
+    if (count === 0) return this.close('the initiator closed the connection');
+    if (count < 0) return this.close(systemError(count, 'receive from', 'the initiator').message);
+    this.heard = true;
+    const direct = Math.min(count, wanted);
+    if (direct > 0) receiver.arrived(direct);
+    this.take(input, count - direct);
+  }
+
+  private take(bytes: Uint8Array, length: number): void {
+    const stopped = this.receiver.feed(bytes, 0, length);
+    if (stopped === length || !this.entering) return;
+    this.unread = Buffer.concat([this.unread, bytes.subarray(stopped, length)]);
+    this.setInterest();
+  }
+
+  private sendData(data: Uint8Array, at: number, length: number, owner: SendOwner | undefined): void {
+    const { output } = this;
+    if (owner === undefined || length <= COPY_LIMIT) {
+      output.copy(data, at, length);
+      owner?.sent();
+    } else output.reference(data, at, length, owner);
+    const padding = -length & 3;
+    if (padding > 0) output.copy(ZEROES, 0, padding);
+    if (this.dataDigest) this.sendDigest(crc32c(ZEROES, 0, padding, crc32c(data, at, at + length)));
+  }
+
+  /** Digests travel least significant byte first (RFC 7143 13.1). */
+  private sendDigest(crc: number): void {
+    digest.writeInt32LE(crc | 0, 0);
+    this.output.copy(digest, 0, DIGEST_LENGTH);
+  }
+
+  private setInterest(): void {
+    const waiting = this.output.length;
+    const full = this.finishing || waiting > HIGH_WATER || this.unread.length > MAX_UNREAD;
+    this.socket.await(!full, waiting > 0);
+  }
+
+  private hangUp(): void {
+    const { chunks, input } = this.portal.node;
+    this.socket.finish();
+    chunks.count = 0;
+    chunks.add(input, 0, input.length);
+    for (let i = 0; i < LAST_RECEIVES && this.socket.receive(chunks) > 0; i++);
+    this.close(this.finishReason);
+  }
+
+  private releaseScratch(): void {
+    const { pdu } = this.receiver;
+    if (pdu.scratch === undefined) return;
+    this.portal.node.environment.memory.release(pdu.scratch);
+    pdu.scratch = undefined;
   }
 
   /** A breach of protocol, or a defect of ours: both end this connection, and nothing else. */
@@ -175,21 +296,21 @@ export class Connection {
       return;
     }
     this.entering = true;
+    this.receiver.paused = true;
     this.portal.node
-      .enter(this, request.readUInt32BE(Bhs.CMD_SN))
+      .enter(this, request.readInt32BE(Bhs.CMD_SN))
       .then((entry) => {
         this.entering = false;
         if (entry.status === LoginStatus.SUCCESS) this.loggedIn();
         this.answerLogin(request, flags, text, entry.status, entry.tsih);
         if (entry.status === LoginStatus.SUCCESS) this.enterFullFeature();
-        this.process();
       })
       .catch((error: unknown) => this.failed(error));
   }
 
   private answerLogin(request: Buffer, flags: number, text: Buffer, status: number, tsih: number): void {
     const success = status === LoginStatus.SUCCESS;
-    const taskTag = request.readUInt32BE(Bhs.TASK_TAG);
+    const taskTag = request.readInt32BE(Bhs.TASK_TAG);
     const pdu = header(TargetOpcode.LOGIN_RESPONSE, taskTag, success ? flags : 0);
     request.copy(pdu, Bhs.ISID, Bhs.ISID, Bhs.ISID + 6);
     pdu.writeUInt16BE(tsih, Bhs.TSIH);
@@ -197,7 +318,7 @@ export class Connection {
     // Until there is a session, the window is the request's own number: login is immediate.
     pdu.writeUInt32BE(request.readUInt32BE(Bhs.CMD_SN), Bhs.EXP_CMD_SN);
     pdu.writeUInt32BE(request.readUInt32BE(Bhs.CMD_SN), Bhs.MAX_CMD_SN);
-    this.send(pdu, success ? text : undefined, { status: success });
+    this.send(pdu, success, success ? text : undefined);
     if (!success) this.finish(`login refused with status ${status.toString(16).padStart(4, '0')}h`);
   }
 
@@ -209,25 +330,23 @@ export class Connection {
 
   /** From the next PDU on, after the last login response. */
   private enterFullFeature(): void {
+    if (this.closeReason !== undefined || this.finishing) return;
     const { parameters } = this.login;
+    const { receiver, unread } = this;
     this.fullFeature = true;
-    this.digests = { header: parameters.headerDigest, data: parameters.dataDigest };
-    this.reader.limits.headerDigest = parameters.headerDigest;
-    this.reader.limits.dataDigest = parameters.dataDigest;
-    this.reader.limits.maxDataLength = MAX_RECEIVE_DATA_SEGMENT;
+    this.headerDigest = parameters.headerDigest;
+    this.dataDigest = parameters.dataDigest;
+    receiver.limits.headerDigest = parameters.headerDigest;
+    receiver.limits.dataDigest = parameters.dataDigest;
+    receiver.limits.maxDataLength = MAX_RECEIVE_DATA_SEGMENT;
+    receiver.paused = false;
+    this.unread = NOTHING;
+    this.setInterest();
+    this.take(unread, unread.length);
   }
 }
 
 function inheritSessionWide(own: SessionParameters, session: SessionParameters): void {
   const { headerDigest, dataDigest, maxSendDataSegmentLength } = own;
   Object.assign(own, session, { headerDigest, dataDigest, maxSendDataSegmentLength });
-}
-
-const ZEROES = Buffer.alloc(4);
-
-/** Digests travel least significant byte first (RFC 7143 13.1). */
-function digestBytes(crc: number): Buffer {
-  const bytes = Buffer.allocUnsafe(4);
-  bytes.writeUInt32LE(crc);
-  return bytes;
 }

@@ -1,7 +1,8 @@
 /**
- * CRC-32C (Castagnoli, RFC 7143 13.1) for header and data digests, eight bytes at a time by table. The addon's
- * version uses the processor's instruction; this one needs nothing.
+ * CRC-32C (Castagnoli, RFC 7143 13.1) for header and data digests: by the processor's instruction, or eight bytes at
+ * a time by table where there is none.
  */
+import { hasCrc32c, crc32c as instruction } from '../../native/crc32c.ts';
 
 const POLYNOMIAL = 0x82f6_3b78;
 const TABLES = buildTables();
@@ -24,6 +25,10 @@ function buildTables(): Uint32Array {
 
 /** CRC of bytes[start, end), continuing from `crc`. */
 export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, crc = 0): number {
+  return hasCrc32c ? instruction(bytes, start, end - start, crc) : crc32cByTable(bytes, start, end, crc);
+}
+
+export function crc32cByTable(bytes: Uint8Array, start: number, end: number, crc: number): number {
   let value = ~crc;
   let i = start;
   for (; i + 8 <= end; i += 8) {

@@ -11,8 +11,8 @@ import {
   TargetOpcode,
 } from './iscsi-spec.ts';
 import { logout } from './logout.ts';
+import type { Pdu } from './pdu.ts';
 import { headerWithoutTransfer } from './pdu-builder.ts';
-import type { Pdu } from './pdu-reader.ts';
 import { IscsiProtocolError } from './protocol-error.ts';
 import { rejectPdu } from './reject.ts';
 import { dataOut, scsiCommand } from './scsi-command.ts';
@@ -39,7 +39,7 @@ export function dispatch(connection: Connection, pdu: Pdu): void {
   const handler = ORDERED[opcode] ?? unknown;
   // Discovery sessions have one connection and no window.
   if (session === undefined || (pdu.header[Bhs.OPCODE] & IMMEDIATE) !== 0) handler(connection, pdu);
-  else session.window.deliver(pdu.header.readUInt32BE(Bhs.CMD_SN), connection, pdu, handler);
+  else session.window.deliver(pdu.header.readInt32BE(Bhs.CMD_SN), connection, pdu, handler);
 }
 
 function unknown(connection: Connection, pdu: Pdu): void {
@@ -52,5 +52,5 @@ function nopOut(connection: Connection, pdu: Pdu): void {
   if (taskTag === NO_TAG) return;
   const { maxSendDataSegmentLength } = connection.sendParameters;
   const echo = Buffer.from(pdu.data.subarray(0, maxSendDataSegmentLength));
-  connection.send(headerWithoutTransfer(TargetOpcode.NOP_IN, taskTag), echo, { status: true });
+  connection.send(headerWithoutTransfer(TargetOpcode.NOP_IN, taskTag), true, echo);
 }

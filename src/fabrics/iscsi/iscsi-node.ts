@@ -2,13 +2,18 @@
  * The iSCSI network entity: its portals, the sessions that came in through them, and what concerns all of them
  * (RFC 7143 4.4): who enters which session, discovery, limits, half-open connections, the end.
  */
+import type { IoEngine } from '../../native/io-engine.ts';
+import { ChunkList } from '../../native/stream-socket.ts';
 import type { Environment } from '../../scsi/environment.ts';
 import { requestLogout } from './async-message.ts';
 import { TotalBudget } from './buffer-budget.ts';
+import { CommandPool } from './command-pool.ts';
 import type { Connection } from './connection.ts';
 import { LoginStatus } from './iscsi-spec.ts';
 import { KeepAlive } from './keep-alive.ts';
 import type { LoginPhase } from './login.ts';
+import { OutputBatch } from './output-batch.ts';
+import { SlabPool } from './output-queue.ts';
 import { Portal, type PortalAddress } from './portal.ts';
 import { Session } from './session.ts';
 import { type AccessControl, type IscsiTarget, OPEN_ACCESS } from './target-node.ts';
@@ -16,6 +21,8 @@ import { type AccessControl, type IscsiTarget, OPEN_ACCESS } from './target-node
 /** Connections that are not in a session: in login, or for discovery. */
 const MAX_STRANGERS = 1024;
 const MAX_SESSIONS = 4096;
+/** Bytes that one receive takes at most, besides data that go straight to their command. */
+const INPUT_LENGTH = 64 << 10;
 /** Milliseconds that initiators get to log out when the target stops. */
 export const LOGOUT_GRACE = 2000;
 
@@ -37,6 +44,12 @@ export class IscsiNode {
   readonly environment: Environment;
   readonly log: NodeLog;
   readonly portals: Portal[] = [];
+  // What all connections share, one at a time or by turns: an idle one holds next to nothing.
+  readonly batch: OutputBatch;
+  readonly slabs = new SlabPool();
+  readonly commands = new CommandPool();
+  readonly input = new Uint8Array(INPUT_LENGTH);
+  readonly chunks = new ChunkList();
   /** What discovery sessions must prove. */
   discoveryAccess: AccessControl = OPEN_ACCESS;
   private readonly sessions = new Map<string, Session>();
@@ -53,16 +66,17 @@ export class IscsiNode {
   /** Resolves the wait for initiators that log out. */
   private allGone: (() => void) | undefined = undefined;
 
-  constructor(environment: Environment, log: NodeLog, pingInterval?: number) {
+  /** `engine`: whose batches the answers of a round go out with; absent in tests without one. */
+  constructor(environment: Environment, log: NodeLog, engine?: IoEngine, pingInterval?: number) {
     this.environment = environment;
+    this.batch = new OutputBatch(engine);
     this.log = log;
     this.keepAlive = new KeepAlive(pingInterval);
   }
 
-  /** Listens; rejects with Node's error when the address cannot be had. */
-  async openPortal(address: PortalAddress, targets: readonly IscsiTarget[]): Promise<Portal> {
-    const portal = new Portal(this, targets);
-    await portal.listen(address);
+  /** Listens; throws LunportError when the address cannot be had. */
+  openPortal(address: PortalAddress, targets: readonly IscsiTarget[]): Portal {
+    const portal = new Portal(this, address, targets);
     this.portals.push(portal);
     return portal;
   }
@@ -75,6 +89,7 @@ export class IscsiNode {
     for (const session of [...this.sessions.values()]) this.dropSession(session, 'the target stops');
     for (const connection of [...this.strangers]) connection.close('the target stops');
     await Promise.all(this.closing.values());
+    this.batch.close();
   }
 
   /** A connection came in. Of too many strangers the oldest goes: a login takes far less time than a flood. */

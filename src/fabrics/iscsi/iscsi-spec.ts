@@ -11,6 +11,8 @@ export const BHS_LENGTH = 48;
 export const DIGEST_LENGTH = 4;
 /** RESERVED tag: no task, or no transfer. */
 export const NO_TAG = 0xffff_ffff;
+/** The same, as `readInt32BE` has it: tags are signed on the path of a command, where V8 keeps them without an object. */
+export const NO_TAG_SIGNED = -1;
 
 export const InitiatorOpcode = {
   NOP_OUT: 0x00,
@@ -165,7 +167,7 @@ export const LogoutResponse = {
 /** Asynchronous events (11.9.1). */
 export const AsyncEvent = { SCSI: 0, LOGOUT_REQUEST: 1 } as const;
 
-/** Serial number arithmetic of 32 bits (RFC 1982): whether a < b. */
+/** Serial number arithmetic of 32 bits, signed or unsigned (RFC 1982): whether a < b. */
 export function serialLess(a: number, b: number): boolean {
-  return a !== b && (b - a) >>> 0 < 0x8000_0000;
+  return ((b - a) | 0) > 0;
 }

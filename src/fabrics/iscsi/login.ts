@@ -10,7 +10,7 @@ import {
   OPERATIONAL_KEYS,
   type SessionParameters,
 } from './parameters.ts';
-import type { Pdu } from './pdu-reader.ts';
+import type { Pdu } from './pdu.ts';
 import type { AccessControl, IscsiTarget } from './target-node.ts';
 import { formatText, MAX_TEXT_LENGTH, parseText } from './text.ts';
 

@@ -1,8 +1,8 @@
 /** Logout Request and Response (RFC 7143 11.14, 11.15): what runs is ended before the answer. */
 import type { Connection } from './connection.ts';
 import { Bhs, LogoutReason, LogoutResponse, RejectReason, TargetOpcode } from './iscsi-spec.ts';
+import type { Pdu } from './pdu.ts';
 import { header } from './pdu-builder.ts';
-import type { Pdu } from './pdu-reader.ts';
 import { rejectPdu } from './reject.ts';
 
 const REASON_MASK = 0x7f;
@@ -15,7 +15,7 @@ export function logout(connection: Connection, pdu: Pdu): void {
   const respond = (response: number) => {
     const answer = header(TargetOpcode.LOGOUT_RESPONSE, taskTag);
     answer[2] = response;
-    connection.send(answer, undefined, { status: true });
+    connection.send(answer, true);
   };
   switch (pdu.header[Bhs.FLAGS] & REASON_MASK) {
     case LogoutReason.CLOSE_SESSION:

@@ -1,32 +1,36 @@
 /** A network portal: listens on one address, and knows the targets (target portal groups) to be had there. */
-import { createServer, type Server, type Socket } from 'node:net';
+import type { AcceptorOwner } from '../../native/acceptor.ts';
+import { TcpListener } from '../../native/stream-socket.ts';
+import { UnixListener } from '../../native/unix-socket.ts';
 import { Connection } from './connection.ts';
 import type { IscsiNode } from './iscsi-node.ts';
 import type { LoginDirectory } from './login.ts';
 import type { AccessControl, IscsiTarget } from './target-node.ts';
 
-export interface PortalAddress {
-  /** IP address to listen on, or absent with `path`. */
-  readonly host?: string;
-  readonly port?: number;
-  /** A Unix socket instead, for tests. */
-  readonly path?: string;
-}
+/** An IP address, or a Unix socket for tests. */
+export type PortalAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 /** Every address of this machine, IPv4 or IPv6. */
 const WILDCARDS: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 
-export class Portal implements LoginDirectory {
+export class Portal implements LoginDirectory, AcceptorOwner {
   readonly node: IscsiNode;
-  host = '';
-  port = 0;
+  /** Empty for a Unix socket. */
+  readonly host: string = '';
+  readonly port: number = 0;
   private readonly targets: ReadonlyMap<string, IscsiTarget>;
-  private readonly server: Server;
+  private readonly listener: TcpListener | UnixListener;
 
-  constructor(node: IscsiNode, targets: readonly IscsiTarget[]) {
+  /** Listens; throws LunportError when the address cannot be had. */
+  constructor(node: IscsiNode, address: PortalAddress, targets: readonly IscsiTarget[]) {
     this.node = node;
     this.targets = new Map(targets.map((target) => [target.name, target]));
-    this.server = createServer((socket) => this.node.welcome(new Connection(socket, this)));
+    if ('path' in address) this.listener = new UnixListener(address.path, this);
+    else {
+      const listener = new TcpListener(address.host, address.port, this);
+      this.listener = listener;
+      ({ host: this.host, port: this.port } = listener.address);
+    }
   }
 
   get discoveryAccess(): AccessControl {
@@ -41,35 +45,22 @@ export class Portal implements LoginDirectory {
     return this.targets.values();
   }
 
-  /** Resolves when connections come in; rejects with Node's error when the address cannot be had. */
-  listen(address: PortalAddress): Promise<void> {
-    const { server } = this;
-    return new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.listen({ host: address.host, port: address.port, path: address.path }, () => {
-        server.off('error', reject);
-        server.on('error', (error) =>
-          this.node.log.warn(`iSCSI: cannot accept a connection: ${error.message}`),
-        );
-        const bound = server.address();
-        if (bound !== null && typeof bound !== 'string') {
-          this.host = bound.address;
-          this.port = bound.port;
-        }
-        resolve();
-      });
-    });
+  connected(fd: number): void {
+    this.node.welcome(new Connection(fd, this));
+  }
+
+  acceptFailed(error: Error): void {
+    this.node.log.warn(`iSCSI: cannot accept a connection: ${error.message}`);
   }
 
   /** Takes nobody in any more. */
   close(): void {
-    this.server.close();
+    this.listener.close();
   }
 
-  /** Where this portal is, for an initiator that came in through `socket` (RFC 7143 13.8); undefined: no idea. */
-  addressFor(socket: Socket): string | undefined {
-    const { localAddress = '127.0.0.1' } = socket;
-    const near = printableHost(localAddress);
+  /** Where this portal is, for an initiator that got through to `localHost` (RFC 7143 13.8); undefined: no idea. */
+  addressFor(localHost = '127.0.0.1'): string | undefined {
+    const near = printableHost(localHost);
     if (!WILDCARDS.has(this.host)) return `${printableHost(this.host)}:${this.port}`;
     // A portal on every address is where the initiator got through to, if it speaks that version of IP.
     if (near.startsWith('[') && this.host === '0.0.0.0') return undefined;

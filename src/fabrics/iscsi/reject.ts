@@ -6,5 +6,5 @@ import { header } from './pdu-builder.ts';
 export function rejectPdu(connection: Connection, reason: number, offending: Buffer): void {
   const pdu = header(TargetOpcode.REJECT, NO_TAG);
   pdu[2] = reason;
-  connection.send(pdu, Buffer.from(offending), { status: true });
+  connection.send(pdu, true, offending);
 }

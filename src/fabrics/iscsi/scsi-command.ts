@@ -1,8 +1,7 @@
 /** SCSI Command and SCSI Data-Out as they arrive (RFC 7143 11.3, 11.7): checked, then handed to a `ScsiCommand`. */
-import { decodeLun } from '../../scsi/lun-field.ts';
+import { copyBytes } from '../../native/memory.ts';
 import { TaskAttribute } from '../../scsi/status-spec.ts';
-import { MAX_CDB_LENGTH } from '../../scsi/task.ts';
-import { ScsiCommand } from './command.ts';
+import { MAX_CDB_LENGTH, type Task } from '../../scsi/task.ts';
 import type { Connection } from './connection.ts';
 import {
   AhsType,
@@ -11,10 +10,10 @@ import {
   CommandFlag,
   FINAL,
   IMMEDIATE,
-  NO_TAG,
+  NO_TAG_SIGNED,
   RejectReason,
 } from './iscsi-spec.ts';
-import type { Pdu } from './pdu-reader.ts';
+import type { Pdu } from './pdu.ts';
 import { IscsiProtocolError } from './protocol-error.ts';
 import { rejectPdu } from './reject.ts';
 import type { Session } from './session.ts';
@@ -39,32 +38,33 @@ export function scsiCommand(connection: Connection, pdu: Pdu): void {
   const session = sessionOf(connection);
   const { header } = pdu;
   const flags = header[Bhs.FLAGS];
-  const taskTag = header.readUInt32BE(Bhs.TASK_TAG);
+  const taskTag = header.readInt32BE(Bhs.TASK_TAG);
   const reads = (flags & CommandFlag.READ) !== 0;
   const writes = (flags & CommandFlag.WRITE) !== 0;
   const attribute = ATTRIBUTES[flags & CommandFlag.ATTRIBUTE];
-  if (session.commands.has(taskTag)) return rejectPdu(connection, RejectReason.TASK_IN_PROGRESS, header);
+  if (session.commands.get(taskTag) !== undefined)
+    return rejectPdu(connection, RejectReason.TASK_IN_PROGRESS, header);
   if ((header[Bhs.OPCODE] & IMMEDIATE) !== 0 && !session.takesCommands)
     return rejectPdu(connection, RejectReason.IMMEDIATE_COMMAND_REJECT, header);
   // Bidirectional commands: the core has none.
-  if (attribute === undefined || (reads && writes) || taskTag === NO_TAG)
+  if (attribute === undefined || (reads && writes) || taskTag === NO_TAG_SIGNED)
     return rejectPdu(connection, RejectReason.INVALID_PDU_FIELD, header);
-  const expectedLength = reads || writes ? header.readUInt32BE(Bhs.EXPECTED_LENGTH) : 0;
-  const moreUnsolicited = writes && (flags & FINAL) === 0;
-  checkUnsolicited(session, writes ? expectedLength : 0, pdu.data.length, moreUnsolicited);
-  const command = new ScsiCommand(session, connection, {
-    taskTag,
-    lun: decodeLun(header, Bhs.LUN),
-    lunField: Buffer.from(header.subarray(Bhs.LUN, Bhs.LUN + 8)),
-    attribute,
-    reads,
-    writes,
-    expectedLength,
-    moreUnsolicited,
-  });
-  command.setCdb(pdu.header.subarray(Bhs.CDB, Bhs.CDB + CDB_IN_HEADER), extendedCdb(pdu));
-  session.commands.set(taskTag, command);
-  command.begin(pdu.data);
+  const expectedLength = writes ? header.readUInt32BE(Bhs.EXPECTED_LENGTH) : 0;
+  checkUnsolicited(session, expectedLength, pdu.dataLength, writes && (flags & FINAL) === 0);
+  const { commands } = connection.portal.node;
+  const command = commands.take();
+  setCdb(command.task, pdu);
+  command.start(session, connection, pdu, attribute);
+}
+
+function setCdb(task: Task, pdu: Pdu): void {
+  copyBytes(pdu.header, Bhs.CDB, task.cdb, 0, CDB_IN_HEADER);
+  task.cdbLength = CDB_IN_HEADER;
+  if (pdu.additional.length === 0) return;
+  const rest = extendedCdb(pdu);
+  if (rest === undefined) return;
+  task.cdb.set(rest, CDB_IN_HEADER);
+  task.cdbLength += rest.length;
 }
 
 /** What was agreed about data that nobody asked for (RFC 7143 13.10, 13.11, 13.14). */
@@ -97,7 +97,7 @@ function extendedCdb(pdu: Pdu): Uint8Array | undefined {
 export function dataOut(connection: Connection, pdu: Pdu): void {
   const session = sessionOf(connection);
   const { header } = pdu;
-  const taskTag = header.readUInt32BE(Bhs.TASK_TAG);
+  const taskTag = header.readInt32BE(Bhs.TASK_TAG);
   const command = session.commands.get(taskTag);
   if (command === undefined) {
     // Its command waits for an earlier CmdSN; or was aborted meanwhile, and its data is dropped (RFC 7143 11.7.1).

@@ -20,10 +20,10 @@ export function sendTargets(connection: Connection, wanted: string): [string, st
 
 /** `ADDRESS:PORT,TAG` by target name; the portal that the initiator uses comes first. */
 function addressesByTarget(connection: Connection): Map<string, string[]> {
-  const { portal, socket, initiatorName } = connection;
+  const { portal, localHost, initiatorName } = connection;
   const addresses = new Map<string, string[]>();
   for (const one of [portal, ...portal.node.portals.filter((other) => other !== portal)]) {
-    const address = one.addressFor(socket);
+    const address = one.addressFor(localHost);
     if (address === undefined) continue;
     for (const { name, portalGroupTag, access } of one.allTargets()) {
       if (!access.admits(initiatorName)) continue;

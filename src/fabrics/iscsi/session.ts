@@ -6,7 +6,7 @@ import { Nexus, type NexusListener } from '../../scsi/nexus.ts';
 import { abortNexus } from '../../scsi/task-management.ts';
 import { lunsChanged } from './async-message.ts';
 import { BufferBudget, type TotalBudget } from './buffer-budget.ts';
-import type { ScsiCommand } from './command.ts';
+import { CommandTable } from './command-table.ts';
 import { CommandWindow, WINDOW } from './command-window.ts';
 import type { Connection } from './connection.ts';
 import type { SessionParameters } from './parameters.ts';
@@ -38,8 +38,7 @@ export class Session implements NexusListener {
   readonly environment: Environment;
   /** By CID. */
   readonly connections = new Map<number, Connection>();
-  /** By initiator task tag. */
-  readonly commands = new Map<number, ScsiCommand>();
+  readonly commands = new CommandTable();
   readonly window: CommandWindow;
   readonly budget: BufferBudget;
   /** Task management functions that have no response yet. */
@@ -95,7 +94,7 @@ export class Session implements NexusListener {
 
   /** A connection is gone from `connections`; resolves when none of the commands that came over it runs any more. */
   abortCommandsOf(connection: Connection): Promise<void> {
-    const own = [...this.commands.values()].filter((command) => command.connection === connection);
+    const own = this.commands.all().filter((command) => command.connection === connection);
     return Promise.all(own.map((command) => command.abort())).then(() => {});
   }
 
@@ -103,7 +102,7 @@ export class Session implements NexusListener {
   abortCommands(): Promise<void> {
     this.window.clear();
     this.budget.clear();
-    for (const command of [...this.commands.values()]) command.abandonTransfer();
+    for (const command of this.commands.all()) command.abandonTransfer();
     return new Promise((resolve) => abortNexus(this.nexus, resolve));
   }
 

@@ -13,8 +13,8 @@ import {
   TaskFunction,
   TaskResponse,
 } from './iscsi-spec.ts';
+import type { Pdu } from './pdu.ts';
 import { header } from './pdu-builder.ts';
-import type { Pdu } from './pdu-reader.ts';
 import { rejectPdu } from './reject.ts';
 import { sessionOf } from './scsi-command.ts';
 import type { Session } from './session.ts';
@@ -56,19 +56,19 @@ export function taskManagement(connection: Connection, pdu: Pdu): void {
   if (!session.takesFunctions) return rejectPdu(connection, RejectReason.IMMEDIATE_COMMAND_REJECT, bhs);
   const code = bhs[Bhs.FLAGS] & 0x7f;
   const lun = decodeLun(bhs, Bhs.LUN);
-  const taskTag = bhs.readUInt32BE(Bhs.TASK_TAG);
-  const tagLow = bhs.readUInt32BE(Bhs.REFERENCED_TAG);
+  const taskTag = bhs.readInt32BE(Bhs.TASK_TAG);
+  const tagLow = bhs.readInt32BE(Bhs.REFERENCED_TAG);
   session.functions++;
   const respond = (response: number) => {
     session.functions--;
     const answer = header(TargetOpcode.TASK_MANAGEMENT_RESPONSE, taskTag);
     answer[2] = response;
-    connection.send(answer, undefined, { status: true });
+    connection.send(answer, true);
   };
   if (code === TaskFunction.TASK_REASSIGN) return respond(TaskResponse.REASSIGNMENT_NOT_SUPPORTED);
   const scope = ABORTING[code];
   if (scope !== undefined)
-    dropCollecting(session, bhs.readUInt32BE(Bhs.CMD_SN), scope === 'unit' ? lun : undefined);
+    dropCollecting(session, bhs.readInt32BE(Bhs.CMD_SN), scope === 'unit' ? lun : undefined);
   if (code === TaskFunction.TARGET_WARM_RESET || code === TaskFunction.TARGET_COLD_RESET) {
     return resetTarget(session.nexus, () => {
       respond(TaskResponse.COMPLETE);
@@ -82,7 +82,7 @@ export function taskManagement(connection: Connection, pdu: Pdu): void {
   if (code === TaskFunction.ABORT_TASK) {
     const command = session.commands.get(tagLow);
     if (command === undefined) return respond(abortAbsent(session, bhs));
-    if (command.lun !== lun) return respond(TaskResponse.TASK_DOES_NOT_EXIST);
+    if (command.task.lun !== lun) return respond(TaskResponse.TASK_DOES_NOT_EXIST);
     if (command.abandonTransfer()) return respond(TaskResponse.COMPLETE);
   }
   manage({ function: managed, nexus: session.nexus, lun, tagHigh: 0, tagLow }, (response) =>
@@ -92,12 +92,12 @@ export function taskManagement(connection: Connection, pdu: Pdu): void {
 
 /** Commands still collecting their data, or waiting for an earlier CmdSN, never reached the core: they end here. */
 function dropCollecting(session: Session, cmdSn: number, lun: number | undefined): void {
-  for (const command of [...session.commands.values()]) {
-    if (lun === undefined || command.lun === lun) command.abandonTransfer();
+  for (const command of session.commands.all()) {
+    if (lun === undefined || command.task.lun === lun) command.abandonTransfer();
   }
   session.window.plugEarly(({ header: early }) => {
     if ((early[Bhs.OPCODE] & OPCODE_MASK) !== InitiatorOpcode.SCSI_COMMAND) return false;
-    if (!serialLess(early.readUInt32BE(Bhs.CMD_SN), cmdSn)) return false;
+    if (!serialLess(early.readInt32BE(Bhs.CMD_SN), cmdSn)) return false;
     return lun === undefined || decodeLun(early, Bhs.LUN) === lun;
   });
 }
@@ -107,7 +107,7 @@ function dropCollecting(session: Session, cmdSn: number, lun: number | undefined
  * as good as aborted when its CmdSN counts as received from now on (RFC 7143 11.6.1).
  */
 function abortAbsent(session: Session, bhs: Buffer): number {
-  const refCmdSn = bhs.readUInt32BE(Bhs.REFERENCED_CMD_SN);
-  const awaited = serialLess(refCmdSn, bhs.readUInt32BE(Bhs.CMD_SN)) && session.window.plug(refCmdSn);
+  const refCmdSn = bhs.readInt32BE(Bhs.REFERENCED_CMD_SN);
+  const awaited = serialLess(refCmdSn, bhs.readInt32BE(Bhs.CMD_SN)) && session.window.plug(refCmdSn);
   return awaited ? TaskResponse.COMPLETE : TaskResponse.TASK_DOES_NOT_EXIST;
 }

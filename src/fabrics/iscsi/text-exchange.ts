@@ -3,8 +3,8 @@ import type { Connection } from './connection.ts';
 import { Bhs, CONTINUE, FINAL, NO_TAG, RejectReason, TargetOpcode } from './iscsi-spec.ts';
 import { negotiate } from './login.ts';
 import { OPERATIONAL_KEYS } from './parameters.ts';
+import type { Pdu } from './pdu.ts';
 import { headerWithoutTransfer } from './pdu-builder.ts';
-import type { Pdu } from './pdu-reader.ts';
 import { IscsiProtocolError } from './protocol-error.ts';
 import { rejectPdu } from './reject.ts';
 import { sendTargets } from './send-targets.ts';
@@ -63,7 +63,7 @@ export class TextExchange {
       this.transferTag = connection.nextTransferTag();
       response.writeUInt32BE(this.transferTag, Bhs.TRANSFER_TAG);
     }
-    connection.send(response, part, { status: true });
+    connection.send(response, true, part);
   }
 
   private reset(): void {
