@@ -107,7 +107,7 @@ test('a header digest that does not match ends the stream', (t) => {
 });
 
 for (const cuts of [[], [53, 1]]) {
-  test(`a data digest that does not match is told apart, with the stream cut at ${cuts}`, (t) => {
+  test(`a data digest that does not match is told apart, in ${cuts.length + 1} pieces`, (t) => {
     const bytes = wire(Uint8Array.of(1, 2, 3), new Uint8Array(0), true);
     bytes[53] ^= 1;
     t.false(received({ ...LIMITS, headerDigest: true, dataDigest: true }, bytes, cuts, true)[0].dataIntact);
