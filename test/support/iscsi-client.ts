@@ -54,7 +54,7 @@ export class IscsiClient {
   }
 
   /** The next PDU from the target; undefined when the connection is closed, or nothing comes in time. */
-  async next(milliseconds = 2000): Promise<Pdu | undefined> {
+  async next(milliseconds = 15_000): Promise<Pdu | undefined> {
     if (this.received.length === 0 && !this.ended) {
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, milliseconds);
