@@ -23,48 +23,70 @@ export interface Plan {
 }
 
 interface Extent {
-  readonly patterns: readonly string[];
-  readonly depths: readonly number[];
-  readonly queues: readonly number[];
+  readonly sweeps: readonly Sweep[];
   readonly kinds: readonly DiskKind[];
   readonly timing: Timing;
 }
 
+/** All combinations of these. */
+interface Sweep {
+  readonly patterns: readonly string[];
+  readonly depths: readonly number[];
+  readonly queues: readonly number[];
+}
+
 const QUICK: Extent = {
-  patterns: ['4k randread', '4k randwrite', '128k read'],
-  depths: [1, 32],
-  queues: [1],
+  sweeps: [{ patterns: ['4k randread', '4k randwrite', '128k read'], depths: [1, 32], queues: [1] }],
   kinds: ['null', 'ram', 'file'],
   timing: { warmUpSeconds: 0.4, seconds: 1 },
 };
-const FULL: Extent = {
-  patterns: PATTERNS.map(({ name }) => name),
-  depths: [1, 8, 32, 128],
-  queues: [1, 4],
+/** What docs/performance.md shows. */
+const PAGE: Extent = {
+  sweeps: [
+    { patterns: ['4k randread', '4k randwrite'], depths: [1, 32, 128], queues: [1] },
+    { patterns: ['128k read', '128k write'], depths: [1, 32], queues: [1] },
+    { patterns: ['4k randread', '4k randwrite'], depths: [32], queues: [4] },
+  ],
   kinds: DISK_KINDS,
-  timing: { warmUpSeconds: 0.5, seconds: 3 },
+  timing: { warmUpSeconds: 0.3, seconds: 1 },
+};
+const FULL: Extent = {
+  sweeps: [{ patterns: PATTERNS.map(({ name }) => name), depths: [1, 8, 32, 128], queues: [1, 4] }],
+  kinds: DISK_KINDS,
+  timing: { warmUpSeconds: 0.5, seconds: 1 },
 };
 
 /** Also writes the file that the file disks serve. */
 export function makePlan(env: NodeJS.ProcessEnv): Plan {
-  const extent = env['BENCH_FULL'] ? FULL : QUICK;
+  const extent = env['BENCH_FULL'] ? FULL : env['BENCH_PAGE'] ? PAGE : QUICK;
   const kinds = chosenKinds(env['BENCH_DISKS'], extent.kinds);
   const folder = temporaryFolder().path;
   const disks = { file: env['BENCH_FILE'] ?? join(folder, 'disk.img'), bytes: DISK_BYTES };
   if (kinds.includes('file') || kinds.includes('direct')) fill(disks.file, DISK_BYTES);
-  const patterns = PATTERNS.filter(({ name }) => extent.patterns.includes(name));
-  const works = extent.queues.flatMap((queues) =>
-    extent.depths.flatMap((depth) => patterns.map((pattern) => ({ pattern, queues, depth }))),
-  );
+  const works = extent.sweeps.flatMap(worksOf);
   return {
     works,
     kinds,
     disks,
-    timing: extent.timing,
+    timing: { ...extent.timing, seconds: seconds(env['BENCH_SECONDS']) ?? extent.timing.seconds },
     indirect: Boolean(env['BENCH_INDIRECT']),
-    maxQueues: Math.max(...extent.queues),
+    maxQueues: Math.max(...works.map(({ queues }) => queues)),
     folder,
   };
+}
+
+function worksOf({ patterns, depths, queues: queueCounts }: Sweep): Work[] {
+  const chosen = PATTERNS.filter(({ name }) => patterns.includes(name));
+  return queueCounts.flatMap((queues) =>
+    depths.flatMap((depth) => chosen.map((pattern) => ({ pattern, queues, depth }))),
+  );
+}
+
+function seconds(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (value > 0) return value;
+  throw new RangeError(`BENCH_SECONDS: expected a number above 0 but received "${text}"`);
 }
 
 function chosenKinds(list: string | undefined, otherwise: readonly DiskKind[]): readonly DiskKind[] {

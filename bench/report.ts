@@ -21,6 +21,7 @@ const COLUMNS = [
   'CPU/IO µs',
   'gen. µs',
   'of limit',
+  'of SPDK',
 ];
 
 /** One block per disk, pattern, queues and depth; targets below each other. */
@@ -28,7 +29,8 @@ export function table(cells: readonly Cell[]): string {
   const lines: string[] = [];
   for (const [heading, group] of groups(cells)) {
     lines.push('', heading, row(COLUMNS));
-    const limit = limitOf(group);
+    const limit = fastest(group, 'minimal C');
+    const spdk = fastest(group, 'SPDK');
     for (const { target, result } of group) {
       lines.push(
         row([
@@ -40,7 +42,8 @@ export function table(cells: readonly Cell[]): string {
           micros(result.p999),
           result.targetCpu.toFixed(2),
           result.generatorCpu.toFixed(2),
-          limit === undefined ? '-' : `${((100 * result.iops) / limit).toFixed(0)} %`,
+          fraction(result.iops, limit),
+          fraction(result.iops, spdk),
         ]) + (result.failed + result.lost > 0 ? `  ${result.failed} failed, ${result.lost} lost` : ''),
       );
     }
@@ -61,12 +64,14 @@ export function groups(cells: readonly Cell[]): Map<string, Cell[]> {
   return found;
 }
 
-/** What the minimal responder reached: the better of its two modes. */
-function limitOf(group: readonly Cell[]): number | undefined {
-  const limits = group
-    .filter(({ target }) => target.startsWith('minimal C'))
-    .map(({ result }) => result.iops);
-  return limits.length === 0 ? undefined : Math.max(...limits);
+/** The best IOPS of the targets whose name starts so, in one group; undefined when there are none. */
+export function fastest(group: readonly Cell[], name: string): number | undefined {
+  const found = group.filter(({ target }) => target.startsWith(name)).map(({ result }) => result.iops);
+  return found.length === 0 ? undefined : Math.max(...found);
+}
+
+function fraction(value: number, of: number | undefined): string {
+  return of === undefined ? '-' : `${((100 * value) / of).toFixed(0)} %`;
 }
 
 function row(fields: readonly string[]): string {

@@ -45,7 +45,7 @@ export interface OpenTarget {
   stop(): Promise<void>;
 }
 
-/** Starts a target on a socket of its own; undefined when it is not installed. */
+/** Starts a target on a socket of its own, fills its disk and pauses it; undefined when it is not installed. */
 export async function openTarget(target: Target, plan: Plan): Promise<OpenTarget | undefined> {
   const socket = join(plan.folder, `${sockets++}.sock`);
   const running = await startTarget(target, socket);
@@ -57,14 +57,24 @@ export async function openTarget(target: Target, plan: Plan): Promise<OpenTarget
     diskBytes: plan.disks.bytes,
     targetPid: running.pid,
   };
+  /** Others are paused meanwhile. */
+  const alone = async (request: MeasurementRequest) => {
+    running.resume();
+    try {
+      return await generate(request);
+    } finally {
+      running.pause();
+    }
+  };
   const preparation = PREPARATION[target.disk];
   if (preparation !== undefined) {
     const requestsBefore = common.diskBytes / preparation.requestBytes;
-    await generate({ ...common, ...PREPARATION_WORK, pattern: preparation, requestsBefore });
+    await alone({ ...common, ...PREPARATION_WORK, pattern: preparation, requestsBefore });
   }
   return {
     async measure(work, timing) {
-      const result = await generate({ ...common, ...work, ...timing, requestsBefore: 0 });
+      const result = await alone({ ...common, ...work, ...timing, requestsBefore: 0 });
+      if (result.iops === 0) throw new Error(`no request ended (${work.pattern.name}, depth ${work.depth})`);
       const { pattern, queues, depth } = work;
       return { target: target.name, disk: target.disk, pattern: pattern.name, queues, depth, result };
     },
@@ -72,20 +82,49 @@ export async function openTarget(target: Target, plan: Plan): Promise<OpenTarget
   };
 }
 
-/** Measures all works of the plan on one target; calls back per cell. Resolves with false when it is not installed. */
-export async function measureTarget(
-  target: Target,
+/** What a run tells while it goes on. */
+export interface Observer {
+  measured(cell: Cell): void;
+  missing(target: Target): void;
+  failed(target: Target, error: Error): void;
+}
+
+/**
+ * Measures targets of one disk, which take turns at each work: what else the machine does at that moment hits all
+ * of them.
+ */
+export async function measureTargets(
+  targets: readonly Target[],
   plan: Plan,
-  onCell: (cell: Cell) => void,
-): Promise<boolean> {
-  const opened = await openTarget(target, plan);
-  if (opened === undefined) return false;
+  observer: Observer,
+): Promise<void> {
+  const open = new Map<Target, OpenTarget>();
   try {
-    for (const work of plan.works) onCell(await opened.measure(work, plan.timing));
+    for (const target of targets) {
+      await observed(target, observer, async () => {
+        const opened = await openTarget(target, plan);
+        if (opened === undefined) observer.missing(target);
+        else open.set(target, opened);
+      });
+    }
+    for (const work of plan.works) {
+      for (const [target, opened] of open) {
+        await observed(target, observer, async () =>
+          observer.measured(await opened.measure(work, plan.timing)),
+        );
+      }
+    }
   } finally {
-    await opened.stop();
+    for (const opened of open.values()) await opened.stop();
   }
-  return true;
+}
+
+async function observed(target: Target, observer: Observer, action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    observer.failed(target, error as Error);
+  }
 }
 
 async function generate(request: MeasurementRequest): Promise<MeasurementResult> {

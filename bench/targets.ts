@@ -93,15 +93,18 @@ export function responderTargets(disks: Disks): Target[] {
 
 /** qemu-storage-daemon's vhost-user-blk export: virtio-blk, so no SCSI work at all. */
 export function storageDaemonTargets(disks: Disks, queues: number): Target[] {
-  const nodes: Partial<Record<DiskKind, string>> = {
-    null: `driver=null-co,read-zeroes=off,size=${disks.bytes},node-name=disk`,
-    file: `driver=file,filename=${disks.file},locking=off,node-name=disk`,
-    direct: `driver=file,filename=${disks.file},locking=off,cache.direct=on,aio=native,node-name=disk`,
-  };
+  const file = `driver=file,filename=${disks.file},locking=off,node-name=disk`;
+  const nodes: { name: string; disk: DiskKind; node: string }[] = [
+    { name: 'qsd', disk: 'null', node: `driver=null-co,read-zeroes=off,size=${disks.bytes},node-name=disk` },
+    { name: 'qsd, threads', disk: 'file', node: file },
+    { name: 'qsd, io_uring', disk: 'file', node: `${file},aio=io_uring` },
+    { name: 'qsd, native', disk: 'direct', node: `${file},cache.direct=on,aio=native` },
+    { name: 'qsd, io_uring', disk: 'direct', node: `${file},cache.direct=on,aio=io_uring` },
+  ];
   const program = '/usr/bin/qemu-storage-daemon';
-  return Object.entries(nodes).map(([disk, node]) => ({
-    name: 'qemu-storage-daemon',
-    disk: disk as DiskKind,
+  return nodes.map(({ name, disk, node }) => ({
+    name,
+    disk,
     device: 'blk',
     command: (socket) =>
       existsSync(program)
@@ -132,8 +135,11 @@ export function minimalResponder(): string {
   return program;
 }
 
+/** A target's process. It starts paused: one that spins would take the core of whoever is measured. */
 export interface RunningTarget {
   readonly pid: number;
+  pause(): void;
+  resume(): void;
   stop(): Promise<void>;
 }
 
@@ -156,13 +162,20 @@ export async function startTarget(target: Target, socket: string): Promise<Runni
     }
     await delay(20);
   }
-  return { pid: child.pid!, stop: () => stop(child) };
+  child.kill('SIGSTOP');
+  return {
+    pid: child.pid!,
+    pause: () => void child.kill('SIGSTOP'),
+    resume: () => void child.kill('SIGCONT'),
+    stop: () => stop(child),
+  };
 }
 
 async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGTERM');
+  child.kill('SIGCONT');
   const forced = setTimeout(() => child.kill('SIGKILL'), 5000);
   await ended;
   clearTimeout(forced);
