@@ -1,6 +1,6 @@
 import test from 'ava';
 import { u16, u32 } from '../../src/scsi/bytes.ts';
-import { INVALID_LUN, REPORT_LUNS_WELL_KNOWN_LUN } from '../../src/scsi/lun-map.ts';
+import { INVALID_LUN, MAX_LUN, REPORT_LUNS_WELL_KNOWN_LUN } from '../../src/scsi/lun-map.ts';
 import { outcome } from '../support/block-cdbs.ts';
 import { Core } from '../support/core.ts';
 import { ask, inquiry, REQUEST_SENSE, reportLuns, TEST_UNIT_READY } from '../support/primary-cdbs.ts';
@@ -43,6 +43,20 @@ test('a list longer than the buffer is cut, and its length field is not', async 
   const { dataIn } = await ask(core.initiator, reportLuns(0, 16));
   t.is(dataIn.length, 16);
   t.is(u32(dataIn, 0), 301 * 8);
+});
+
+test('all 16384 LUNs that there can be are reported, in order, with flat addresses from 256 on', async (t) => {
+  const core = new Core();
+  // Whoever is connected hears of each new LUN on all others; here nobody is.
+  core.lunMap.leave(core.initiator.nexus);
+  for (let lun = 1; lun <= MAX_LUN; lun++) core.lunMap.add(lun, core.disk);
+  const initiator = core.connect('naa.5000000000000002');
+  const dataInLength = 8 + 8 * (MAX_LUN + 1);
+  await initiator.send({ cdb: TEST_UNIT_READY });
+  const { dataIn } = await initiator.send({ cdb: reportLuns(0, dataInLength), dataInLength });
+  t.is(u32(dataIn, 0), 16384 * 8);
+  const expected = Array.from({ length: 16384 }, (_, lun) => (lun < 256 ? lun : 0x4000 | lun));
+  t.is(luns(dataIn).join(), expected.join());
 });
 
 test('REPORT LUNS ends the unit attention of a changed inventory, and no other', async (t) => {
