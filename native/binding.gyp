@@ -10,6 +10,8 @@
         'src/arguments.cc',
         'src/block_device.cc',
         'src/crc32c.cc',
+        'src/command_ring.cc',
+        'src/command_ring_api.cc',
         'src/descriptors.cc',
         'src/engine.cc',
         'src/engine_api.cc',

@@ -18,6 +18,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   Environment::create(env);
   export_block_device(exports);
   export_crc32c(exports);
+  export_command_ring(exports);
   export_descriptors(exports);
   export_engine(exports);
   export_file_copy(exports);

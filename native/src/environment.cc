@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "command_ring.h"
 #include "engine.h"
 #include "loop_poll.h"
 
@@ -25,6 +26,7 @@ void Environment::shut_down(napi_async_cleanup_hook_handle, void* data) {
   Environment* const self = static_cast<Environment*>(data);
   self->ending_ = true;
   while (!self->engines.empty()) self->engines.back()->shut_down();  // which removes it
+  while (!self->command_rings.empty()) self->command_rings.back()->shut_down();
   for (LoopPoll* poll : self->polls) poll->close();
   self->regions.unmap_all();
   self->finish_if_closed();

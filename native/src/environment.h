@@ -12,6 +12,7 @@
 
 namespace lunport {
 
+class CommandRing;
 class Engine;
 class LoopPoll;
 
@@ -25,10 +26,12 @@ class Environment {
   RegionTable regions;
   uv_loop_t* loop = nullptr;
   std::vector<Engine*> engines;
+  std::vector<CommandRing*> command_rings;
   std::vector<LoopPoll*> polls;  // open or closing
   std::optional<WatchedWriter> writer;  // made for the first signal
   Napi::FunctionReference poll_class;
   Napi::FunctionReference engine_class;
+  Napi::FunctionReference command_ring_class;
 
   // To be called by a poll whose libuv handle has closed.
   void poll_closed(LoopPoll* poll);

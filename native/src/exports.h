@@ -7,6 +7,7 @@ namespace lunport {
 
 void export_block_device(Napi::Object exports);
 void export_crc32c(Napi::Object exports);
+void export_command_ring(Napi::Object exports);
 void export_descriptors(Napi::Object exports);
 void export_engine(Napi::Object exports);
 void export_file_copy(Napi::Object exports);

@@ -78,6 +78,17 @@ int Mapping::open(int fd, uint64_t offset, uint64_t length, bool huge_pages) {
   return 0;
 }
 
+int Mapping::open_read_only(int fd, uint64_t length) {
+  if (length == 0) return -EINVAL;
+  page_size_ = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  pages_length_ = (length + page_size_ - 1) / page_size_ * page_size_;
+  pages_ = mmap(nullptr, pages_length_, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  if (pages_ == MAP_FAILED) return -errno;
+  data_ = static_cast<uint8_t*>(pages_);
+  length_ = length;
+  return 0;
+}
+
 void Mapping::close() {
   if (data_ == nullptr) return;
   fault_guard::unwatch(guard_);

@@ -20,6 +20,8 @@ class Mapping {
   // Maps `length` bytes from `offset` of a regular file (memfd, hugetlbfs and tmpfs files are such), or
   // anonymous memory for kAnonymous. Returns 0 or a negative errno; -EINVAL when the file is shorter.
   int open(int fd, uint64_t offset, uint64_t length, bool huge_pages);
+  // Maps memory of a device that only its driver writes. JavaScript must not write to it either: a fault.
+  int open_read_only(int fd, uint64_t length);
   void close();
 
   bool is_open() const { return data_ != nullptr; }

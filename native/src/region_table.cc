@@ -9,16 +9,27 @@ namespace {
 constexpr size_t kReuseDistance = 64;
 }  // namespace
 
-int RegionTable::map(int fd, uint64_t offset, uint64_t length, bool huge_pages) {
-  uint32_t id;
+uint32_t RegionTable::free_entry() {
   if (free_.size() > kReuseDistance) {
-    id = free_.front();
+    const uint32_t id = free_.front();
     free_.pop_front();
-  } else {
-    id = static_cast<uint32_t>(regions_.size());
-    regions_.emplace_back();
+    return id;
   }
-  const int error = regions_[id].mapping.open(fd, offset, length, huge_pages);
+  regions_.emplace_back();
+  return static_cast<uint32_t>(regions_.size() - 1);
+}
+
+int RegionTable::map(int fd, uint64_t offset, uint64_t length, bool huge_pages) {
+  const uint32_t id = free_entry();
+  return settle(id, regions_[id].mapping.open(fd, offset, length, huge_pages));
+}
+
+int RegionTable::map_read_only(int fd, uint64_t length) {
+  const uint32_t id = free_entry();
+  return settle(id, regions_[id].mapping.open_read_only(fd, length));
+}
+
+int RegionTable::settle(uint32_t id, int error) {
   if (error == 0) return static_cast<int>(id);
   free_.push_back(id);
   return error;

@@ -22,6 +22,8 @@ class RegionTable {
  public:
   // Returns a region id or a negative errno.
   int map(int fd, uint64_t offset, uint64_t length, bool huge_pages);
+  // The same for a device's memory; see Mapping.
+  int map_read_only(int fd, uint64_t length);
   // The caller has detached the windows. Returns 0, -EINVAL, or -EBUSY while operations use the region.
   int unmap(uint32_t id);
   void unmap_all();
@@ -41,6 +43,9 @@ class RegionTable {
   }
 
  private:
+  uint32_t free_entry();
+  int settle(uint32_t id, int error);
+
   std::deque<Region> regions_;  // never moves: running operations point to entries
   std::deque<uint32_t> free_;   // oldest first, so that a stale id meets an empty entry for long
 };

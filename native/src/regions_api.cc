@@ -38,6 +38,14 @@ Napi::Value map_anonymous(const Napi::CallbackInfo& info) {
   return number(info.Env(), regions.map(kAnonymous, 0, length, info[1].ToBoolean()));
 }
 
+Napi::Value map_read_only(const Napi::CallbackInfo& info) {
+  const int fd = descriptor_argument(info, 0);
+  uint64_t length;
+  if (fd < 0) return number(info.Env(), -EBADF);
+  if (!unsigned_argument(info, 1, length)) return number(info.Env(), -EINVAL);
+  return number(info.Env(), Environment::of(info.Env()).regions.map_read_only(fd, length));
+}
+
 uint32_t window_count(const Region& region) {
   const uint64_t length = region.mapping.length();
   return length <= kWindowLength ? 1 : static_cast<uint32_t>((length - kWindowLength - 1) / kWindowStep) + 2;
@@ -95,6 +103,7 @@ Napi::Value region_broken(const Napi::CallbackInfo& info) {
 void export_regions(Napi::Object exports) {
   add<map_region>(exports, "mapRegion");
   add<map_anonymous>(exports, "mapAnonymous");
+  add<map_read_only>(exports, "mapReadOnly");
   add<region_window>(exports, "regionWindow");
   add<region_windows>(exports, "regionWindows");
   add<unmap_region>(exports, "unmapRegion");

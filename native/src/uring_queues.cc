@@ -44,12 +44,13 @@ int UringQueues::setup(unsigned submissions, unsigned completions, unsigned flag
   return fd < 0 ? -errno : static_cast<int>(fd);
 }
 
-int UringQueues::open(unsigned submissions, unsigned completions) {
+int UringQueues::open(unsigned submissions, unsigned completions, unsigned more_flags) {
   io_uring_params params;
   int fd = -EINVAL;
   for (const unsigned flags : kFlagChoices) {
-    if (fd == -EINVAL) fd = setup(submissions, completions, flags, params);
+    if (fd == -EINVAL) fd = setup(submissions, completions, flags | more_flags, params);
   }
+  entry_stride_ = (more_flags & IORING_SETUP_SQE128) != 0 ? 2 : 1;
   if (fd < 0) return fd;
   fd_ = fd;
   // One mapping for both rings is Linux 5.4, kept overflows 5.5, stable submissions 5.5.
@@ -74,7 +75,7 @@ int UringQueues::map(const io_uring_params& params) {
     rings_ = nullptr;
     return -errno;
   }
-  entries_length_ = params.sq_entries * sizeof(io_uring_sqe);
+  entries_length_ = params.sq_entries * entry_stride_ * sizeof(io_uring_sqe);
   void* const entries = map_at(entries_length_, IORING_OFF_SQES);
   if (entries == MAP_FAILED) return -errno;
   entries_ = static_cast<io_uring_sqe*>(entries);
@@ -128,9 +129,9 @@ void UringQueues::close() {
 
 io_uring_sqe* UringQueues::next() {
   if (unsubmitted() > submission_mask_) return nullptr;
-  io_uring_sqe* const entry = &entries_[tail_++ & submission_mask_];
-  memset(entry, 0, sizeof *entry);
-  return entry;
+  io_uring_sqe* const cleared = entry(tail_++);
+  memset(cleared, 0, entry_stride_ * sizeof *cleared);
+  return cleared;
 }
 
 unsigned UringQueues::unsubmitted() const { return tail_ - load(submission_head_); }
@@ -146,7 +147,7 @@ uint64_t UringQueues::take_back() {
   // The kernel reads the ring only inside `enter`, so until then the tail may go back.
   tail_--;
   store(submission_tail_, tail_);
-  return entries_[tail_ & submission_mask_].user_data;
+  return entry(tail_)->user_data;
 }
 
 bool UringQueues::pop(io_uring_cqe& out) {

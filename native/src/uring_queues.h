@@ -15,8 +15,11 @@ class UringQueues {
   UringQueues(const UringQueues&) = delete;
   UringQueues& operator=(const UringQueues&) = delete;
 
-  // Returns 0 or a negative errno: whatever keeps io_uring from working here, seccomp included.
-  int open(unsigned submissions, unsigned completions);
+  // Returns 0 or a negative errno: whatever keeps io_uring from working here, seccomp included. `more_flags`:
+  // IORING_SETUP_SQE128, for entries that carry a command.
+  int open(unsigned submissions, unsigned completions, unsigned more_flags = 0);
+  // Safe to call twice.
+  void close();
   int fd() const { return fd_; }
 
   // A cleared entry of the submission ring, or null when the ring is full.
@@ -39,13 +42,16 @@ class UringQueues {
   int map(const io_uring_params& params);
   int check_operations() const;
   int check_round_trip();
-  void close();
+  io_uring_sqe* entry(uint32_t position) const {
+    return &entries_[static_cast<size_t>(position & submission_mask_) * entry_stride_];
+  }
 
   int fd_ = -1;
   void* rings_ = nullptr;
   size_t rings_length_ = 0;
   io_uring_sqe* entries_ = nullptr;
   size_t entries_length_ = 0;
+  size_t entry_stride_ = 1;  // in units of entries_: 2 for wide ones
   uint32_t submission_mask_ = 0;
   uint32_t completion_mask_ = 0;
   uint32_t tail_ = 0;  // of the submission ring; published by `enter`

@@ -18,6 +18,7 @@ import {
 import { stateDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, parseDisk, UsageError } from '../target/disk-spec.ts';
 import { LunportError } from '../target/errors.ts';
+import { giveUpUblk, waitingForServer } from '../target/ublk-attachment.ts';
 import { ExitCode } from './exit-codes.ts';
 import { createLogger } from './log.ts';
 
@@ -26,6 +27,8 @@ interface AttachCommandOptions {
   readonly name?: string;
   readonly loop: boolean;
   readonly foreground?: true;
+  readonly kept?: true;
+  readonly recover?: true;
   readonly json?: true;
   readonly state?: string;
   readonly ephemeral?: true;
@@ -44,16 +47,18 @@ const NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
 /** Milliseconds between looks at a process that is to end, and how often. */
 const POLL_INTERVAL = 50;
 const POLLS = 400;
+const GIVE_UP = 'sleep 30; exec "$@"';
 
 const EXAMPLES = `
 DISK is what "lunport serve" takes; it must not be served at the same time. Without DISK it lists what is attached.
 
 ${DISK_OPTIONS_HELP}
 
+ublk   /dev/ublkbN; needs root and Linux 6.5 with the ublk_drv module; killed servers are replaced without an error
 fuse   a file, for any user; with root also a loop device on it (file systems, LVM, partitions)
 nbd    /dev/nbdN by the kernel's client over a Unix socket; needs root and the nbd module
 
-When lunport dies, whoever uses the disk gets I/O errors at once; nobody hangs. "lunport detach" then cleans up.
+When lunport dies under nbd or fuse, whoever uses the disk gets I/O errors; nobody hangs. "lunport detach" then cleans up.
 
 Examples:
   lunport attach disk.img
@@ -68,6 +73,8 @@ export function attachCommand(ended: (code: number) => void): Command {
     .option('--name <name>', "what to call it (default: the disk's)")
     .option('--no-loop', 'fuse: only the file, no loop device')
     .option('--foreground', 'serve from this process until interrupted')
+    .addOption(new Option('--kept', 'ublk: restarted when it dies').hideHelp())
+    .addOption(new Option('--recover', 'ublk: give the device up when it cannot be served').hideHelp())
     .option('--json', 'one JSON document on stdout')
     .option('--state <directory>', 'where reservations are kept (default: in the state directory)')
     .option('--ephemeral', 'keep reservations in memory only')
@@ -84,8 +91,10 @@ export function detachCommand(ended: (code: number) => void): Command {
   return new Command('detach')
     .description('Take an attached disk away from this host.')
     .argument('<name>', 'name, file or device of the attachment')
-    .action(async (text: string) => {
+    .addOption(new Option('--if-dead', 'only when nobody serves it').hideHelp())
+    .action(async (text: string, { ifDead }: { readonly ifDead?: true }) => {
       const record = findAttachment(text);
+      if (ifDead && (record === undefined || isServed(record))) return ended(ExitCode.OK);
       if (record === undefined) {
         throw new LunportError({
           code: 'not-attached',
@@ -125,14 +134,19 @@ function nameOf(disk: string, { name }: AttachCommandOptions): string {
 async function serve(disk: string, options: AttachCommandOptions): Promise<void> {
   const name = nameOf(disk, options);
   const log = createLogger('info', false);
-  await makeRoom(name);
-  const kind = options.as ?? bestKind();
+  await makeRoom(name, disk);
+  const kind = waitingForServer(name, disk)?.kind ?? options.as ?? (await bestKind());
   const attachment = await attach(disk, {
     name,
     kind,
     loop: kind === 'fuse' && options.loop && process.getuid!() === 0,
     stateDirectory: options.ephemeral ? undefined : (options.state ?? stateDirectory()),
+    keeper: keeperCommand(name, options),
     log,
+  }).catch(async (error: Error) => {
+    const record = options.recover && attachments().find((other) => other.name === name);
+    if (record?.kind === 'ublk') await giveUpUblk(record.path).finally(() => removeRecord(name));
+    throw error;
   });
   const { path, device } = attachment;
   announce({ name, kind, path, device, pid: process.pid }, options);
@@ -148,13 +162,20 @@ async function serve(disk: string, options: AttachCommandOptions): Promise<void>
   await attachment.close();
 }
 
+/** What becomes of a ublk device when this process dies: a new server at once, or half a minute for somebody to start one. */
+function keeperCommand(name: string, { kept, recover }: AttachCommandOptions): string[] {
+  const [program, ...rest] = process.argv;
+  if (kept) return [process.execPath, ...rest, ...(recover ? [] : ['--recover'])];
+  return ['sh', '-c', GIVE_UP, program, process.execPath, rest[0], 'detach', name, '--if-dead'];
+}
+
 /** A process that outlives this one; returns when the disk is there. */
 async function serveInBackground(disk: string, options: AttachCommandOptions): Promise<void> {
   const name = nameOf(disk, options);
-  await makeRoom(name);
+  await makeRoom(name, disk);
   const logFile = attachmentLog(name);
   const log = openSync(logFile, 'w', 0o600);
-  const child = spawn(process.execPath, [...process.argv.slice(1), '--foreground', '--json'], {
+  const child = spawn(process.execPath, [...process.argv.slice(1), '--foreground', '--json', '--kept'], {
     detached: true,
     stdio: ['ignore', 'pipe', log],
   });
@@ -184,12 +205,14 @@ function firstLine(child: ChildProcess): Promise<string | undefined> {
 }
 
 function announce(ready: Ready, { json }: AttachCommandOptions): void {
-  const text = ready.device === undefined ? ready.path : `${ready.device}\n${ready.path}`;
+  const text =
+    ready.device === undefined || ready.device === ready.path ? ready.path : `${ready.device}\n${ready.path}`;
   process.stdout.write(json ? `${JSON.stringify(ready)}\n` : `${text}\n`);
 }
 
-/** A dead namesake is cleaned up after; a living one keeps its place. Throws LunportError. */
-async function makeRoom(name: string): Promise<void> {
+/** A dead namesake is cleaned up after, or its device served again; a living one keeps its place. Throws LunportError. */
+async function makeRoom(name: string, disk: string): Promise<void> {
+  if (waitingForServer(name, disk) !== undefined) return;
   const record = attachments().find((other) => other.name === name);
   if (record === undefined) return;
   if (isServed(record) && record.pid !== process.pid) {

@@ -63,6 +63,27 @@ export interface RawEngine {
   close(): void;
 }
 
+/**
+ * Commands to a device's driver by io_uring, in two tables that both sides map:
+ *
+ * `submissions`, Float64Array, 9 numbers each: slot, fd, command, word 0, word 1, region id or -1, offset (bytes),
+ * length (bytes), data. The payload of the command is word 0, word 1 (32 bits each), the address of that memory (0
+ * for none) and data (64 bits); the memory stays mapped until the command has come back.
+ * `completions`, Int32Array, 2 numbers each: slot, result.
+ */
+export interface RawCommandRing {
+  /** As many rows as the ring is deep. */
+  readonly submissions: ArrayBuffer;
+  readonly completions: ArrayBuffer;
+  /**
+   * Sends the first `count` rows and collects what has completed; returns how many rows of `completions` it filled.
+   * -EINVAL when a row names no slot or one in use, -EFAULT when its memory is not inside a region: nothing was sent.
+   */
+  exchange(count: number): number;
+  /** -EBUSY while commands run. Safe to call twice. */
+  close(): number;
+}
+
 export interface Addon {
   /** 'sanitized' when built with AddressSanitizer, else 'release'. */
   readonly build: 'release' | 'sanitized';
@@ -171,6 +192,8 @@ export interface Addon {
   mapRegion(fd: number, fileOffset: number, length: number, hugepages: boolean): number;
   /** The same for private memory that starts as zeroes, and is used up where it is touched. */
   mapAnonymous(length: number, hugepages: boolean): number;
+  /** Memory of a device that its driver fills: whoever writes to the window crashes. Otherwise like `mapRegion`. */
+  mapReadOnly(fd: number, length: number): number;
   /**
    * The region is seen through windows of at most 2 GiB that start every 1 GiB: any range up to 1 GiB lies whole
    * inside the one at index min(floor(offset / 1 GiB), count - 1). A window is made when it is first asked for:
@@ -194,6 +217,8 @@ export interface Addon {
     /** Something finished in the background: call `reap`. */
     onReady: () => void;
   }): RawEngine | number;
+  /** `onReady`: something has completed, call `exchange`. A negative errno where io_uring cannot do it. */
+  createCommandRing(depth: number, onReady: () => void): RawCommandRing | number;
   /** Why io_uring cannot be used: 0 usable, else a negative errno. */
   probeIoUring(): number;
   /** The numbers of native/src/engine_spec.h. */

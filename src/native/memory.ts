@@ -76,6 +76,11 @@ export class RegionMemory {
     return this.#add(addon.mapRegion(fd, offset, length, options.hugepages === true), 'map', name, length);
   }
 
+  /** Memory of a device, which its driver writes and nobody else may. */
+  mapReadOnly(fd: number, length: number, name: string): Region {
+    return this.#add(addon.mapReadOnly(fd, length), 'map', name, length);
+  }
+
   /** Private memory of our own that starts as zeroes and is used up only where it is touched. */
   mapAnonymous(length: number, options: MapOptions = {}): Region {
     const name = options.name ?? `${length} bytes of memory`;

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync
 import { join, resolve } from 'node:path';
 import { runtimeDirectory } from './directories.ts';
 
-export const ATTACHMENT_KINDS = ['fuse', 'nbd'] as const;
+export const ATTACHMENT_KINDS = ['fuse', 'nbd', 'ublk'] as const;
 export type AttachmentKind = (typeof ATTACHMENT_KINDS)[number];
 
 export interface AttachmentRecord {
@@ -17,10 +17,12 @@ export interface AttachmentRecord {
   readonly pid: number;
   /** Clock ticks since boot, field 22 of /proc/PID/stat: tells a process from a later one of the same number. */
   readonly startTime: string;
-  /** The file of a FUSE attachment; the socket of an NBD one. */
+  /** The file of a FUSE attachment; the socket of an NBD one; the device of a ublk one. */
   readonly path: string;
   /** The block device, when there is one. */
   readonly device?: string;
+  /** When it got a new server after a death: milliseconds since the epoch, of the last minute. */
+  readonly recoveries?: readonly number[];
 }
 
 function baseDirectory(): string {

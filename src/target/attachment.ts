@@ -11,12 +11,14 @@ import { NbdServer } from '../fabrics/nbd/nbd-server.ts';
 import {
   type AttachmentKind,
   type AttachmentRecord,
+  isServed,
   makeAttachmentDirectory,
   removeRecord,
   writeRecord,
 } from './attachment-record.ts';
 import {
   canUseNbd,
+  checkUnused,
   makeLoopDevice,
   makeNbdDevice,
   removeLoopDevice,
@@ -25,6 +27,7 @@ import {
 } from './host-device.ts';
 import { LocalTarget } from './local-target.ts';
 import type { Log } from './server.ts';
+import { attachUblk, bestIsUblk, giveUpUblk } from './ublk-attachment.ts';
 
 export interface AttachOptions {
   /** Tells attachments apart; the initiator's name is derived from it. */
@@ -33,6 +36,8 @@ export interface AttachOptions {
   /** Whether a FUSE attachment gets a loop device; it needs root. */
   readonly loop: boolean;
   readonly stateDirectory: string | undefined;
+  /** ublk: what is to run when this process dies and the device is left alone. */
+  readonly keeper?: readonly string[];
   readonly log: Log;
 }
 
@@ -46,7 +51,8 @@ export interface Attachment {
 }
 
 /** The best that this kernel and this user have. */
-export function bestKind(): AttachmentKind {
+export async function bestKind(): Promise<AttachmentKind> {
+  if (await bestIsUblk()) return 'ublk';
   return canUseNbd() ? 'nbd' : 'fuse';
 }
 
@@ -55,8 +61,7 @@ export async function attach(disk: string, options: AttachOptions): Promise<Atta
   const { name, kind, stateDirectory } = options;
   const target = LocalTarget.open([disk], { name: `attach ${name}`, stateDirectory });
   try {
-    const attached =
-      kind === 'fuse' ? await attachFuse(target, disk, options) : await attachNbd(target, disk, options);
+    const attached = await ATTACH[kind](target, disk, options);
     const close = async () => {
       await attached.close();
       await target.close();
@@ -65,13 +70,21 @@ export async function attach(disk: string, options: AttachOptions): Promise<Atta
     return { ...attached, close };
   } catch (error) {
     await target.close();
-    removeRecord(name);
+    // A ublk device that waits for a server must be found by the next.
+    if (kind !== 'ublk') removeRecord(name);
     throw error;
   }
 }
 
 /** Undoes what the host has of an attachment, whoever made it. Throws LunportError while it is in use. */
-export async function releaseHost({ kind, path, device }: AttachmentRecord): Promise<void> {
+export async function releaseHost(record: AttachmentRecord): Promise<void> {
+  const { kind, path, device } = record;
+  if (kind === 'ublk') {
+    // A living server takes it away itself. Looking at a device without one would wait for ever.
+    if (isServed(record)) await checkUnused(path);
+    else await giveUpUblk(path);
+    return;
+  }
   if (kind === 'nbd') {
     if (device !== undefined) await removeNbdDevice(device);
     return;
@@ -136,6 +149,8 @@ async function attachNbd(
     throw error;
   }
 }
+
+const ATTACH = { fuse: attachFuse, nbd: attachNbd, ublk: attachUblk } as const;
 
 /**
  * Asked of the kernel's list, not of the file: looking at the file would wait for its server, which may be dead, or

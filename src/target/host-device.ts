@@ -89,7 +89,7 @@ function isConnected(device: string): boolean {
  * A device that somebody holds, such as a mounted file system, cannot be opened exclusively. Not synchronously: this
  * very process may be the one that serves it.
  */
-async function checkUnused(device: string): Promise<void> {
+export async function checkUnused(device: string): Promise<void> {
   try {
     const file = await open(device, O_RDONLY | O_EXCL);
     await file.close();
