@@ -50,6 +50,7 @@ const VALUES = [
   '0x',
 ];
 const SEQUENCE_STEPS = [0, 0, 0, 0, 1, -1, 5, 1000, 0x7fff_ffff];
+const COLD_RESET = 7;
 const READ_10 = [0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0];
 
 export class PduFuzz {
@@ -190,6 +191,9 @@ export class PduFuzz {
     const bytes = client.bytes(header, data);
     if (chance.oneIn(15)) bytes[chance.below(bytes.length)] ^= 1 << chance.below(8);
     if (chance.oneIn(20)) bytes.writeUIntBE(chance.pick([0, 1, 0xff_ffff, 0x80_0000]), Bhs.DATA_LENGTH, 3);
+    // TARGET COLD RESET ends everybody's session, by right.
+    if ((bytes[0] & 0x3f) === InitiatorOpcode.TASK_MANAGEMENT && (bytes[1] & 0x7f) === COLD_RESET)
+      bytes[1] = 0x80;
     client.socket.write(chance.oneIn(20) ? bytes.subarray(0, chance.below(bytes.length)) : bytes);
     this.runs++;
   }
