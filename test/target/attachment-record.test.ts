@@ -34,7 +34,7 @@ test.serial('a record is found by name, file and device while its process lives,
 
 const broken: [title: string, text: string][] = [
   ['half a record', '{"name":"x","ki'],
-  ['a record of another kind', '{"name":"x","kind":"ublk","disk":"","pid":1,"startTime":"","path":""}'],
+  ['a record of another kind', '{"name":"x","kind":"smoke","disk":"","pid":1,"startTime":"","path":""}'],
   ['something else', '[]'],
 ];
 for (const [title, text] of broken) {
