@@ -1,13 +1,14 @@
 /** Debian's tgt as the peer on the same machine: a thin, removable disk in a sparse file, in a process of its own. */
+
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
 import { truncateSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { spawnOwned } from '../qemu/owned-child.ts';
 import { temporaryFolder } from '../qemu/temporary-folder.ts';
+import { freePort } from '../test/support/free-port.ts';
 
 const IQN = 'iqn.2026-01.io.lunport:peer';
 const START_ATTEMPTS = 50;
@@ -71,13 +72,4 @@ async function started(
     }
   }
   return false;
-}
-
-/** Tgt cannot be asked which port it took. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
 }

@@ -106,32 +106,29 @@ Napi::Value local_address(const Napi::CallbackInfo& info) {
   return result;
 }
 
-Napi::Value receive_vector(const Napi::CallbackInfo& info) {
+// Calls recvmsg or sendmsg with the chunks that the arguments name.
+template <typename Transfer>
+Napi::Value transfer(const Napi::CallbackInfo& info, Transfer call) {
   iovec vectors[kMaxChunks];
   uint32_t count;
   if (!gather(info, vectors, count)) return number(info.Env(), -EINVAL);
   msghdr message = {};
   message.msg_iov = vectors;
   message.msg_iovlen = count;
+  const int fd = descriptor_argument(info, 0);
   ssize_t n;
   do {
-    n = recvmsg(descriptor_argument(info, 0), &message, MSG_DONTWAIT);
+    n = call(fd, &message);
   } while (n < 0 && errno == EINTR);
   return number(info.Env(), or_errno(n));
 }
 
+Napi::Value receive_vector(const Napi::CallbackInfo& info) {
+  return transfer(info, [](int fd, msghdr* message) { return recvmsg(fd, message, MSG_DONTWAIT); });
+}
+
 Napi::Value send_vector(const Napi::CallbackInfo& info) {
-  iovec vectors[kMaxChunks];
-  uint32_t count;
-  if (!gather(info, vectors, count)) return number(info.Env(), -EINVAL);
-  msghdr message = {};
-  message.msg_iov = vectors;
-  message.msg_iovlen = count;
-  ssize_t n;
-  do {
-    n = sendmsg(descriptor_argument(info, 0), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  } while (n < 0 && errno == EINTR);
-  return number(info.Env(), or_errno(n));
+  return transfer(info, [](int fd, msghdr* message) { return sendmsg(fd, message, MSG_NOSIGNAL | MSG_DONTWAIT); });
 }
 
 Napi::Value shutdown_write(const Napi::CallbackInfo& info) {

@@ -16,6 +16,11 @@ export function deriveSerial(origin: string): string {
   return createHash('sha256').update(`lunport disk ${origin}`).digest('hex').slice(0, 32);
 }
 
+/** As guests show it: `naa.…`. */
+export function naaText({ naa }: Identity): string {
+  return `naa.${Buffer.from(naa).toString('hex')}`;
+}
+
 export function diskIdentity(serial: string, product: string): Identity {
   const naa = new Uint8Array(16);
   naa.set(NAA_PREFIX);

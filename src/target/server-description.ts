@@ -1,5 +1,7 @@
 /** What a server serves and where, as plain data: what `lunport serve` announces, and what a shard tells of itself. */
+
 import type { BackstoreDescription } from '../backstores/open-backstore.ts';
+import { naaText } from './disk-identity.ts';
 import type { IscsiFabric } from './iscsi-fabric.ts';
 import { type DeviceKind, initiatorName, type ServedTarget, type SocketSpec } from './served-target.ts';
 import type { Server } from './server.ts';
@@ -58,7 +60,7 @@ function describeTarget(target: ServedTarget): TargetDescription {
       ...disk.backstore.describe(),
       blockSize: disk.unit.blockSize,
       serial: disk.unit.identity.serial,
-      naa: `naa.${Buffer.from(disk.unit.identity.naa).toString('hex')}`,
+      naa: naaText(disk.unit.identity),
     })),
   };
 }

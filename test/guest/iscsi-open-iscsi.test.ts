@@ -1,12 +1,11 @@
 /** The Linux kernel's own iSCSI initiator (open-iscsi) against lunport. */
-import { once } from 'node:events';
 import { statSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { Guest } from '../../qemu/guest.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
+import { freePort } from '../support/free-port.ts';
 import { addressOf, login, logout, startIscsiGuest } from '../support/iscsi-guest.ts';
 import { startServe } from '../support/serve-process.ts';
 
@@ -30,14 +29,6 @@ async function run(t: ExecutionContext, guest: Guest, ...lines: string[]): Promi
   const { status, output } = await guest.exec(lines.join('\n'));
   if (status !== 0) t.fail(output);
   return output;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  server.close();
-  return port;
 }
 
 test.serial(

@@ -10,6 +10,7 @@ import { BlkRequest } from './blk-request.ts';
 import { Cut, cutReadable, cutStatus } from './buffers.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import { Staging } from './guest-views.ts';
+import { u32le } from './little-endian.ts';
 import {
   BlkHeader,
   BlkRange,
@@ -260,8 +261,4 @@ function rangeOffset(ranges: Uint8Array, at: number): number {
 /** Bytes. */
 function rangeLength(ranges: Uint8Array, at: number): number {
   return u32le(ranges, at + BlkRange.SECTORS) * SECTOR;
-}
-
-function u32le(bytes: Uint8Array, at: number): number {
-  return (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
 }

@@ -9,6 +9,7 @@ import { MAX_SENSE_LENGTH, type Task, type TaskOwner } from '../../scsi/task.ts'
 import { Cut, cutReadable, cutWritable } from './buffers.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import { Staging } from './guest-views.ts';
+import { u32le } from './little-endian.ts';
 import { lunOf } from './lun-field.ts';
 import type { ScsiDevice } from './scsi-device.ts';
 import { ScsiRequest } from './scsi-request.ts';
@@ -159,8 +160,4 @@ function splitProtection(request: ScsiRequest, header: Uint8Array): boolean {
   if (out > 0) dataOut.moveFront(out, request.protectionOut);
   if (into > 0) dataIn.moveFront(into, request.protectionIn);
   return true;
-}
-
-function u32le(bytes: Uint8Array, at: number): number {
-  return (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
 }

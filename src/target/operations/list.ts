@@ -1,8 +1,10 @@
 /** `list`: everything that is served, and who uses it. */
+
 import { z } from 'zod';
 import type { Nexus } from '../../scsi/nexus.ts';
 import type { PersistentReservation } from '../../scsi/reservations/persistent-state.ts';
 import type { Reservations } from '../../scsi/reservations.ts';
+import { naaText } from '../disk-identity.ts';
 import type { ServedDisk } from '../served-disk.ts';
 import { initiatorName, type ServedTarget } from '../served-target.ts';
 import type { Server } from '../server.ts';
@@ -47,7 +49,7 @@ export function describeDisk(lun: number, { unit, backstore, spec }: ServedDisk)
     blockSize: unit.blockSize,
     blocks: unit.blockCount,
     serial: unit.identity.serial,
-    naa: `naa.${Buffer.from(unit.identity.naa).toString('hex')}`,
+    naa: naaText(unit.identity),
     reservation: describeReservation(unit.reservations),
   };
 }

@@ -5,8 +5,19 @@ import type { ServedTarget } from '../served-target.ts';
 import type { Server } from '../server.ts';
 import { ErrorCode } from './operation-error.ts';
 
-/** `name`: its WWN or the path of one of its sockets; undefined for the only one. Throws LunportError. */
+/** What a target is called by, whether it is here or only described. */
+interface NamedTarget {
+  readonly name: string;
+  readonly sockets: readonly { readonly path: string }[];
+}
+
+/** Throws LunportError. */
 export function targetOf({ targets }: Server, name: string | undefined): ServedTarget {
+  return findTarget(targets, name);
+}
+
+/** `name`: its WWN or the path of one of its sockets; undefined for the only one. Throws LunportError. */
+export function findTarget<T extends NamedTarget>(targets: readonly T[], name: unknown): T {
   if (name === undefined && targets.length === 1) return targets[0];
   const found = targets.find(
     (target) => target.name === name || target.sockets.some(({ path }) => path === name),
@@ -18,7 +29,7 @@ export function targetOf({ targets }: Server, name: string | undefined): ServedT
     message:
       name === undefined
         ? `One of ${targets.length} targets is meant, and none was named`
-        : `No target is called ${name}`,
+        : `No target is called ${JSON.stringify(name)}`,
     hint: 'Name it by its WWN or by the path of one of its sockets.',
   });
 }

@@ -1,9 +1,8 @@
 /** Several shards as one host: targets are placed, and what they answer is put together. */
 import { UsageError } from '../disk-spec.ts';
-import { LunportError } from '../errors.ts';
 import { type Json, Scope } from '../operations/operation.ts';
-import { ErrorCode } from '../operations/operation-error.ts';
 import { findOperation, OPERATIONS } from '../operations/table.ts';
+import { findTarget } from '../operations/target-of.ts';
 import type { ServerOptions, TargetSpec } from '../server.ts';
 import type { ServerDescription, TargetDescription } from '../server-description.ts';
 import { LocalHost, type ServerHost } from '../server-host.ts';
@@ -93,23 +92,11 @@ class ShardedHost implements ServerHost {
     return this.shards[await this.shardOf(params)].call(name, params);
   }
 
-  /** Where the target is that the parameters name. Its shard, or any, tells what is wrong with a name. */
+  /** Where the target is that the parameters name. Throws LunportError. */
   private async shardOf(params: unknown): Promise<number> {
     const named = (params as { readonly target?: unknown } | undefined)?.target;
     const { targets } = await this.describe();
-    if (named === undefined && targets.length > 1) {
-      throw new LunportError({
-        code: ErrorCode.INVALID_PARAMETERS,
-        object: 'target',
-        message: `One of ${targets.length} targets is meant, and none was named`,
-        hint: 'Name it by its WWN or by the path of one of its sockets.',
-      });
-    }
-    const found = targets.find(
-      ({ name, sockets }) =>
-        named === undefined || name === named || sockets.some(({ path }) => path === named),
-    );
-    return found?.shard ?? 0;
+    return findTarget(targets, named).shard!;
   }
 
   /** All at once: one that takes long to make its disks durable holds up no other. */
