@@ -10,6 +10,7 @@ import { ExitCode } from './exit-codes.ts';
 import { listCommand } from './list.ts';
 import { serveCommand } from './serve.ts';
 import { sgCommand } from './sg.ts';
+import { logLevelCommand, stopCommand } from './stop.ts';
 
 const EXAMPLES = `
 Examples:
@@ -48,6 +49,8 @@ async function main(): Promise<number> {
     attachCommand,
     detachCommand,
     sgCommand,
+    stopCommand,
+    logLevelCommand,
   ])
     program.addCommand(command(ended));
   for (const command of allCommands(program))
