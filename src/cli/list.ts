@@ -28,6 +28,9 @@ interface ListedLun {
   readonly reservation: object | null;
 }
 
+const NOTHING =
+  'Nothing is served under default names; lunport list SOCKET asks the owner of another socket.';
+
 const EXAMPLES = `
 SOCKET is the socket of a target, or a control socket. Without one, everything that runs with default names is listed.
 
@@ -45,7 +48,7 @@ export function listCommand(ended: (code: number) => void): Command {
     .action(async (sockets: string[], { json }: { json?: true }) => {
       const targets = sockets.length === 0 ? await listAll() : await listThese(sockets);
       if (json) process.stdout.write(`${JSON.stringify({ targets }, undefined, 2)}\n`);
-      else process.stdout.write(`${targets.flatMap(describe).join('\n') || 'Nothing is served.'}\n`);
+      else process.stdout.write(`${targets.flatMap(describe).join('\n') || NOTHING}\n`);
       ended(ExitCode.OK);
     });
 }
