@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
 import { backportedQemu } from '../qemu/backported-qemu.ts';
 import { copyDiskImage } from '../qemu/disk-image.ts';
 import { LunportChild } from '../qemu/lunport-child.ts';
+import { newestQemu } from '../qemu/newest-qemu.ts';
 import { runGuest } from '../qemu/run.ts';
 import { runProgram } from '../qemu/run-program.ts';
 import { type TemporaryFolder, temporaryFolder } from '../qemu/temporary-folder.ts';
@@ -41,15 +42,18 @@ async function version(command: readonly string[]): Promise<string> {
   return /version (\d+\.\d+\.\d+)/.exec(output)?.[1] ?? output.split('\n')[0];
 }
 
+/** The installed QEMU, and the newer ones that can be fetched. */
 async function qemus(): Promise<Qemu[]> {
-  const installed = { name: await version([INSTALLED]), command: undefined };
-  try {
-    const command = await backportedQemu();
-    return [installed, { name: await version(command), command }];
-  } catch (error) {
-    console.log(`no second QEMU: ${(error as Error).message}`);
-    return [installed];
+  const found: Qemu[] = [{ name: await version([INSTALLED]), command: undefined }];
+  for (const fetched of [() => backportedQemu(), () => newestQemu()]) {
+    try {
+      const command = await fetched();
+      found.push({ name: await version(command), command });
+    } catch (error) {
+      console.log(`a QEMU is missing: ${(error as Error).message}`);
+    }
   }
+  return found;
 }
 
 /** @throws Error with what went wrong, in one cell */
@@ -99,17 +103,19 @@ const { values } = parseArgs({
 });
 const only = new RegExp(values.only);
 const chosen = cells(await qemus()).filter(({ title }) => only.test(title));
-let passed = 0;
+const passed = new Map<string, number>();
 for (const cell of chosen) {
   if (values.list) {
     console.log(cell.title);
     continue;
   }
+  const { name } = cell.qemu;
+  passed.set(name, passed.get(name) ?? 0);
   const started = performance.now();
   const folder = temporaryFolder();
   try {
     await run(cell, folder);
-    passed++;
+    passed.set(name, passed.get(name)! + 1);
     console.log(`passed  ${cell.title} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
   } catch (error) {
     console.log(`FAILED  ${cell.title}\n${(error as Error).message.replace(/^/gm, '        ')}`);
@@ -117,7 +123,12 @@ for (const cell of chosen) {
     folder.remove();
   }
 }
+for (const [name, count] of passed) {
+  const total = chosen.filter(({ qemu }) => qemu.name === name).length;
+  console.log(`QEMU ${name}: ${count} of ${total}`);
+}
+const count = [...passed.values()].reduce((sum, each) => sum + each, 0);
 if (!values.list) {
-  console.log(`matrix: ${passed} of ${chosen.length}`);
-  if (passed < chosen.length) process.exitCode = 1;
+  console.log(`matrix: ${count} of ${chosen.length}`);
+  if (count < chosen.length) process.exitCode = 1;
 }
