@@ -6,7 +6,6 @@ import { ControlSockets } from '../target/control-sockets.ts';
 import { Daemon, LOG_LEVELS } from '../target/daemon.ts';
 import { runtimeDirectory, stateDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, UsageError } from '../target/disk-spec.ts';
-import { checkName, type IscsiOptions, parseAddress, parseChap } from '../target/iscsi-options.ts';
 import { chardev, type GuestSocket, qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
 import type { SocketSpec } from '../target/served-target.ts';
 import type { LunDescription, ServerDescription, TargetDescription } from '../target/server-description.ts';
@@ -14,12 +13,13 @@ import { MAX_SHARDS, openHost } from '../target/shards/sharded-host.ts';
 import { formatSize } from '../target/size.ts';
 import { takeOver } from '../target/takeover.ts';
 import { ExitCode } from './exit-codes.ts';
+import { type IscsiCommandOptions, iscsiOptions, withIscsiOptions } from './iscsi-options.ts';
 import { createLogger } from './log.ts';
 import { type NbdCommandOptions, nbdOptions, withNbdOptions } from './nbd-options.ts';
 import { runCommand } from './run-command.ts';
 import { targetGroups } from './target-groups.ts';
 
-interface ServeOptions extends NbdCommandOptions {
+interface ServeOptions extends IscsiCommandOptions, NbdCommandOptions {
   readonly blk?: true;
   readonly memory: string;
   readonly json?: true;
@@ -30,12 +30,6 @@ interface ServeOptions extends NbdCommandOptions {
   readonly state?: string;
   readonly ephemeral?: true;
   readonly logLevel: string;
-  readonly iscsi: string[];
-  readonly iqn?: string;
-  readonly chap?: string;
-  readonly discoveryChap?: string;
-  readonly initiator: string[];
-  readonly demoMode?: true;
   /** False: --no-control. */
   readonly control?: string | false;
   readonly takeover?: true;
@@ -82,25 +76,6 @@ export function serveCommand(ended: (code: number) => void): Command {
     )
     .option('-m, --memory <size>', 'guest memory in the printed QEMU options', '1G')
     .option(
-      '--iscsi <address[:port]>',
-      'serve the same disks over iSCSI as well (port 3260 unless given); repeat for more portals',
-      collect,
-      [],
-    )
-    .option('--iqn <name>', 'iSCSI name of the target')
-    .option(
-      '--initiator <name>',
-      'an initiator that may log in; repeat for more (default: any, on loopback)',
-      collect,
-      [],
-    )
-    .option(
-      '--chap <user:secret[:user:secret]>',
-      'what initiators must prove; the second pair is for mutual CHAP; @FILE reads it from a file',
-    )
-    .option('--discovery-chap <user:secret[:user:secret]>', 'what discovery must prove; likewise')
-    .option('--demo-mode', 'let any initiator in although the address is not a loopback one')
-    .option(
       '--takeover',
       'end the lunport that serves these sockets or disks first, as an upgrade does; guests go on',
     )
@@ -129,13 +104,9 @@ export function serveCommand(ended: (code: number) => void): Command {
     .option('--no-control', 'no control socket')
     .addOption(new Option('--log-level <level>', 'how much to log').choices(LOG_LEVELS).default('info'))
     .addHelpText('after', EXAMPLES);
-  return withNbdOptions(command).action(async (disks: string[], options: ServeOptions) =>
+  return withNbdOptions(withIscsiOptions(command)).action(async (disks: string[], options: ServeOptions) =>
     ended(await serve(disks, sockets, options)),
   );
-}
-
-function collect(value: string, previous: string[]): string[] {
-  return [...previous, value];
 }
 
 function wholeNumber(option: string, most: number): (text: string) => number {
@@ -193,25 +164,6 @@ async function serve(disks: string[], sockets: SocketSpec[], options: ServeOptio
   }
   if (death !== undefined) throw death;
   return code;
-}
-
-/** Throws UsageError. */
-function iscsiOptions(options: ServeOptions): IscsiOptions | undefined {
-  const { iscsi, iqn, chap, discoveryChap, initiator, demoMode } = options;
-  if (iscsi.length === 0) {
-    if (iqn ?? chap ?? discoveryChap ?? demoMode ?? initiator[0])
-      throw new UsageError('--iqn, --chap, --discovery-chap, --initiator and --demo-mode need --iscsi');
-    return undefined;
-  }
-  return {
-    addresses: iscsi.map(parseAddress),
-    name: iqn === undefined ? undefined : checkName(iqn),
-    credentials: chap === undefined ? undefined : parseChap('--chap', chap),
-    discoveryCredentials:
-      discoveryChap === undefined ? undefined : parseChap('--discovery-chap', discoveryChap),
-    initiators: initiator.map(checkName),
-    demo: demoMode === true,
-  };
 }
 
 function controlPaths(served: ServerDescription, { control }: ServeOptions): string[] {

@@ -39,8 +39,12 @@ export abstract class LogicalUnit {
 
   join(itl: ItlNexus): void {
     this.itlNexuses.add(itl);
-    const { targetPort } = itl.nexus;
-    this.targetPorts.set(targetPort.relativeId, targetPort);
+    this.announce(itl.nexus.targetPort);
+  }
+
+  /** A port that it can be reached through, before anybody has come to it. */
+  announce(port: TargetPort): void {
+    this.targetPorts.set(port.relativeId, port);
   }
 
   leave(itl: ItlNexus): void {

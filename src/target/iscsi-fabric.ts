@@ -1,9 +1,12 @@
 /** The iSCSI side of a server: every target under a name of its own, at every portal, with the access asked for. */
-import type { ChapCredentials } from '../fabrics/iscsi/chap.ts';
 import { IscsiNode, LOGOUT_GRACE } from '../fabrics/iscsi/iscsi-node.ts';
-import type { AccessControl, IscsiTarget } from '../fabrics/iscsi/target-node.ts';
+import type { IscsiTarget } from '../fabrics/iscsi/target-node.ts';
+import type { LunMap } from '../scsi/lun-map.ts';
+import type { TargetPort } from '../scsi/port.ts';
 import { TargetPortGroup } from '../scsi/target-port-group.ts';
+import { UsageError } from './disk-spec.ts';
 import { LunportError } from './errors.ts';
+import { IscsiAccess, type IscsiTargetOptions } from './iscsi-access.ts';
 import { type IscsiAddress, type IscsiOptions, isLoopback } from './iscsi-options.ts';
 import type { ServedDisk } from './served-disk.ts';
 import type { ServedTarget } from './served-target.ts';
@@ -15,58 +18,79 @@ const DEFAULT_NAME = 'iqn.2026-01.io.lunport:target';
 const FIRST_RELATIVE_PORT = 2;
 const ISCSI_PROTOCOL = 5;
 
+/** What each target says of itself: undefined for nothing, null for "not over iSCSI". */
+type OwnOptions = ReadonlyMap<ServedTarget, IscsiTargetOptions | null | undefined>;
+
+/** One target as iSCSI initiators find it. */
+interface Offer {
+  readonly name: string;
+  /** One per portal. */
+  readonly ports: readonly TargetPort[];
+  readonly access: IscsiAccess;
+  /** With several portals, the paths. */
+  readonly groups: readonly TargetPortGroup[];
+  readonly lunMap: (initiator: string) => LunMap;
+  /** What initiators may see. */
+  readonly lunMaps: readonly LunMap[];
+}
+
 export class IscsiFabric {
   /** Where it listens, in the order asked for. */
   readonly addresses: readonly IscsiAddress[];
-  /** iSCSI names, in the order of the server's targets. */
-  readonly names: readonly string[];
   private readonly node: IscsiNode;
-  /** With several portals, each target's port groups: its paths. */
-  private readonly paths: ReadonlyMap<ServedTarget, readonly TargetPortGroup[]>;
+  private readonly offers: ReadonlyMap<ServedTarget, Offer>;
 
-  private constructor(
-    node: IscsiNode,
-    names: readonly string[],
-    paths: ReadonlyMap<ServedTarget, readonly TargetPortGroup[]>,
-  ) {
+  private constructor(node: IscsiNode, offers: ReadonlyMap<ServedTarget, Offer>) {
     this.node = node;
-    this.paths = paths;
+    this.offers = offers;
     this.addresses = node.portals.map(({ host, port }) => ({ host, port }));
-    this.names = names;
   }
 
-  /** Throws LunportError when an address cannot be had, or when it would let strangers in unasked. */
+  /** Throws LunportError when an address cannot be had, or when it would let strangers in unasked; and UsageError. */
   static async open(
-    targets: readonly ServedTarget[],
+    targets: OwnOptions,
     options: IscsiOptions,
     shard: Shard,
     log: Log,
   ): Promise<IscsiFabric> {
-    for (const { host } of options.addresses) refuseOpenDoor(host, options);
-    const names = targets.map((_, i) => `${options.name ?? DEFAULT_NAME}${i === 0 ? '' : `-${i}`}`);
     const node = new IscsiNode(shard.environment, log, shard.engine);
     node.discoveryAccess = { admits: () => true, credentials: () => options.discoveryCredentials };
-    const paths = new Map(targets.map((target) => [target, pathGroups(options.addresses.length)]));
+    const offers = makeOffers(targets, options);
     try {
       for (const [i, address] of options.addresses.entries()) {
-        node.openPortal(address, portalTargets(targets, names, i, options));
+        node.openPortal(
+          address,
+          [...offers.values()].map((offer) => targetAt(offer, i)),
+        );
       }
     } catch (error) {
       await node.close();
       throw error;
     }
-    const fabric = new IscsiFabric(node, names, paths);
-    for (const target of targets) for (const disk of target.disks.values()) fabric.add(target, disk);
+    for (const [target, { ports }] of offers) for (const port of ports) target.announce(port);
+    const fabric = new IscsiFabric(node, offers);
+    for (const target of offers.keys()) for (const disk of target.disks.values()) fabric.add(target, disk);
     return fabric;
+  }
+
+  /** The target's iSCSI name; undefined when it has none. */
+  nameOf(target: ServedTarget): string | undefined {
+    return this.offers.get(target)?.name;
+  }
+
+  /** The LUNs that some initiator may see, in ascending order. */
+  lunsOf(target: ServedTarget): number[] {
+    const luns = this.offers.get(target)?.lunMaps.flatMap((map) => map.luns()) ?? [];
+    return [...new Set(luns)].sort((a, b) => a - b);
   }
 
   /** One more disk of a target that is served here: its LUN is there already, its paths are not. */
   add(target: ServedTarget, { unit }: ServedDisk): void {
-    for (const group of this.paths.get(target)!) unit.alua.addGroup(group);
+    for (const group of this.offers.get(target)?.groups ?? []) unit.alua.addGroup(group);
   }
 
   remove(target: ServedTarget, { unit }: ServedDisk): void {
-    for (const group of this.paths.get(target)!) unit.alua.removeGroup(group);
+    for (const group of this.offers.get(target)?.groups ?? []) unit.alua.removeGroup(group);
   }
 
   /** Asks initiators to log out, waits a moment for them, and ends all sessions. */
@@ -75,28 +99,62 @@ export class IscsiFabric {
   }
 }
 
+function makeOffers(targets: OwnOptions, options: IscsiOptions): Map<ServedTarget, Offer> {
+  const offers = new Map<ServedTarget, Offer>();
+  const names = new Set<string>();
+  for (const [i, [target, own]] of [...targets].entries()) {
+    if (own === null) continue;
+    const chosen = own ?? options.target;
+    const base = chosen.name ?? DEFAULT_NAME;
+    const name = own?.name !== undefined || i === 0 ? base : `${base}-${i}`;
+    if (names.has(name)) throw new UsageError(`two targets have the iSCSI name ${name}`);
+    names.add(name);
+    const access = new IscsiAccess(chosen);
+    if (access.open && !chosen.demo) for (const { host } of options.addresses) refuseOpenDoor(host);
+    const lunMaps = lunMapsOf(target, chosen, access);
+    offers.set(target, {
+      name,
+      access,
+      ports: options.addresses.map((_, portal) => targetPort(name, portal)),
+      groups: pathGroups(options.addresses.length),
+      lunMap: (initiator) => lunMaps.get(lunMaps.has(initiator) ? initiator : OTHERS)!,
+      lunMaps: [...lunMaps.values()],
+    });
+  }
+  return offers;
+}
+
+/** Stands for the initiators without an ACL; no initiator has this name. */
+const OTHERS = '';
+
+function lunMapsOf(
+  target: ServedTarget,
+  { acls, others }: IscsiTargetOptions,
+  access: IscsiAccess,
+): Map<string, LunMap> {
+  const names = acls.map(({ initiator }) => initiator);
+  if (others !== 'refused') names.push(OTHERS);
+  return new Map(
+    names.map((name) => {
+      const view = access.view(name);
+      return [name, view === undefined ? target.lunMap : target.mask(view)];
+    }),
+  );
+}
+
 /** Every portal is a target portal group, and so a SCSI target port, of its own (RFC 7143 4.4.1). */
-function portalTargets(
-  targets: readonly ServedTarget[],
-  names: readonly string[],
-  portal: number,
-  options: IscsiOptions,
-): IscsiTarget[] {
+function targetPort(name: string, portal: number): TargetPort {
   const portalGroupTag = portal + 1;
-  const access = accessOf(options.credentials, options.initiators);
-  return targets.map((target, i) => ({
-    name: names[i],
-    alias: '',
+  return {
+    name: `${name},t,0x${portalGroupTag.toString(16).padStart(4, '0')}`,
+    relativeId: FIRST_RELATIVE_PORT + portal,
+    protocol: ISCSI_PROTOCOL,
     portalGroupTag,
-    targetPort: {
-      name: `${names[i]},t,0x${portalGroupTag.toString(16).padStart(4, '0')}`,
-      relativeId: FIRST_RELATIVE_PORT + portal,
-      protocol: ISCSI_PROTOCOL,
-      portalGroupTag,
-    },
-    access,
-    lunMap: () => target.lunMap,
-  }));
+  };
+}
+
+function targetAt({ name, ports, access, lunMap }: Offer, portal: number): IscsiTarget {
+  return { name, alias: '', portalGroupTag: portal + 1, targetPort: ports[portal], access, lunMap };
 }
 
 /** With several portals each is a target port group too, so that initiators can choose between paths (ALUA). */
@@ -109,20 +167,12 @@ function pathGroups(portals: number): TargetPortGroup[] {
 }
 
 /** Demo mode, everybody welcome, is for this machine only unless it is asked for. */
-function refuseOpenDoor(host: string, { credentials, initiators, demo }: IscsiOptions): void {
-  if (isLoopback(host) || credentials !== undefined || initiators.length > 0 || demo) return;
+function refuseOpenDoor(host: string): void {
+  if (isLoopback(host)) return;
   throw new LunportError({
     code: 'open-door',
     object: host,
     message: `iSCSI on ${host} would let everybody on that network write to the disks`,
-    hint: 'name the initiators with --initiator, set --chap, or say --demo-mode if that is what you want',
+    hint: 'name the initiators with --acl, set --chap, or say --demo-mode if that is what you want',
   });
-}
-
-function accessOf(credentials: ChapCredentials | undefined, initiators: readonly string[]): AccessControl {
-  const allowed = new Set(initiators);
-  return {
-    admits: (name) => allowed.size === 0 || allowed.has(name),
-    credentials: () => credentials,
-  };
 }

@@ -3,24 +3,22 @@ import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { ChapCredentials } from '../fabrics/iscsi/chap.ts';
 import { UsageError } from './disk-spec.ts';
+import type { IscsiAcl, IscsiTargetOptions } from './iscsi-access.ts';
+import type { MappedLun } from './lun-mask.ts';
 
 export interface IscsiAddress {
   readonly host: string;
   readonly port: number;
 }
 
+/** The iSCSI side of a server. Plain data, as JSON has it. */
 export interface IscsiOptions {
   /** Portals, each a target portal group of its own. */
   readonly addresses: readonly IscsiAddress[];
-  /** iSCSI name of the first target; further ones get a number. */
-  readonly name: string | undefined;
-  readonly credentials: ChapCredentials | undefined;
   /** What discovery sessions must prove. */
-  readonly discoveryCredentials: ChapCredentials | undefined;
-  /** Initiator names that may log in; empty: see `demo`. */
-  readonly initiators: readonly string[];
-  /** Lets everybody in, although the address is not a loopback one. */
-  readonly demo: boolean;
+  readonly discoveryCredentials?: ChapCredentials;
+  /** How targets are to be had that say nothing themselves (`TargetSpec.iscsi`). */
+  readonly target: IscsiTargetOptions;
 }
 
 const DEFAULT_PORT = 3260;
@@ -62,6 +60,36 @@ export function parseChap(option: string, text: string): ChapCredentials {
   if (secret === mutualSecret)
     throw new UsageError(`${option}: the two secrets must differ (RFC 7143 9.2.1)`);
   return { user, secret, mutualUser, mutualSecret };
+}
+
+/**
+ * `INITIATOR[,lun=LUN[:TARGET_LUN][:ro]]...[,ro][,chap=CHAP]`: one initiator's rights. Without `lun`, all LUNs of the
+ * target. Throws UsageError.
+ */
+export function parseAcl(text: string): IscsiAcl {
+  const [name, ...options] = text.split(',');
+  const luns: MappedLun[] = [];
+  let readOnly = false;
+  let credentials: ChapCredentials | undefined;
+  for (const option of options) {
+    const [, key, value] = /^([a-z]+)(?:=(.*))?$/.exec(option) ?? [];
+    if (key === 'ro' && value === undefined) readOnly = true;
+    else if (key === 'lun' && value !== undefined) luns.push(parseMappedLun(value));
+    else if (key === 'chap' && value !== undefined) credentials = parseChap('--acl', value);
+    else
+      throw new UsageError(`--acl: expected lun=LUN[:TARGET_LUN][:ro], ro or chap=… but received "${key}"`);
+  }
+  return { initiator: checkName(name), credentials, luns: luns.length > 0 ? luns : undefined, readOnly };
+}
+
+function parseMappedLun(text: string): MappedLun {
+  const match = /^(\d{1,5})(?::(\d{1,5}))?(:ro)?$/.exec(text);
+  if (match === null)
+    throw new UsageError(
+      `--acl: expected lun=LUN[:TARGET_LUN][:ro] such as lun=0:3:ro but received "lun=${text}"`,
+    );
+  const [, lun, targetLun = lun, ro] = match;
+  return { lun: Number(lun), targetLun: Number(targetLun), writeProtected: ro !== undefined };
 }
 
 function secretLine(option: string, path: string): string {

@@ -6,10 +6,12 @@ import { type SocketRole, VhostUserTarget } from '../fabrics/vhost-user/vhost-us
 import type { Environment } from '../scsi/environment.ts';
 import { LunMap } from '../scsi/lun-map.ts';
 import { Nexus } from '../scsi/nexus.ts';
+import type { TargetPort } from '../scsi/port.ts';
 import { WellKnownUnit } from '../scsi/well-known-unit.ts';
 import { closeAll } from './close-all.ts';
 import { deriveSerial, deriveWwn, diskIdentity, sasTransportId } from './disk-identity.ts';
 import { LunportError } from './errors.ts';
+import { LunMask, type LunView } from './lun-mask.ts';
 import { closeBackstores, type ServedDisk } from './served-disk.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
@@ -42,10 +44,14 @@ export class ServedTarget {
   readonly device: DeviceKind;
   /** The WWN of the target port, `naa.…`, from the first socket's path; the same after every restart. */
   readonly name: string;
+  /** The target's own LUNs, as every initiator sees them that no mask was made for. */
   readonly lunMap: LunMap;
   /** By LUN; see `luns` for their order. */
   readonly disks = new Map<number, ServedDisk>();
   private readonly initiators = new Map<string, Initiator>();
+  private readonly wellKnown: WellKnownUnit;
+  private readonly masks: LunMask[] = [];
+  private readonly ports: TargetPort[] = [];
   /** In the order of `sockets`. */
   readonly vhostUser: VhostUserTarget[] = [];
 
@@ -54,12 +60,35 @@ export class ServedTarget {
     this.sockets = sockets;
     this.name = deriveWwn(sockets[0].path);
     const identity = diskIdentity(deriveSerial(`${this.name} REPORT LUNS`), 'lunport');
-    this.lunMap = new LunMap(new WellKnownUnit(environment, identity));
+    this.wellKnown = new WellKnownUnit(environment, identity);
+    this.lunMap = new LunMap(this.wellKnown);
   }
 
   add(lun: number, disk: ServedDisk): void {
+    for (const port of this.ports) disk.unit.announce(port);
     this.lunMap.add(lun, disk.unit);
+    for (const mask of this.masks) mask.add(lun, disk.unit);
     this.disks.set(lun, disk);
+  }
+
+  /** A port that initiators will come to: its logical units tell of it from now on. */
+  announce(port: TargetPort): void {
+    this.ports.push(port);
+    this.wellKnown.announce(port);
+    for (const { unit } of this.disks.values()) unit.announce(port);
+  }
+
+  /** The target's LUNs as `view` has them, now and as they come and go. */
+  mask(view: LunView): LunMap {
+    const mask = new LunMask(view, this.wellKnown);
+    this.masks.push(mask);
+    for (const [lun, { unit }] of this.disks) mask.add(lun, unit);
+    return mask.map;
+  }
+
+  /** Everybody who is connected, whatever LUNs they see. */
+  nexuses(): Nexus[] {
+    return [this.lunMap, ...this.masks.map(({ map }) => map)].flatMap(({ connected }) => [...connected]);
   }
 
   /** Takes a disk from every initiator; resolves when none of its tasks run. It still has to be closed. */
@@ -67,6 +96,7 @@ export class ServedTarget {
     const { unit } = this.disks.get(lun)!;
     this.disks.delete(lun);
     this.lunMap.remove(lun);
+    for (const mask of this.masks) mask.remove(lun);
     await unit.nobody();
   }
 

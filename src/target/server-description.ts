@@ -8,7 +8,7 @@ import type { Server } from './server.ts';
 
 export interface ServerDescription {
   readonly targets: readonly TargetDescription[];
-  /** One URL per portal and LUN, as QEMU and libiscsi take them. */
+  /** One URL per portal and LUN that somebody sees, as QEMU and libiscsi take them. */
   readonly iscsi: readonly string[];
   /** One URI per disk. */
   readonly nbd: readonly string[];
@@ -65,9 +65,11 @@ function describeTarget(target: ServedTarget): TargetDescription {
   };
 }
 
-function iscsiUrls(targets: readonly ServedTarget[], { addresses, names }: IscsiFabric): string[] {
-  return addresses.flatMap(({ host, port }) => {
+function iscsiUrls(targets: readonly ServedTarget[], iscsi: IscsiFabric): string[] {
+  return iscsi.addresses.flatMap(({ host, port }) => {
     const place = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-    return targets.flatMap((target, i) => target.luns().map((lun) => `iscsi://${place}/${names[i]}/${lun}`));
+    return targets.flatMap((target) =>
+      iscsi.lunsOf(target).map((lun) => `iscsi://${place}/${iscsi.nameOf(target)}/${lun}`),
+    );
   });
 }

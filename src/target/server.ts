@@ -5,6 +5,7 @@
 
 import { closeAll } from './close-all.ts';
 import type { DiskSpec } from './disk-spec.ts';
+import type { IscsiTargetOptions } from './iscsi-access.ts';
 import { IscsiFabric } from './iscsi-fabric.ts';
 import type { IscsiOptions } from './iscsi-options.ts';
 import { NbdFabric } from './nbd-fabric.ts';
@@ -20,6 +21,8 @@ export interface TargetSpec {
   readonly disks: readonly DiskSpec[];
   /** What virtual machines see; default: a SCSI host. A block device is LUN 0 and nothing else. */
   readonly device?: DeviceKind;
+  /** How it is to be had where the server has iSCSI portals; default: as `IscsiOptions.target` says; null: not at all. */
+  readonly iscsi?: IscsiTargetOptions | null;
 }
 
 /** Where the layers below report what an operator may want to know. */
@@ -59,7 +62,8 @@ export class Server {
     try {
       for (const spec of specs) await server.addTarget(spec);
       if (options.iscsi !== undefined) {
-        server.iscsi = await IscsiFabric.open(server.targets, options.iscsi, server.shard, options.log);
+        const own = new Map(server.targets.map((target, i) => [target, specs[i].iscsi]));
+        server.iscsi = await IscsiFabric.open(own, options.iscsi, server.shard, options.log);
       }
       if (options.nbd !== undefined) {
         server.nbd = await NbdFabric.open(server.targets, options.nbd, server.shard, options.log);

@@ -15,12 +15,12 @@ export const list = operation({
   schema: z.strictObject({}),
   scope: Scope.ALL,
   async run(server: Server) {
-    return { targets: server.targets.map((target, i) => describeTarget(server, target, i)) };
+    return { targets: server.targets.map((target) => describeTarget(server, target)) };
   },
   merge: (results) => ({ targets: results.flatMap(({ targets }) => targets) }),
 });
 
-function describeTarget({ iscsi, nbd }: Server, target: ServedTarget, i: number): JsonObject {
+function describeTarget({ iscsi, nbd }: Server, target: ServedTarget): JsonObject {
   return {
     sockets: target.sockets.map(({ path, role }) => ({ path, role, initiator: initiatorName(path) })),
     device: target.device,
@@ -28,9 +28,9 @@ function describeTarget({ iscsi, nbd }: Server, target: ServedTarget, i: number)
     luns: target.luns().map((lun) => describeDisk(lun, target.disks.get(lun)!)),
     // Trees of strings, numbers and booleans.
     vhostUser: target.vhostUser.map(({ state }) => state as unknown as Json),
-    iscsi: iscsi === undefined ? null : iscsi.names[i],
+    iscsi: iscsi?.nameOf(target) ?? null,
     nbd: nbd === undefined ? [] : nbd.urisOf(target),
-    nexuses: [...target.lunMap.connected].map(describeNexus),
+    nexuses: target.nexuses().map(describeNexus),
   };
 }
 
