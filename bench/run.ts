@@ -1,5 +1,6 @@
 /** Runs measurements: a target process, and one generator process per cell. */
 import { execFile } from 'node:child_process';
+import { closeSync, fdatasyncSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { packageRoot } from '../qemu/package-root.ts';
@@ -24,6 +25,7 @@ const PREPARATION: Readonly<Record<DiskKind, Pattern | undefined>> = {
   file: { name: 'read', ...WHOLE_DISK, readPercentage: 100 },
   direct: undefined,
 };
+const FILE_KINDS: readonly DiskKind[] = ['file', 'direct'];
 /** Sockets made so far. */
 let sockets = 0;
 const PREPARATION_WORK = { queues: 1, depth: 8, warmUpSeconds: 0, seconds: 0 };
@@ -57,8 +59,9 @@ export async function openTarget(target: Target, plan: Plan): Promise<OpenTarget
     diskBytes: plan.disks.bytes,
     targetPid: running.pid,
   };
-  /** Others are paused meanwhile. */
+  /** Others are paused meanwhile, and what they wrote is on the disk: its write-back would disturb this one. */
   const alone = async (request: MeasurementRequest) => {
+    if (FILE_KINDS.includes(target.disk)) sync(plan.disks.file);
     running.resume();
     try {
       return await generate(request);
@@ -80,6 +83,12 @@ export async function openTarget(target: Target, plan: Plan): Promise<OpenTarget
     },
     stop: () => running.stop(),
   };
+}
+
+function sync(path: string): void {
+  const fd = openSync(path, 'r');
+  fdatasyncSync(fd);
+  closeSync(fd);
 }
 
 /** What a run tells while it goes on. */
