@@ -140,7 +140,9 @@ static int open_ring(struct ring *ring, const struct variant *variant, int file,
     ring->eventfd = eventfd(0, EFD_NONBLOCK);
     if (registration(ring->fd, IORING_REGISTER_EVENTFD, &ring->eventfd, 1) < 0) return -errno;
   }
-  if (variant->use & FILE_REGISTERED && registration(ring->fd, IORING_REGISTER_FILES, &file, 1) < 0) return -errno;
+  if (variant->use & FILE_REGISTERED && registration(ring->fd, IORING_REGISTER_FILES, &file, 1) < 0) {
+    return -errno;
+  }
   if (variant->use & BUFFERS_REGISTERED) {
     struct iovec all = {buffers, (size_t)MAX_DEPTH * BLOCK};
     if (registration(ring->fd, IORING_REGISTER_BUFFERS, &all, 1) < 0) return -errno;
@@ -329,8 +331,12 @@ int main(int argc, char **argv) {
   printf("%s, depth %u, %d rounds\n%-46s %10s %12s\n", path, depth, rounds, "", "CPU/IO us", "IOPS");
   for (size_t i = 0; i < VARIANTS; i++) {
     struct variant *variant = &variants[i];
-    if (variant->error != 0) printf("%-46s %s\n", variant->name, strerror(-variant->error));
-    else if (variant->rounds > 0) printf("%-46s %10.2f %12.0f\n", variant->name, median(variant->cpu, variant->rounds), median(variant->iops, variant->rounds));
+    if (variant->error != 0) {
+      printf("%-46s %s\n", variant->name, strerror(-variant->error));
+    } else if (variant->rounds > 0) {
+      printf("%-46s %10.2f %12.0f\n", variant->name, median(variant->cpu, variant->rounds),
+             median(variant->iops, variant->rounds));
+    }
   }
   return 0;
 }
