@@ -34,7 +34,7 @@ setup: .stamps/packages node_modules/.package-lock.json ## Debian packages (when
 	@mkdir -p .stamps && touch $@
 
 node_modules/.package-lock.json: package-lock.json
-	npm ci
+	npm ci --ignore-scripts
 	@touch $@
 
 build: .stamps/build-packages node_modules/.package-lock.json ## addon and TypeScript, what has changed

@@ -1,87 +1,15 @@
 #!/usr/bin/env node
-/** The `lunport` command: one file per subcommand, errors and exit codes here. */
-import { readFileSync } from 'node:fs';
-import { Command, CommanderError } from 'commander';
-import { UsageError } from '../target/disk-spec.ts';
-import { LunportError } from '../target/errors.ts';
-import { attachCommand, detachCommand } from './attach.ts';
-import { addCommand, removeCommand, resizeCommand } from './disks.ts';
+/** The `lunport` command: runs the program and reports how it failed, if only that the addon does not load. */
 import { ExitCode } from './exit-codes.ts';
-import { listCommand } from './list.ts';
-import { serveCommand } from './serve.ts';
-import { sgCommand } from './sg.ts';
-import { logLevelCommand, stopCommand } from './stop.ts';
-
-const EXAMPLES = `
-Examples:
-  lunport serve disk.img                        serve a file; prints the QEMU options to paste
-  lunport serve new.img,create,size=20G         make a sparse disk and serve it
-  lunport serve ram:1G null:1T disk.img,ro      three LUNs of one target
-  lunport serve a.img + b.img                   two targets, each with its own socket
-  lunport serve disk.img --run 'qemu-system-x86_64 -accel kvm $LUNPORT_QEMU_OPTIONS'
-
-Exit codes: 0 ok, 1 failed (the reason is on stderr), 2 wrong usage;
-with --run, the command's own status.`;
-
-function version(): string {
-  return JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version;
-}
+import { report } from './report.ts';
 
 async function main(): Promise<number> {
-  const program = new Command('lunport')
-    .description(
-      'A SCSI target in user space: disks for virtual machines over vhost-user-scsi, without root.',
-    )
-    .version(version())
-    .addHelpText('after', EXAMPLES)
-    .exitOverride()
-    .showHelpAfterError('(lunport --help tells more)');
-  let code: number = ExitCode.OK;
-  const ended = (status: number) => {
-    code = status;
-  };
-  for (const command of [
-    serveCommand,
-    listCommand,
-    addCommand,
-    removeCommand,
-    resizeCommand,
-    attachCommand,
-    detachCommand,
-    sgCommand,
-    stopCommand,
-    logLevelCommand,
-  ])
-    program.addCommand(command(ended));
-  for (const command of allCommands(program))
-    command.exitOverride().showHelpAfterError('(--help tells more)');
   try {
-    await program.parseAsync();
-    return code;
+    const { runProgram } = await import('./program.ts');
+    return await runProgram();
   } catch (error) {
     return report(error);
   }
-}
-
-function allCommands(program: Command): Command[] {
-  return program.commands.flatMap((command) => [command, ...allCommands(command)]);
-}
-
-function report(error: unknown): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;
-  if (error instanceof UsageError) {
-    process.stderr.write(`lunport: ${error.message}\n`);
-    return ExitCode.USAGE;
-  }
-  if (error instanceof LunportError) {
-    process.stderr.write(`lunport: ${error.message}\n`);
-    if (error.hint !== undefined) process.stderr.write(`  hint: ${error.hint}\n`);
-    return ExitCode.FAILED;
-  }
-  process.stderr.write(
-    `lunport: a defect of lunport's own: ${error instanceof Error ? error.stack : String(error)}\n`,
-  );
-  return ExitCode.FAILED;
 }
 
 // Not by a top-level await: where the last thing that ends is a file operation, Node may call it unsettled (13).
