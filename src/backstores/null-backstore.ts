@@ -6,6 +6,8 @@ import type { BackstoreCapabilities, BackstoreOperation } from '../scsi/backstor
 import { Outcome } from '../scsi/backstore.ts';
 import type { BackstoreDescription, OpenBackstore } from './open-backstore.ts';
 
+const { GOOD } = Outcome;
+
 export class NullBackstore implements OpenBackstore {
   readonly name: string;
   readonly byteLength: number;
@@ -29,7 +31,7 @@ export class NullBackstore implements OpenBackstore {
   }
 
   start(operation: BackstoreOperation): void {
-    operation.finish(Outcome.GOOD, operation.length);
+    operation.finish(GOOD, operation.length);
   }
 
   cancel(): void {

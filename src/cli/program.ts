@@ -1,6 +1,7 @@
 /** The command line as a whole: one file per subcommand, joined here. */
 import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
+import { inlineHotPath } from '../target/inlining.ts';
 import { attachCommand, detachCommand } from './attach.ts';
 import { addCommand, removeCommand, resizeCommand } from './disks.ts';
 import { ExitCode } from './exit-codes.ts';
@@ -26,6 +27,7 @@ function version(): string {
 
 /** Runs the command line of this process; resolves with the exit code. Throws what `report` explains. */
 export async function runProgram(): Promise<number> {
+  inlineHotPath();
   const program = new Command('lunport')
     .description(
       'A SCSI target in user space: disks for virtual machines over vhost-user-scsi, without root.',

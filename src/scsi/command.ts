@@ -56,41 +56,91 @@ export interface CommandRow {
   readonly handler: (task: Task) => void;
 }
 
+/**
+ * A row as the data path reads it. All are made here, so that they have one shape: V8 reads a field of literals with
+ * different ones by a look-up each time.
+ */
+export class Command implements CommandRow {
+  readonly name: string;
+  readonly opcode: number;
+  readonly serviceAction: number | undefined;
+  readonly cdbLength: number;
+  readonly usage: readonly number[];
+  /** The bytes after the opcode in which not every bit may be set: the byte's number << 8 | the forbidden bits. */
+  readonly restricted: Uint16Array;
+  readonly direction: Direction;
+  readonly reservation: ReservationRule;
+  readonly passesReservations: ((cdb: Uint8Array) => boolean) | undefined;
+  readonly alua: AluaRule;
+  readonly unitAttention: 'report' | 'keep';
+  readonly headOfQueue: true | undefined;
+  readonly needsReady: boolean;
+  readonly writes: boolean;
+  readonly timeout: number;
+  readonly standard: string;
+  readonly supported: ((unit: LogicalUnit) => boolean) | undefined;
+  readonly handler: (task: Task) => void;
+
+  constructor(row: CommandRow) {
+    if (row.usage.length !== row.cdbLength) throw new Error(`${row.name}: usage mask and CDB length differ`);
+    this.name = row.name;
+    this.opcode = row.opcode;
+    this.serviceAction = row.serviceAction;
+    this.cdbLength = row.cdbLength;
+    this.usage = row.usage;
+    this.restricted = Uint16Array.from(row.usage.flatMap(restriction));
+    this.direction = row.direction;
+    this.reservation = row.reservation;
+    this.passesReservations = row.passesReservations;
+    this.alua = row.alua;
+    this.unitAttention = row.unitAttention;
+    this.headOfQueue = row.headOfQueue;
+    this.needsReady = row.needsReady;
+    this.writes = row.writes;
+    this.timeout = row.timeout;
+    this.standard = row.standard;
+    this.supported = row.supported;
+    this.handler = row.handler;
+  }
+}
+
+/** Byte `at` of a usage mask as an entry of `restricted`, if it is one. */
+function restriction(mask: number, at: number): number[] {
+  return at === 0 || mask === 0xff ? [] : [(at << 8) | (~mask & 0xff)];
+}
+
 /** Rows by opcode and service action; built once per device type. */
 export class CommandSet {
-  readonly rows: readonly CommandRow[];
-  private readonly byOpcode: (CommandRow | Map<number, CommandRow> | undefined)[] = new Array(256).fill(
-    undefined,
-  );
+  readonly rows: readonly Command[];
+  /** Of opcodes without service actions. */
+  private readonly byOpcode: (Command | undefined)[] = new Array(256).fill(undefined);
+  private readonly byServiceAction: (Map<number, Command> | undefined)[] = new Array(256).fill(undefined);
 
   constructor(rows: readonly CommandRow[]) {
-    this.rows = rows;
-    for (const row of rows) this.insert(row);
+    this.rows = rows.map((row) => new Command(row));
+    for (const row of this.rows) this.insert(row);
   }
 
-  private insert(row: CommandRow): void {
-    if (row.usage.length !== row.cdbLength) throw new Error(`${row.name}: usage mask and CDB length differ`);
-    const present = this.byOpcode[row.opcode];
-    if (row.serviceAction === undefined) {
-      if (present !== undefined) throw new Error(`${row.name}: opcode is taken`);
-      this.byOpcode[row.opcode] = row;
-      return;
-    }
-    if (present === undefined) this.byOpcode[row.opcode] = new Map([[row.serviceAction, row]]);
-    else if (present instanceof Map && !present.has(row.serviceAction)) present.set(row.serviceAction, row);
-    else throw new Error(`${row.name}: service action is taken`);
+  private insert(row: Command): void {
+    const { opcode, serviceAction } = row;
+    const others = this.byServiceAction[opcode];
+    if (this.byOpcode[opcode] !== undefined) throw new Error(`${row.name}: opcode is taken`);
+    if (serviceAction === undefined) {
+      if (others !== undefined) throw new Error(`${row.name}: opcode is taken`);
+      this.byOpcode[opcode] = row;
+    } else if (others === undefined) this.byServiceAction[opcode] = new Map([[serviceAction, row]]);
+    else if (others.has(serviceAction)) throw new Error(`${row.name}: service action is taken`);
+    else others.set(serviceAction, row);
   }
 
   /** Whether the opcode is told apart by service actions. */
   hasServiceActions(opcode: number): boolean {
-    return this.byOpcode[opcode] instanceof Map;
+    return this.byServiceAction[opcode] !== undefined;
   }
 
   /** The row of an opcode and, where the opcode has them, its service action. */
-  find(opcode: number, serviceAction: number): CommandRow | undefined {
-    const entry = this.byOpcode[opcode];
-    if (entry instanceof Map) return entry.get(serviceAction);
-    return entry;
+  find(opcode: number, serviceAction: number): Command | undefined {
+    return this.byOpcode[opcode] ?? this.byServiceAction[opcode]?.get(serviceAction);
   }
 
   /** Whether `unit` offers the command; a service action for opcodes that have none is ignored. */
@@ -105,10 +155,9 @@ export class CommandSet {
   }
 
   /** The row of a CDB; undefined when opcode or service action is unknown. */
-  lookup(cdb: Uint8Array): CommandRow | undefined {
-    const entry = this.byOpcode[cdb[0]];
-    if (entry instanceof Map) return entry.get(serviceActionOf(cdb));
-    return entry;
+  lookup(cdb: Uint8Array): Command | undefined {
+    const opcode = cdb[0];
+    return this.byOpcode[opcode] ?? this.byServiceAction[opcode]?.get(serviceActionOf(cdb));
   }
 }
 

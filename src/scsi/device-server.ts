@@ -4,7 +4,7 @@
  * everything after is the row's handler.
  */
 import { absentUnit } from './absent-unit.ts';
-import type { CommandRow } from './command.ts';
+import type { Command } from './command.ts';
 import type { Environment } from './environment.ts';
 import { Sense } from './sense-spec.ts';
 import { Status } from './status-spec.ts';
@@ -94,17 +94,18 @@ function unknownCommand(task: Task): void {
 }
 
 /** Ends the task and returns false when a bit is set that CDB USAGE DATA does not allow (SPC-4 4.2.5.1). */
-function usageAllows(task: Task, row: CommandRow): boolean {
+function usageAllows(task: Task, row: Command): boolean {
   const { cdb } = task;
-  const { usage, cdbLength } = row;
+  const { restricted, cdbLength } = row;
   if (task.cdbLength < cdbLength) {
     task.failCdbField(task.cdbLength);
     return false;
   }
-  for (let i = 1; i < cdbLength; i++) {
-    const forbidden = cdb[i] & ~usage[i];
+  for (let i = 0; i < restricted.length; i++) {
+    const at = restricted[i] >>> 8;
+    const forbidden = cdb[at] & restricted[i];
     if (forbidden !== 0) {
-      task.failCdbField(i, 31 - Math.clz32(forbidden));
+      task.failCdbField(at, 31 - Math.clz32(forbidden));
       return false;
     }
   }

@@ -3,7 +3,7 @@
  * nothing; but what START STOP UNIT asked for is remembered and told by REQUEST SENSE, as with a real disk.
  */
 import type { BlockDevice } from './block-device.ts';
-import type { CommandRow } from './command.ts';
+import type { Command } from './command.ts';
 import { Sense, type SenseCode } from './sense-spec.ts';
 import { Counter } from './statistics.ts';
 
@@ -49,7 +49,7 @@ export class PowerCondition {
   }
 
   /** A medium access in idle or standby makes the unit active; TEST UNIT READY does not. */
-  accessed(row: CommandRow): void {
+  accessed(row: Command): void {
     if (row.opcode !== TEST_UNIT_READY) this.start();
   }
 }

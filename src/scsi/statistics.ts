@@ -3,7 +3,7 @@
  * with two additions; everything else is counted where it is slow anyway.
  */
 import { type BackstoreOperation, OperationKind, Outcome } from './backstore.ts';
-import type { CommandRow } from './command.ts';
+import type { Command } from './command.ts';
 
 /** Places in `Statistics.counts`. READ and WRITE are `OperationKind`'s own numbers, so no lookup is needed. */
 export const Counter = {
@@ -24,6 +24,9 @@ export const Counter = {
 } as const;
 export type Counter = (typeof Counter)[keyof typeof Counter];
 
+const { READ, WRITE } = OperationKind;
+const { CACHED_WRITES, WRITE_BYTES, READ_BYTES, VERIFY_BYTES, WRITE_ERRORS, READ_ERRORS, VERIFY_ERRORS } =
+  Counter;
 const COUNTERS = Object.keys(Counter).length;
 
 /** VERIFY and WRITE AND VERIFY: what they read, they read to verify. */
@@ -40,21 +43,21 @@ export class Statistics {
     const { counts } = this;
     counts[operation.kind]++;
     counts[2 + operation.kind] += operation.length;
-    if (!operation.forceUnitAccess && operation.kind === OperationKind.WRITE) counts[Counter.CACHED_WRITES]++;
+    if (!operation.forceUnitAccess && operation.kind === WRITE) counts[CACHED_WRITES]++;
   }
 
   /** A step of a longer command has moved bytes. */
-  stepped(operation: BackstoreOperation, row: CommandRow | undefined): void {
-    if (operation.kind === OperationKind.WRITE) this.counts[Counter.WRITE_BYTES] += operation.length;
-    if (operation.kind !== OperationKind.READ) return;
-    this.counts[isVerifying(row) ? Counter.VERIFY_BYTES : Counter.READ_BYTES] += operation.length;
+  stepped(operation: BackstoreOperation, row: Command | undefined): void {
+    if (operation.kind === WRITE) this.counts[WRITE_BYTES] += operation.length;
+    if (operation.kind !== READ) return;
+    this.counts[isVerifying(row) ? VERIFY_BYTES : READ_BYTES] += operation.length;
   }
 
   /** An operation has failed; what was cancelled or told to come later is no error. */
-  failed(operation: BackstoreOperation, row: CommandRow | undefined): void {
+  failed(operation: BackstoreOperation, row: Command | undefined): void {
     if (operation.outcome === Outcome.CANCELLED || operation.outcome === Outcome.BUSY) return;
-    if (operation.kind !== OperationKind.READ) this.counts[Counter.WRITE_ERRORS]++;
-    else this.counts[isVerifying(row) ? Counter.VERIFY_ERRORS : Counter.READ_ERRORS]++;
+    if (operation.kind !== READ) this.counts[WRITE_ERRORS]++;
+    else this.counts[isVerifying(row) ? VERIFY_ERRORS : READ_ERRORS]++;
   }
 
   /** The counters since `clear` was called with the same reader, a log page. */
@@ -68,6 +71,6 @@ export class Statistics {
   }
 }
 
-function isVerifying(row: CommandRow | undefined): boolean {
+function isVerifying(row: Command | undefined): boolean {
   return row !== undefined && VERIFYING_OPCODES.has(row.opcode);
 }

@@ -18,6 +18,10 @@ import { TaskList } from './task-list.ts';
 import { enabledTasks, RESTRICTED_REORDERING } from './task-order.ts';
 
 const DEFAULT_LIMIT = 8192;
+const { SIMPLE } = TaskAttribute;
+const { GOOD } = Status;
+const { NOBODY } = AbortedBy;
+const RESTRICTED = RESTRICTED_REORDERING;
 
 /** Somebody who waits until certain tasks have ended. */
 interface Wait {
@@ -50,9 +54,9 @@ export class TaskSet extends TaskList {
       this.refuse(task, own === undefined ? Status.BUSY : Status.TASK_SET_FULL);
     } else if (
       this.obstacles !== 0 ||
-      task.attribute !== TaskAttribute.SIMPLE ||
+      task.attribute !== SIMPLE ||
       this.aca.active ||
-      this.logicalUnit.control.queueAlgorithm === RESTRICTED_REORDERING
+      this.logicalUnit.control.queueAlgorithm === RESTRICTED
     ) {
       this.acceptInOrder(task);
     } else {
@@ -64,12 +68,7 @@ export class TaskSet extends TaskList {
 
   /** Takes the task out, tells its owner, and lets others start. */
   finish(task: Task): void {
-    if (
-      this.obstacles !== 0 ||
-      task.status !== Status.GOOD ||
-      task.abortedBy !== AbortedBy.NOBODY ||
-      this.aca.active
-    ) {
+    if (this.obstacles !== 0 || task.status !== GOOD || task.abortedBy !== NOBODY || this.aca.active) {
       this.finishInOrder(task);
     } else {
       this.unlink(task);
@@ -139,10 +138,9 @@ export class TaskSet extends TaskList {
     if (task.row?.headOfQueue && task.attribute !== TaskAttribute.ACA) {
       task.attribute = TaskAttribute.HEAD_OF_QUEUE;
     }
-    if (task.attribute === TaskAttribute.SIMPLE || task.attribute === TaskAttribute.ORDERED)
-      this.append(task);
+    if (task.attribute === SIMPLE || task.attribute === TaskAttribute.ORDERED) this.append(task);
     else this.prepend(task);
-    if (task.attribute !== TaskAttribute.SIMPLE) this.obstacles++;
+    if (task.attribute !== SIMPLE) this.obstacles++;
     this.obstacles++;
     this.dormant++;
     if (task.attribute === TaskAttribute.ACA && !this.aca.isFaulted(task.nexus!)) {
@@ -155,7 +153,7 @@ export class TaskSet extends TaskList {
 
   private finishInOrder(task: Task): void {
     const { control } = this.logicalUnit;
-    const aborted = task.abortedBy !== AbortedBy.NOBODY;
+    const aborted = task.abortedBy !== NOBODY;
     if (!aborted && this.aca.blocks(task, control)) {
       task.held = true;
       // Its access is over: for whoever waits for its range, or for it.
@@ -164,7 +162,7 @@ export class TaskSet extends TaskList {
       return;
     }
     this.unlink(task);
-    if (task.attribute !== TaskAttribute.SIMPLE) this.obstacles--;
+    if (task.attribute !== SIMPLE) this.obstacles--;
     if (!task.started) this.leaveDormancy();
     const ended = this.waits.length > 0 ? this.leaveWaits(task) : undefined;
     if (aborted) {
@@ -224,7 +222,7 @@ export class TaskSet extends TaskList {
   private markAborted(tasks: readonly Task[], by: Nexus | undefined, done: () => void): Wait {
     for (const task of tasks) {
       if (task.nexus === by) task.abortedBy = AbortedBy.OWN_NEXUS;
-      else if (task.abortedBy === AbortedBy.NOBODY) task.abortedBy = AbortedBy.OTHER_NEXUS;
+      else if (task.abortedBy === NOBODY) task.abortedBy = AbortedBy.OTHER_NEXUS;
     }
     return this.await(tasks, done);
   }

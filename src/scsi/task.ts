@@ -6,7 +6,7 @@
  * core ends it with exactly one `finish`, which calls `owner.taskDone`. After that the fabric may reuse it.
  */
 import { BackstoreOperation } from './backstore.ts';
-import type { CommandRow } from './command.ts';
+import type { Command } from './command.ts';
 import type { Environment } from './environment.ts';
 import type { LogicalUnit } from './logical-unit.ts';
 import type { ItlNexus, Nexus } from './nexus.ts';
@@ -27,6 +27,10 @@ export interface TaskOwner {
 /** Who ended a task early; decides what its initiator hears (SAM-5 5.3.1, TAS). */
 export const AbortedBy = { NOBODY: 0, OWN_NEXUS: 1, OTHER_NEXUS: 2 } as const;
 export type AbortedBy = (typeof AbortedBy)[keyof typeof AbortedBy];
+
+const { NOBODY } = AbortedBy;
+const { GOOD } = Status;
+const { SIMPLE } = TaskAttribute;
 
 export class Task {
   // Set by the fabric.
@@ -56,7 +60,7 @@ export class Task {
   // Set by the core.
   environment: Environment | undefined = undefined;
   itl: ItlNexus | undefined = undefined;
-  row: CommandRow | undefined = undefined;
+  row: Command | undefined = undefined;
   status: Status = Status.GOOD;
   readonly sense = new Uint8Array(MAX_SENSE_LENGTH);
   senseLength = 0;
@@ -99,7 +103,7 @@ export class Task {
   }
 
   get aborted(): boolean {
-    return this.abortedBy !== AbortedBy.NOBODY;
+    return this.abortedBy !== NOBODY;
   }
 
   /**
@@ -107,7 +111,7 @@ export class Task {
    * is 1, for one that another did (SAM-5 5.6). Fabrics that must answer anyway then say "aborted".
    */
   get statusDue(): boolean {
-    if (this.abortedBy === AbortedBy.NOBODY) return true;
+    if (this.abortedBy === NOBODY) return true;
     return this.abortedBy === AbortedBy.OTHER_NEXUS && this.logicalUnit.control.tas;
   }
 
@@ -121,17 +125,17 @@ export class Task {
   reset(): void {
     this.itl = undefined;
     this.row = undefined;
-    this.status = Status.GOOD;
+    this.status = GOOD;
     this.senseLength = 0;
     this.transferLength = 0;
     this.transferred = 0;
     this.lba = 0;
     this.blocks = 0;
-    this.abortedBy = AbortedBy.NOBODY;
+    this.abortedBy = NOBODY;
     this.started = false;
     this.held = false;
     this.onAbort = undefined;
-    this.attribute = TaskAttribute.SIMPLE;
+    this.attribute = SIMPLE;
     this.dataIn.clear();
     this.dataOut.clear();
     this.protectionIn.clear();
@@ -140,7 +144,7 @@ export class Task {
 
   /** GOOD. */
   good(): void {
-    this.finish(Status.GOOD);
+    this.finish(GOOD);
   }
 
   /** CHECK CONDITION with sense data in the format that the logical unit is set to. */

@@ -6,6 +6,7 @@ const ADDRESS_HIGH_END = 2 ** 21;
 const MAX_CHAIN_BYTES = 2 ** 32;
 /** Index of a 32-bit word in a descriptor, the same in both ring formats. */
 const LENGTH = Descriptor.LENGTH / 4;
+const { BYTES } = Descriptor;
 
 /** One request as the driver described it: its buffers, each descriptor read once. Reused for every request. */
 export class DescriptorChain {
@@ -17,7 +18,7 @@ export class DescriptorChain {
   /** Guest-physical, or IOVAs when an IOMMU is negotiated. */
   readonly addresses: Float64Array;
   /** Bytes. */
-  readonly lengths: Float64Array;
+  readonly lengths: Uint32Array;
   /**
    * Of all buffers, headers included, and of the descriptors that were read, empty ones too: what taking the
    * chain costs.
@@ -26,7 +27,7 @@ export class DescriptorChain {
 
   constructor(capacity: number) {
     this.addresses = new Float64Array(capacity);
-    this.lengths = new Float64Array(capacity);
+    this.lengths = new Uint32Array(capacity);
   }
 
   get capacity(): number {
@@ -46,7 +47,7 @@ export class DescriptorChain {
       throw new VirtqueueError('device-readable descriptor after a device-writable one');
     }
     const length = words[from + LENGTH];
-    this.bytes += Descriptor.BYTES + length;
+    this.bytes += BYTES + length;
     // Of no use, but not forbidden either.
     if (length === 0) return;
     if (this.bytes > MAX_CHAIN_BYTES) throw new VirtqueueError('descriptor chain of more than 4 GiB');

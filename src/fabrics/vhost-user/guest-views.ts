@@ -49,6 +49,13 @@ class RegionViews {
   }
 }
 
+/**
+ * Byte `offset` of a region as a byte of the window at `index`: below 2^31, so an integer, which `| 0` tells the compiler.
+ */
+function within(offset: number, index: number): number {
+  return (offset - index * WINDOW_STEP) | 0;
+}
+
 /** A small buffer of our own, for what is copied out of guest memory or into it. */
 export class Staging {
   readonly bytes: Uint8Array;
@@ -59,6 +66,18 @@ export class Staging {
     this.words = new Uint32Array(Math.ceil(length / 4));
     this.bytes = new Uint8Array(this.words.buffer);
   }
+}
+
+/** Four at a time: V8 looks for interrupts in every round of a loop. */
+function copyWords(from: Uint32Array, fromAt: number, to: Uint32Array, toAt: number, count: number): void {
+  let i = 0;
+  for (; i + 4 <= count; i += 4) {
+    to[toAt + i] = from[fromAt + i];
+    to[toAt + i + 1] = from[fromAt + i + 1];
+    to[toAt + i + 2] = from[fromAt + i + 2];
+    to[toAt + i + 3] = from[fromAt + i + 3];
+  }
+  for (; i < count; i++) to[toAt + i] = from[fromAt + i];
 }
 
 export class GuestViews {
@@ -80,7 +99,7 @@ export class GuestViews {
   words(region: number, offset: number): Uint32Array {
     const views = this.regions[region]!;
     const index = views.indexOf(offset);
-    this.wordIndex = (offset - index * WINDOW_STEP) / 4;
+    this.wordIndex = within(offset, index) >>> 2;
     return views.window(index).words;
   }
 
@@ -88,7 +107,7 @@ export class GuestViews {
   copyOut(segments: SegmentList, into: Staging, at = 0): void {
     const { regions, offsets, lengths, count } = segments;
     for (let i = 0; i < count; i++) {
-      const length = lengths[i];
+      const length = lengths[i] | 0;
       this.copyPartOut(regions[i], offsets[i], into, at, length);
       at += length;
     }
@@ -99,7 +118,7 @@ export class GuestViews {
     const { regions, offsets, lengths, count } = segments;
     let at = 0;
     for (let i = 0; i < count && at < length; i++) {
-      const part = Math.min(lengths[i], length - at);
+      const part = Math.min(lengths[i], length - at) | 0;
       this.copyPartIn(regions[i], offsets[i], from, at, part);
       at += part;
     }
@@ -108,25 +127,23 @@ export class GuestViews {
   private copyPartOut(region: number, offset: number, into: Staging, at: number, length: number): void {
     const views = this.regions[region]!;
     const index = views.indexOf(offset);
-    const first = offset - index * WINDOW_STEP;
+    const first = within(offset, index);
     const { bytes, words } = views.window(index);
-    let done = 0;
     // Drivers align what they make; word by word it costs a quarter.
-    if (((first | at) & 3) === 0) {
-      for (; done + 4 <= length; done += 4) into.words[(at + done) >>> 2] = words[(first + done) >>> 2];
-    }
-    for (; done < length; done++) into.bytes[at + done] = bytes[first + done];
+    const done = ((first | at) & 3) === 0 ? length & ~3 : 0;
+    copyWords(words, first >>> 2, into.words, at >>> 2, done >>> 2);
+    const own = into.bytes;
+    for (let i = done; i < length; i++) own[at + i] = bytes[first + i];
   }
 
   private copyPartIn(region: number, offset: number, from: Staging, at: number, length: number): void {
     const views = this.regions[region]!;
     const index = views.indexOf(offset);
-    const first = offset - index * WINDOW_STEP;
+    const first = within(offset, index);
     const { bytes, words } = views.window(index);
-    let done = 0;
-    if (((first | at) & 3) === 0) {
-      for (; done + 4 <= length; done += 4) words[(first + done) >>> 2] = from.words[(at + done) >>> 2];
-    }
-    for (; done < length; done++) bytes[first + done] = from.bytes[at + done];
+    const done = ((first | at) & 3) === 0 ? length & ~3 : 0;
+    copyWords(from.words, at >>> 2, words, first >>> 2, done >>> 2);
+    const own = from.bytes;
+    for (let i = done; i < length; i++) bytes[first + i] = own[at + i];
   }
 }

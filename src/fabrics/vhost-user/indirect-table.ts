@@ -9,6 +9,9 @@ import { type GuestViews, Staging } from './guest-views.ts';
 import { VirtqueueError } from './protocol-error.ts';
 import { Descriptor } from './split-virtqueue-spec.ts';
 
+const LENGTH = Descriptor.LENGTH / 4;
+const { BYTES } = Descriptor;
+
 export class IndirectTable {
   /** The table's memory as 32-bit words, from `base` on. */
   words: Uint32Array;
@@ -37,8 +40,8 @@ export class IndirectTable {
   open(words: Uint32Array, at: number): void {
     const { addresses } = this.buffer;
     addresses[0] = descriptorAddress(words, at);
-    const length = words[at + Descriptor.LENGTH / 4];
-    if (length === 0 || length % Descriptor.BYTES !== 0 || length > this.copy.bytes.length) {
+    const length = words[at + LENGTH];
+    if (length === 0 || (length & (BYTES - 1)) !== 0 || length > this.copy.bytes.length) {
       throw new VirtqueueError(
         `indirect table of ${length} bytes, expected ${Descriptor.BYTES} to ${this.copy.bytes.length} in steps of ${Descriptor.BYTES}`,
       );
@@ -48,8 +51,8 @@ export class IndirectTable {
     if (!this.space.translate(this.buffer, 0, 0, length, segments)) {
       throw new VirtqueueError(`indirect table at unmapped address 0x${addresses[0].toString(16)}`);
     }
-    this.count = length / Descriptor.BYTES;
-    if (segments.count === 1 && segments.offsets[0] % 4 === 0) {
+    this.count = (length / BYTES) | 0;
+    if (segments.count === 1 && (segments.offsets[0] & 3) === 0) {
       this.words = this.guest.words(segments.regions[0], segments.offsets[0]);
       this.base = this.guest.wordIndex;
     } else {

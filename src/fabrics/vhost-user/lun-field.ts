@@ -9,33 +9,33 @@ export const ANY_TARGET = -1;
 /** What `targetOf` returns for a field in no known form. */
 export const NO_TARGET = -2;
 
+const { FORMAT, TARGET, LUN, LENGTH } = LunField;
+const SINGLE_LEVEL = LUN_FORMAT_SINGLE_LEVEL;
 const WELL_KNOWN_HIGH = REPORT_LUNS_WELL_KNOWN_LUN >>> 8;
 const WELL_KNOWN_LOW = REPORT_LUNS_WELL_KNOWN_LUN & 0xff;
 
 /** The target number in the field at `at`. */
 export function targetOf(bytes: Uint8Array, at: number): number {
-  if (bytes[at + LunField.FORMAT] === LUN_FORMAT_SINGLE_LEVEL) return bytes[at + LunField.TARGET];
+  if (bytes[at + FORMAT] === SINGLE_LEVEL) return bytes[at + TARGET];
   const wellKnown =
-    bytes[at] === WELL_KNOWN_HIGH &&
-    bytes[at + 1] === WELL_KNOWN_LOW &&
-    isZero(bytes, at + 2, at + LunField.LENGTH);
+    bytes[at] === WELL_KNOWN_HIGH && bytes[at + 1] === WELL_KNOWN_LOW && isZero(bytes, at + 2, at + LENGTH);
   return wellKnown ? ANY_TARGET : NO_TARGET;
 }
 
 /** The LUN in the field at `at`, whose form `targetOf` has accepted; INVALID_LUN when it has no meaning here. */
 export function lunOf(bytes: Uint8Array, at: number): number {
-  if (bytes[at + LunField.FORMAT] !== LUN_FORMAT_SINGLE_LEVEL) return REPORT_LUNS_WELL_KNOWN_LUN;
-  if (!isZero(bytes, at + LunField.LUN + 2, at + LunField.LENGTH)) return INVALID_LUN;
+  if (bytes[at + FORMAT] !== SINGLE_LEVEL) return REPORT_LUNS_WELL_KNOWN_LUN;
+  if (!isZero(bytes, at + LUN + 2, at + LENGTH)) return INVALID_LUN;
   // Linux writes all LUNs in this form, the well-known one included.
-  return decodeLunLevel(bytes[at + LunField.LUN], bytes[at + LunField.LUN + 1]);
+  return decodeLunLevel(bytes[at + LUN], bytes[at + LUN + 1]);
 }
 
 /** Writes the field as REPORT LUNS has it: guests compare the two. */
 export function putLunField(bytes: Uint8Array, at: number, target: number, lun: number): void {
-  bytes.fill(0, at, at + LunField.LENGTH);
-  bytes[at + LunField.FORMAT] = LUN_FORMAT_SINGLE_LEVEL;
-  bytes[at + LunField.TARGET] = target;
-  putU16(bytes, at + LunField.LUN, encodeLunLevel(lun));
+  bytes.fill(0, at, at + LENGTH);
+  bytes[at + FORMAT] = SINGLE_LEVEL;
+  bytes[at + TARGET] = target;
+  putU16(bytes, at + LUN, encodeLunLevel(lun));
 }
 
 function isZero(bytes: Uint8Array, from: number, to: number): boolean {

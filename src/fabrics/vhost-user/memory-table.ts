@@ -95,6 +95,11 @@ export class MemoryTable implements AddressSpace {
   translate(chain: DescriptorChain, index: number, skip: number, length: number, into: SegmentList): boolean {
     const { starts, ends } = this;
     let address = chain.addresses[index] + skip;
+    const { last } = this;
+    if (address >= starts[last] && address + length <= ends[last]) {
+      into.add(this.ids[last], address + this.deltas[last], length);
+      return true;
+    }
     while (length > 0) {
       let at = this.last;
       if (!(address >= starts[at] && address < ends[at])) {

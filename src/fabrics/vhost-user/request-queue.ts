@@ -24,8 +24,15 @@ const SENSE_LENGTH = ResponseHeader.SENSE_LENGTH / 4;
 const RESIDUAL = ResponseHeader.RESIDUAL / 4;
 /** Status qualifier (u16), status and response share one. */
 const STATUS_WORD = ResponseHeader.STATUS_QUALIFIER / 4;
+const { SENSE } = ResponseHeader;
 const STATUS_SHIFT = (ResponseHeader.STATUS % 4) * 8;
 const RESPONSE_SHIFT = (ResponseHeader.RESPONSE % 4) * 8;
+
+const { WHOLE, NO_HEADER } = Cut;
+const { GOOD, CHECK_CONDITION } = Status;
+const { OK, OVERRUN, BAD_TARGET, FAILURE } = VirtioScsiResponse;
+const { CDB, LUN, TASK_ATTRIBUTE } = RequestHeader;
+const PI_CDB = PiRequestHeader.CDB;
 
 /** SAM-5 8.6 has four attributes, in two bits of a byte. */
 const TASK_ATTRIBUTE_MASK = 0x03;
@@ -35,7 +42,7 @@ export class RequestQueue implements VringHandler, TaskOwner {
   private readonly device: ScsiDevice;
   private readonly pool: ScsiRequest[] = [];
   private readonly headerSegments = new SegmentList(4);
-  private readonly response = new Staging(ResponseHeader.SENSE + MAX_SENSE_LENGTH);
+  private readonly response = new Staging(SENSE + MAX_SENSE_LENGTH);
   /** Whether `response` holds sense data of the last request. */
   private senseStaged = false;
 
@@ -50,9 +57,9 @@ export class RequestQueue implements VringHandler, TaskOwner {
     request.vring = vring;
     request.head = chain.head;
     const { space } = device;
-    const responseLength = ResponseHeader.SENSE + device.senseSize;
+    const responseLength = SENSE + device.senseSize;
     const writable = cutWritable(chain, responseLength, space, request.response, request.dataIn);
-    if (writable === Cut.NO_HEADER) {
+    if (writable === NO_HEADER) {
       // Nowhere to answer. Firmware has been seen to point outside of all memory; the chain goes back untouched.
       device.counters.unanswerable++;
       this.giveBack(request, 0);
@@ -63,28 +70,28 @@ export class RequestQueue implements VringHandler, TaskOwner {
     headerSegments.clear();
     const readable = cutReadable(chain, cdbOffset + cdbSize, space, headerSegments, request.dataOut);
     const bidirectional = request.dataIn.byteLength > 0 && request.dataOut.byteLength > 0;
-    if (writable !== Cut.WHOLE || readable !== Cut.WHOLE || bidirectional) {
-      this.refuse(request, VirtioScsiResponse.FAILURE);
+    if (writable !== WHOLE || readable !== WHOLE || bidirectional) {
+      this.refuse(request, FAILURE);
       return;
     }
     const { bytes, words } = request.header;
-    const header = PiRequestHeader.CDB - cdbOffset;
+    const header = PI_CDB - cdbOffset;
     device.views.copyOut(headerSegments, request.header, header);
-    if (cdbOffset !== RequestHeader.CDB && !splitProtection(request, bytes)) {
-      this.refuse(request, VirtioScsiResponse.FAILURE);
+    if (cdbOffset !== CDB && !splitProtection(request, bytes)) {
+      this.refuse(request, FAILURE);
       return;
     }
-    const lunField = header + RequestHeader.LUN;
+    const lunField = header + LUN;
     const nexus = device.nexusAt(bytes, lunField);
     if (nexus === undefined) {
-      this.refuse(request, VirtioScsiResponse.BAD_TARGET);
+      this.refuse(request, BAD_TARGET);
       return;
     }
     request.nexus = nexus;
     request.lun = lunOf(bytes, lunField);
     request.tagLow = words[header / 4 + TAG_LOW];
     request.tagHigh = words[header / 4 + TAG_HIGH];
-    request.attribute = (bytes[header + RequestHeader.TASK_ATTRIBUTE] & TASK_ATTRIBUTE_MASK) as TaskAttribute;
+    request.attribute = (bytes[header + TASK_ATTRIBUTE] & TASK_ATTRIBUTE_MASK) as TaskAttribute;
     request.cdbLength = cdbSize;
     device.counters.requests++;
     execute(request, device.environment);
@@ -94,9 +101,9 @@ export class RequestQueue implements VringHandler, TaskOwner {
     const request = task as ScsiRequest;
     const buffer = request.row?.direction === 'out' ? request.dataOut : request.dataIn;
     if (!request.statusDue) this.respond(request, this.device.abortResponse(request));
-    else if (request.status === Status.GOOD && request.transferLength > buffer.byteLength) {
-      this.respond(request, VirtioScsiResponse.OVERRUN);
-    } else this.respond(request, VirtioScsiResponse.OK);
+    else if (request.status === GOOD && request.transferLength > buffer.byteLength) {
+      this.respond(request, OVERRUN);
+    } else this.respond(request, OK);
   }
 
   /** Answers a request that never became a task. */
@@ -110,19 +117,17 @@ export class RequestQueue implements VringHandler, TaskOwner {
     const { senseSize } = this.device;
     const { dataIn, dataOut, protectionIn, transferred } = request;
     const senseLength =
-      response === VirtioScsiResponse.OK && request.status === Status.CHECK_CONDITION
-        ? Math.min(request.senseLength, senseSize)
-        : 0;
+      response === OK && request.status === CHECK_CONDITION ? Math.min(request.senseLength, senseSize) : 0;
     words[SENSE_LENGTH] = senseLength;
     words[RESIDUAL] = Math.min(dataIn.byteLength + dataOut.byteLength - transferred, MAX_RESIDUAL);
     words[STATUS_WORD] = (request.status << STATUS_SHIFT) | (response << RESPONSE_SHIFT);
     if (senseLength > 0 || this.senseStaged) this.stageSense(bytes, request.sense, senseLength);
     // The length in the used ring counts from the first byte on, so all bytes before data-in have to be written.
-    let written: number = ResponseHeader.SENSE + senseLength;
+    let written: number = SENSE + senseLength;
     if (dataIn.byteLength > 0 && transferred > 0) {
-      written = ResponseHeader.SENSE + senseSize + protectionIn.byteLength + transferred;
+      written = SENSE + senseSize + protectionIn.byteLength + transferred;
     }
-    const header = Math.min(written, ResponseHeader.SENSE + senseSize);
+    const header = Math.min(written, SENSE + senseSize);
     if (!request.vring!.discards) this.device.views.copyIn(request.response, this.response, header);
     const { log } = this.device;
     if (log !== undefined) {
@@ -135,8 +140,8 @@ export class RequestQueue implements VringHandler, TaskOwner {
   }
 
   private stageSense(bytes: Uint8Array, sense: Uint8Array, length: number): void {
-    bytes.fill(0, ResponseHeader.SENSE);
-    for (let i = 0; i < length; i++) bytes[ResponseHeader.SENSE + i] = sense[i];
+    bytes.fill(0, SENSE);
+    for (let i = 0; i < length; i++) bytes[SENSE + i] = sense[i];
     this.senseStaged = length > 0;
   }
 

@@ -35,6 +35,7 @@ const AVAILABLE_ENTRIES = AvailableRing.RING / 2;
 const USED_ENTRIES = UsedRing.RING / 4;
 const DESCRIPTOR_WORDS = Descriptor.BYTES / 4;
 const FLAGS_AND_NEXT = Descriptor.FLAGS / 4;
+const { NEXT, WRITE, INDIRECT } = DescriptorFlag;
 
 /** The ring's three parts as views of guest memory, and what was negotiated. */
 export interface SplitVirtqueueOptions {
@@ -220,10 +221,10 @@ export class SplitVirtqueue implements Virtqueue {
     for (let steps = 0; steps < count; steps++) {
       const at = base + index * DESCRIPTOR_WORDS;
       const flagsAndNext = words[at + FLAGS_AND_NEXT];
-      if ((flagsAndNext & DescriptorFlag.INDIRECT) !== 0) {
+      if ((flagsAndNext & INDIRECT) !== 0) {
         if (!indirectAllowed)
           throw new VirtqueueError('indirect descriptor inside a table, or not negotiated');
-        if ((flagsAndNext & DescriptorFlag.NEXT) !== 0) {
+        if ((flagsAndNext & NEXT) !== 0) {
           throw new VirtqueueError('indirect descriptor that is not the last one');
         }
         const table = this.indirect;
@@ -231,8 +232,8 @@ export class SplitVirtqueue implements Virtqueue {
         this.walk(table.words, table.base, table.count, 0, chain, false);
         return;
       }
-      chain.append(words, at, (flagsAndNext & DescriptorFlag.WRITE) !== 0);
-      if ((flagsAndNext & DescriptorFlag.NEXT) === 0) return;
+      chain.append(words, at, (flagsAndNext & WRITE) !== 0);
+      if ((flagsAndNext & NEXT) === 0) return;
       index = flagsAndNext >>> 16;
       if (index >= count) throw new VirtqueueError(`next descriptor ${index} in a table of ${count}`);
     }

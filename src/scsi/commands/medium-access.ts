@@ -16,6 +16,9 @@ export const PROTECT = 0xe0;
 export const DPO = 0x10;
 export const FUA = 0x08;
 
+const { READ, WRITE } = OperationKind;
+const { GOOD } = Outcome;
+
 /**
  * Checks that `blocks` logical blocks from `lba` exist and records the range in the task. `lbaByte` is where the
  * LBA stands in the CDB. Ends the task and returns false when they do not.
@@ -63,16 +66,16 @@ const transferOwner: OperationOwner = {
   operationDone(operation: BackstoreOperation): void {
     const task = operation.context as Task;
     const device = blockDeviceOf(task);
-    if (operation.outcome === Outcome.GOOD) {
+    if (operation.outcome === GOOD) {
       device.statistics.transferred(operation);
       task.transferred = operation.length;
-      if (device.thresholds.armed && operation.kind === OperationKind.WRITE) {
+      if (device.thresholds.armed && operation.kind === WRITE) {
         device.thresholds.wrote(operation.length);
       }
       task.good();
     } else {
       device.statistics.failed(operation, task.row);
-      if (operation.kind === OperationKind.READ) task.transferred = operation.transferred;
+      if (operation.kind === READ) task.transferred = operation.transferred;
       conclude(task, failureOf(operation, device.blockSize));
     }
     // The task may be in use again by now: only the device is safe to look at.
@@ -84,12 +87,12 @@ const transferOwner: OperationOwner = {
 const flushedOwner: OperationOwner = {
   operationDone(operation: BackstoreOperation): void {
     const task = operation.context as Task;
-    if (operation.outcome !== Outcome.GOOD || task.aborted) {
-      if (operation.outcome === Outcome.GOOD) operation.outcome = Outcome.CANCELLED;
+    if (operation.outcome !== GOOD || task.aborted) {
+      if (operation.outcome === GOOD) operation.outcome = Outcome.CANCELLED;
       transferOwner.operationDone(operation);
       return;
     }
-    operation.kind = OperationKind.READ;
+    operation.kind = READ;
     operation.owner = transferOwner;
     operation.startOn(blockDeviceOf(task).backstore);
   },
@@ -98,7 +101,7 @@ const flushedOwner: OperationOwner = {
 /** Reads the task's range into the initiator's buffer and ends the task. */
 export function startRead(task: Task, device: BlockDevice, forceUnitAccess: boolean): void {
   const { operation } = task;
-  operation.kind = OperationKind.READ;
+  operation.kind = READ;
   operation.owner = transferOwner;
   operation.segments = task.dataIn;
   if (!prepare(task, device, task.dataIn.byteLength)) return;
@@ -122,7 +125,7 @@ export function startWrite(task: Task, device: BlockDevice, forceUnitAccess: boo
     return task.fail(Sense.INVALID_FIELD_IN_COMMAND_INFORMATION_UNIT);
   }
   if (device.tokens.live) device.tokens.changing(task.lba, task.blocks);
-  operation.kind = OperationKind.WRITE;
+  operation.kind = WRITE;
   operation.owner = transferOwner;
   operation.segments = task.dataOut;
   operation.forceUnitAccess = forceUnitAccess || !device.writeCacheEnabled;
