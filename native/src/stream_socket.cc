@@ -88,12 +88,16 @@ Napi::Value tcp_listen(const Napi::CallbackInfo& info) {
   return number(info.Env(), listen_on(host, std::to_string(port), static_cast<int>(backlog)));
 }
 
-Napi::Value local_address(const Napi::CallbackInfo& info) {
+// One end of a socket, as `get` (getsockname or getpeername) has it.
+template <typename Get>
+Napi::Value end_of(const Napi::CallbackInfo& info, Get get) {
   sockaddr_storage address;
   socklen_t length = sizeof address;
-  if (getsockname(descriptor_argument(info, 0), reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+  if (get(descriptor_argument(info, 0), reinterpret_cast<sockaddr*>(&address), &length) != 0) {
     return number(info.Env(), -errno);
   }
+  // Others have no number for a port.
+  if (address.ss_family != AF_INET && address.ss_family != AF_INET6) return number(info.Env(), -EAFNOSUPPORT);
   char host[NI_MAXHOST];
   char port[NI_MAXSERV];
   if (getnameinfo(reinterpret_cast<sockaddr*>(&address), length, host, sizeof host, port, sizeof port,
@@ -105,6 +109,10 @@ Napi::Value local_address(const Napi::CallbackInfo& info) {
   result.Set("port", std::stoi(port));
   return result;
 }
+
+Napi::Value local_address(const Napi::CallbackInfo& info) { return end_of(info, getsockname); }
+
+Napi::Value peer_address(const Napi::CallbackInfo& info) { return end_of(info, getpeername); }
 
 // Calls recvmsg or sendmsg with the chunks that the arguments name.
 template <typename Transfer>
@@ -140,6 +148,7 @@ Napi::Value shutdown_write(const Napi::CallbackInfo& info) {
 void export_stream_socket(Napi::Object exports) {
   add<tcp_listen>(exports, "tcpListen");
   add<local_address>(exports, "localAddress");
+  add<peer_address>(exports, "peerAddress");
   add<receive_vector>(exports, "receiveVector");
   add<send_vector>(exports, "sendVector");
   add<shutdown_write>(exports, "shutdownWrite");

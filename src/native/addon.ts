@@ -157,6 +157,7 @@ export interface Addon {
   /** Listens on a numeric address; port 0 takes a free one. Connections send small packets at once (TCP_NODELAY). */
   tcpListen(host: string, port: number, backlog: number): number;
   localAddress(fd: number): { host: string; port: number } | number;
+  peerAddress(fd: number): { host: string; port: number } | number;
   /**
    * Receives into `count` (at most 256) chunks, each a range of a Uint8Array: `ranges` has offset and length of each.
    * 0: end of stream.

@@ -60,8 +60,12 @@ export class StreamSocket {
 
   /** Undefined when the connection is gone. */
   get localAddress(): SocketAddress | undefined {
-    const address = addon.localAddress(this.#fd);
-    return typeof address === 'number' ? undefined : address;
+    return this.#open ? known(addon.localAddress(this.#fd)) : undefined;
+  }
+
+  /** Undefined also where the peer has no IP address. */
+  get peerAddress(): SocketAddress | undefined {
+    return this.#open ? known(addon.peerAddress(this.#fd)) : undefined;
   }
 
   /** Bytes received, 0 at the end of the stream, or a negative errno: EAGAIN when nothing is there. */
@@ -99,6 +103,10 @@ export class StreamSocket {
     if (events < 0 || (events & READABLE) !== 0) this.#owner.readable();
     if (this.#open && events > 0 && (events & WRITABLE) !== 0) this.#owner.writable();
   }
+}
+
+function known(address: SocketAddress | number): SocketAddress | undefined {
+  return typeof address === 'number' ? undefined : address;
 }
 
 export class TcpListener {

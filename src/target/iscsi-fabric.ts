@@ -53,7 +53,7 @@ export class IscsiFabric {
     shard: Shard,
     log: Log,
   ): Promise<IscsiFabric> {
-    const node = new IscsiNode(shard.environment, log, shard.engine);
+    const node = new IscsiNode({ environment: shard.environment, log, engine: shard.engine });
     node.discoveryAccess = { admits: () => true, credentials: () => options.discoveryCredentials };
     const offers = makeOffers(targets, options);
     try {

@@ -47,8 +47,16 @@ export class IscsiClient {
     });
   }
 
-  static async open(port: number, host = '127.0.0.1'): Promise<IscsiClient> {
-    const socket = connect(port, host);
+  /** `from`: the address on this machine to come from, for an IPv4 portal. */
+  static open(port: number, host = '127.0.0.1', from?: string): Promise<IscsiClient> {
+    return IscsiClient.connected(connect({ port, host, localAddress: from }));
+  }
+
+  static openUnix(path: string): Promise<IscsiClient> {
+    return IscsiClient.connected(connect(path));
+  }
+
+  private static async connected(socket: Socket): Promise<IscsiClient> {
     await once(socket, 'connect');
     return new IscsiClient(socket);
   }

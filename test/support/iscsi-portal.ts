@@ -11,8 +11,11 @@ export interface TestPortal {
   readonly port: number;
   /** What the node logged as errors: none, in most tests. */
   readonly errors: string[];
+  readonly warnings: string[];
   /** A further portal, of another portal group. */
   addPortal(tag: number, host?: string): Promise<number>;
+  /** The same at a Unix socket. */
+  addUnixPortal(tag: number, path: string): void;
   close(): Promise<void>;
 }
 
@@ -20,14 +23,22 @@ export interface TestPortalOptions extends CoreOptions {
   readonly access?: AccessControl;
   /** Milliseconds of silence before a ping. */
   readonly pingInterval?: number;
+  /** Milliseconds from connecting to the full feature phase. */
+  readonly loginTimeout?: number;
 }
 
 /** Listens on a free port of 127.0.0.1; close it at the test's end. */
 export async function openPortal(options: TestPortalOptions = {}): Promise<TestPortal> {
   const core = new Core(options);
   const errors: string[] = [];
-  const log = { info: () => {}, warn: () => {}, error: (message: string) => errors.push(message) };
-  const node = new IscsiNode(core.environment, log, undefined, options.pingInterval);
+  const warnings: string[] = [];
+  const log = {
+    info: () => {},
+    warn: (message: string) => warnings.push(message),
+    error: (message: string) => errors.push(message),
+  };
+  const { pingInterval, loginTimeout } = options;
+  const node = new IscsiNode({ environment: core.environment, log, pingInterval, loginTimeout });
   const target = (tag: number): IscsiTarget => ({
     name: TEST_IQN,
     alias: '',
@@ -38,5 +49,14 @@ export async function openPortal(options: TestPortalOptions = {}): Promise<TestP
   });
   const addPortal = async (tag: number, host = '127.0.0.1') =>
     node.openPortal({ host, port: 0 }, [target(tag)]).port;
-  return { core, node, port: await addPortal(1), errors, addPortal, close: () => node.close() };
+  return {
+    core,
+    node,
+    port: await addPortal(1),
+    errors,
+    warnings,
+    addPortal,
+    addUnixPortal: (tag, path) => void node.openPortal({ path }, [target(tag)]),
+    close: () => node.close(),
+  };
 }

@@ -13,6 +13,7 @@ import { describeServer } from '../../src/target/server-description.ts';
 import { type Controlled, startControlled } from '../support/control.ts';
 import { IscsiClient } from '../support/iscsi-client.ts';
 import { chapLogin, execute, reportLuns, settle } from '../support/iscsi-commands.ts';
+import { outCdb, parameterList, TYPES } from '../support/persistent-reservations.ts';
 
 const IQN = 'iqn.2026-01.example.lunport:acl';
 const A = 'iqn.2026-01.example.initiator:a';
@@ -128,19 +129,55 @@ test('what is served and who is connected is told with all maps', async (t) => {
   t.true(targets[0].nexuses.some(({ initiator }) => initiator.startsWith(`${A},i,`)));
 });
 
-test('ports are told of before anybody has come to them', async (t) => {
+/** Relative target port identifiers of the SCSI Ports page (SPC-4 7.8.14). */
+async function portsOf(client: IscsiClient): Promise<number[]> {
+  const { data } = await execute(client, { cdb: [0x12, 1, 0x88, 1, 0, 0], dataInLength: 256 });
+  const ports: number[] = [];
+  for (let at = 4; at < data.length; at += 8 + data.readUInt16BE(at + 6)) {
+    ports.push(data.readUInt16BE(at + 2));
+    at += 4 + data.readUInt16BE(at + 6);
+  }
+  return ports;
+}
+
+test('every port is known before anybody has come to it, to ALL_TG_PT as well', async (t) => {
+  const [one, two] = [0, 0].map((port) => ({ host: '127.0.0.1', port }));
   const it = await startControlled(['ram:1M'], {
-    iscsi: {
-      ...options({ others: 'admitted' }),
-      addresses: [0, 0].map((port) => ({ host: '127.0.0.1', port })),
-    },
+    iscsi: { ...options({ others: 'admitted' }), addresses: [one, two] },
   });
   t.teardown(() => it.close());
-  const { unit } = it.server.targets[0].disks.get(0)!;
-  t.deepEqual([...unit.targetPorts.keys()], [1, 2, 3]);
+  const first = await session(t, it, A);
+  // The vhost-user port, and one for each portal.
+  t.deepEqual(await portsOf(first), [1, 2, 3]);
+  const { data } = await execute(first, {
+    cdb: [0xa3, 0x0a, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0],
+    dataInLength: 256,
+  });
+  const groups = [4, 16, 28].map((at) => [
+    data.readUInt16BE(at + 2),
+    data[at + 7],
+    data.readUInt16BE(at + 10),
+  ]);
+  t.deepEqual(groups, [
+    [0, 1, 1],
+    [1, 1, 2],
+    [2, 1, 3],
+  ]);
+  const register = parameterList({ actionKey: 7, allPorts: true });
+  t.is((await execute(first, { cdb: outCdb('register', 0, register.length), dataOut: register })).status, 0);
+  const second = await IscsiClient.open(it.server.iscsi!.addresses[1].port);
+  t.teardown(() => second.close());
+  await second.login({ initiator: A, target: IQN });
+  await settle(second, 0);
+  const reserve = parameterList({ key: 7 });
+  const answer = await execute(second, {
+    cdb: outCdb('reserve', TYPES.EA, reserve.length),
+    dataOut: reserve,
+  });
+  t.is(answer.status, 0, 'a port that nobody had come to when the registration was made');
   await it.client.call('add', { disk: 'ram:1M' });
   t.deepEqual(
-    [...it.server.targets[0].disks.get(1)!.unit.targetPorts.keys()].sort((a, b) => a - b),
+    [...it.server.targets[0].disks.get(1)!.unit.targetPorts.keys()].sort((x, y) => x - y),
     [1, 2, 3],
   );
 });

@@ -4,6 +4,7 @@
  */
 import { Errno, systemError } from '../../native/errno.ts';
 import { type StreamOwner, StreamSocket } from '../../native/stream-socket.ts';
+import { sourceOf, type Visitor } from './admission.ts';
 import { crc32c } from './crc32c.ts';
 import { dispatch } from './full-feature.ts';
 import {
@@ -28,8 +29,6 @@ import { IscsiProtocolError } from './protocol-error.ts';
 import type { Session } from './session.ts';
 import { TextExchange } from './text-exchange.ts';
 
-/** Milliseconds from accept to full feature phase. */
-const LOGIN_TIMEOUT = 15_000;
 /** Bytes waiting to be sent beyond which we stop reading further requests: a slow reader gets no more. */
 const HIGH_WATER = 16 << 20;
 /** Bytes kept of what comes before the answer to a login. */
@@ -42,10 +41,13 @@ const NOTHING = new Uint8Array(0);
 const ZEROES = Buffer.alloc(4);
 const digest = Buffer.alloc(DIGEST_LENGTH);
 
-export class Connection implements StreamOwner, PduOwner, Flushable {
+export class Connection implements StreamOwner, PduOwner, Flushable, Visitor {
   readonly portal: Portal;
   readonly login: LoginPhase;
   readonly text = new TextExchange(this);
+  /** Where the initiator is; undefined: no IP address. */
+  readonly peerHost: string | undefined;
+  readonly source: string;
   session: Session | undefined = undefined;
   closeReason: string | undefined = undefined;
   /** Whether anything arrived since the last look (keep-alive.ts), and for how many looks nothing has. */
@@ -77,7 +79,9 @@ export class Connection implements StreamOwner, PduOwner, Flushable {
     this.output = new OutputQueue(portal.node.slabs);
     this.receiver = new PduReceiver({ maxDataLength: 8192, headerDigest: false, dataDigest: false }, this);
     this.socket = new StreamSocket(fd, this);
-    this.loginTimer = setTimeout(() => this.close('login took too long'), LOGIN_TIMEOUT);
+    this.peerHost = this.socket.peerAddress?.host;
+    this.source = sourceOf(this.peerHost);
+    this.loginTimer = setTimeout(() => this.breach('login took too long'), portal.node.loginTimeout);
     this.loginTimer.unref();
   }
 
@@ -166,6 +170,12 @@ export class Connection implements StreamOwner, PduOwner, Flushable {
     this.output.abandon();
     this.releaseScratch();
     this.portal.node.connectionClosed(this, reason);
+  }
+
+  /** Ends a connection whose initiator does what it must not. */
+  breach(reason: string): void {
+    if (this.closeReason === undefined) this.portal.node.complain(this, reason);
+    this.close(reason);
   }
 
   /** Lets what was sent go out, then closes. */
@@ -280,7 +290,7 @@ export class Connection implements StreamOwner, PduOwner, Flushable {
   /** A breach of protocol, or a defect of ours: both end this connection, and nothing else. */
   private failed(error: unknown): void {
     const { log } = this.portal.node;
-    if (error instanceof IscsiProtocolError) return this.close(error.message);
+    if (error instanceof IscsiProtocolError) return this.breach(error.message);
     log.error(`iSCSI: a defect ends the connection of ${this.initiatorName}: ${(error as Error).stack}`);
     this.close('internal error');
   }
@@ -319,7 +329,10 @@ export class Connection implements StreamOwner, PduOwner, Flushable {
     pdu.writeUInt32BE(request.readUInt32BE(Bhs.CMD_SN), Bhs.EXP_CMD_SN);
     pdu.writeUInt32BE(request.readUInt32BE(Bhs.CMD_SN), Bhs.MAX_CMD_SN);
     this.send(pdu, success, success ? text : undefined);
-    if (!success) this.finish(`login refused with status ${status.toString(16).padStart(4, '0')}h`);
+    if (success) return;
+    const reason = `login refused with status ${status.toString(16).padStart(4, '0')}h`;
+    this.portal.node.complain(this, reason);
+    this.finish(reason);
   }
 
   private loggedIn(): void {

@@ -5,9 +5,11 @@
 import type { IoEngine } from '../../native/io-engine.ts';
 import { ChunkList } from '../../native/stream-socket.ts';
 import type { Environment } from '../../scsi/environment.ts';
+import { Admission } from './admission.ts';
 import { requestLogout } from './async-message.ts';
 import { TotalBudget } from './buffer-budget.ts';
 import { CommandPool } from './command-pool.ts';
+import { ComplaintLog } from './complaint-log.ts';
 import type { Connection } from './connection.ts';
 import { LoginStatus } from './iscsi-spec.ts';
 import { KeepAlive } from './keep-alive.ts';
@@ -18,18 +20,28 @@ import { Portal, type PortalAddress } from './portal.ts';
 import { Session } from './session.ts';
 import { type AccessControl, type IscsiTarget, OPEN_ACCESS } from './target-node.ts';
 
-/** Connections that are not in a session: in login, or for discovery. */
-const MAX_STRANGERS = 1024;
-const MAX_SESSIONS = 4096;
 /** Bytes that one receive takes at most, besides data that go straight to their command. */
 const INPUT_LENGTH = 64 << 10;
 /** Milliseconds that initiators get to log out when the target stops. */
 export const LOGOUT_GRACE = 2000;
+/** Milliseconds from connecting to the full feature phase. */
+const LOGIN_TIMEOUT = 15_000;
 
 export interface NodeLog {
   info(message: string): void;
   warn(message: string): void;
   error(message: string): void;
+}
+
+export interface NodeOptions {
+  readonly environment: Environment;
+  readonly log: NodeLog;
+  /** Whose batches the answers of a round go out with; absent in tests without one. */
+  readonly engine?: IoEngine;
+  /** Milliseconds of silence before a ping. */
+  readonly pingInterval?: number;
+  /** Milliseconds. */
+  readonly loginTimeout?: number;
 }
 
 /** How a login ended: its status, and the session's handle. */
@@ -50,6 +62,7 @@ export class IscsiNode {
   readonly commands = new CommandPool();
   readonly input = new Uint8Array(INPUT_LENGTH);
   readonly chunks = new ChunkList();
+  readonly loginTimeout: number;
   /** What discovery sessions must prove. */
   discoveryAccess: AccessControl = OPEN_ACCESS;
   private readonly sessions = new Map<string, Session>();
@@ -57,8 +70,8 @@ export class IscsiNode {
   private readonly closing = new Map<string, Promise<void>>();
   /** Connections whose login is done but for the end of an old session. */
   private readonly entering = new Map<string, Connection>();
-  /** In order of arrival. */
-  private readonly strangers = new Set<Connection>();
+  private readonly admission = new Admission();
+  private readonly complaints: ComplaintLog;
   private readonly budget = new TotalBudget();
   private readonly keepAlive: KeepAlive;
   private nextTsih = 1;
@@ -66,11 +79,12 @@ export class IscsiNode {
   /** Resolves the wait for initiators that log out. */
   private allGone: (() => void) | undefined = undefined;
 
-  /** `engine`: whose batches the answers of a round go out with; absent in tests without one. */
-  constructor(environment: Environment, log: NodeLog, engine?: IoEngine, pingInterval?: number) {
+  constructor({ environment, log, engine, pingInterval, loginTimeout = LOGIN_TIMEOUT }: NodeOptions) {
     this.environment = environment;
     this.batch = new OutputBatch(engine);
     this.log = log;
+    this.loginTimeout = loginTimeout;
+    this.complaints = new ComplaintLog((message) => log.warn(message));
     this.keepAlive = new KeepAlive(pingInterval);
   }
 
@@ -87,17 +101,20 @@ export class IscsiNode {
     for (const portal of this.portals) portal.close();
     if (grace > 0 && this.sessions.size > 0) await this.askToLogOut(grace);
     for (const session of [...this.sessions.values()]) this.dropSession(session, 'the target stops');
-    for (const connection of [...this.strangers]) connection.close('the target stops');
+    for (const connection of this.admission.allStrangers()) connection.close('the target stops');
     await Promise.all(this.closing.values());
     this.batch.close();
   }
 
-  /** A connection came in. Of too many strangers the oldest goes: a login takes far less time than a flood. */
+  /** A connection came in. */
   welcome(connection: Connection): void {
-    this.strangers.add(connection);
-    if (this.strangers.size <= MAX_STRANGERS) return;
-    const [oldest] = this.strangers;
-    oldest.close('too many connections without a session');
+    this.admission.arrived(connection);
+  }
+
+  /** What an operator may want to know of a connection, but for floods of it. Never a secret, nor text as it came. */
+  complain({ initiatorName, peerHost }: Connection, what: string): void {
+    const who = initiatorName === '' ? '' : ` (${initiatorName})`;
+    this.complaints.add(`iSCSI: ${peerHost ?? 'a Unix socket'}${who}: ${what}`);
   }
 
   /** A connection has finished login: puts it into a session, new or existing. */
@@ -112,7 +129,7 @@ export class IscsiNode {
   }
 
   connectionClosed(connection: Connection, reason: string): void {
-    this.strangers.delete(connection);
+    this.admission.left(connection);
     this.keepAlive.remove(connection);
     const { session } = connection;
     if (session?.connections.get(connection.login.cid) !== connection) return;
@@ -143,7 +160,7 @@ export class IscsiNode {
     if (this.entering.get(key) === connection) this.entering.delete(key);
     if (connection.closeReason !== undefined || this.stopping)
       return refused(LoginStatus.SERVICE_UNAVAILABLE);
-    if (this.sessions.size >= MAX_SESSIONS) return refused(LoginStatus.OUT_OF_RESOURCES);
+    if (!this.admission.enter(connection)) return refused(LoginStatus.OUT_OF_RESOURCES);
     const target = login.target!;
     const session = new Session({
       initiatorName: login.initiatorName,
@@ -178,13 +195,16 @@ export class IscsiNode {
     }
     if (connections.size >= session.parameters.maxConnections)
       return refused(LoginStatus.TOO_MANY_CONNECTIONS);
+    if (!this.admission.enter(connection)) {
+      if (connections.size === 0) this.dropSession(session, 'no room for a connection in place of its last');
+      return refused(LoginStatus.OUT_OF_RESOURCES);
+    }
     return this.addConnection(session, connection);
   }
 
   private addConnection(session: Session, connection: Connection): Entry {
     session.connections.set(connection.login.cid, connection);
     connection.session = session;
-    this.strangers.delete(connection);
     this.keepAlive.add(connection);
     return { status: LoginStatus.SUCCESS, tsih: session.tsih };
   }

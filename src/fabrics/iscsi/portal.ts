@@ -7,7 +7,7 @@ import type { IscsiNode } from './iscsi-node.ts';
 import type { LoginDirectory } from './login.ts';
 import type { AccessControl, IscsiTarget } from './target-node.ts';
 
-/** An IP address, or a Unix socket for tests. */
+/** An IP address, or the path of a Unix socket, which discovery does not tell of. */
 export type PortalAddress = { readonly host: string; readonly port: number } | { readonly path: string };
 
 /** Every address of this machine, IPv4 or IPv6. */
@@ -60,6 +60,7 @@ export class Portal implements LoginDirectory, AcceptorOwner {
 
   /** Where this portal is, for an initiator that got through to `localHost` (RFC 7143 13.8); undefined: no idea. */
   addressFor(localHost = '127.0.0.1'): string | undefined {
+    if (this.host === '') return undefined;
     const near = printableHost(localHost);
     if (!WILDCARDS.has(this.host)) return `${printableHost(this.host)}:${this.port}`;
     // A portal on every address is where the initiator got through to, if it speaks that version of IP.

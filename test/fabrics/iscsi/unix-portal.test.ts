@@ -1,0 +1,31 @@
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import test from 'ava';
+import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
+import { Bhs, InitiatorOpcode, LoginStatus, NO_TAG } from '../../../src/fabrics/iscsi/iscsi-spec.ts';
+import { IscsiClient } from '../../support/iscsi-client.ts';
+import { execute, settle } from '../../support/iscsi-commands.ts';
+import { openPortal, TEST_IQN } from '../../support/iscsi-portal.ts';
+
+test('a portal may be a Unix socket, which discovery does not tell of', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const open = await openPortal();
+  t.teardown(() => open.close());
+  const path = join(folder.path, 'iscsi.sock');
+  open.addUnixPortal(2, path);
+  t.is(statSync(path).mode & 0o777, 0o600);
+  const client = await IscsiClient.openUnix(path);
+  t.is(IscsiClient.status(await client.login({ target: TEST_IQN })), LoginStatus.SUCCESS);
+  await settle(client, 0);
+  const dataOut = new Uint8Array(512).fill(0x77);
+  await execute(client, { cdb: [0x2a, 0, 0, 0, 0, 3, 0, 0, 1, 0], dataOut });
+  const read = await execute(client, { cdb: [0x28, 0, 0, 0, 0, 3, 0, 0, 1, 0], dataInLength: 512 });
+  t.deepEqual(read.data, Buffer.from(dataOut));
+  const request = client.request(InitiatorOpcode.TEXT, 0x80);
+  request.writeUInt32BE(NO_TAG, Bhs.TRANSFER_TAG);
+  client.send(request, Buffer.from('SendTargets=All\0'));
+  const text = (await client.next())!.data.toString();
+  t.is(text, `TargetName=${TEST_IQN}\0TargetAddress=127.0.0.1:${open.port},1\0`);
+  client.close();
+});
