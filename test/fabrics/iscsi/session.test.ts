@@ -54,11 +54,12 @@ test('a session is reinstated only when the writes of the old one have ended', a
   // A write that the kernel has already cannot be called back.
   backstore.cancel = () => {};
   client.send(client.command(write10(0, 1), FINAL | CommandFlag.WRITE, 512), Buffer.alloc(512, 1));
-  await delay(50);
+  while (backstore.held.length === 0) await delay(5);
   const again = await IscsiClient.open(open.port);
   const login = again.login({ target: TEST_IQN });
-  t.is(await Promise.race([login, delay(200, 'waiting')]), 'waiting');
+  t.is(await client.next(), undefined);
   t.true(client.closed);
+  t.is(await Promise.race([login, delay(200, 'waiting')]), 'waiting');
   backstore.hold = false;
   backstore.releaseHeld();
   t.is(IscsiClient.status(await login), LoginStatus.SUCCESS);
@@ -75,12 +76,13 @@ test('the last of several logins with one name and ISID gets the session', async
     opened.client.command(write10(0, 1), FINAL | CommandFlag.WRITE, 512),
     Buffer.alloc(512, 1),
   );
-  await delay(50);
+  while (open.core.backstore.held.length === 0) await delay(5);
   const rivals = await Promise.all([1, 2, 3].map(() => IscsiClient.open(open.port)));
   const logins = [];
   for (const rival of rivals) {
     logins.push(rival.login({ target: TEST_IQN }));
-    await delay(50);
+    // Each ends the one before it.
+    await (logins.at(-2) ?? opened.client.next());
   }
   open.core.backstore.releaseHeld();
   t.deepEqual(
