@@ -36,6 +36,8 @@ export class FileBackstore implements OpenBackstore {
   readonly memory: RegionMemory;
   readonly capabilities: BackstoreCapabilities;
   byteLength: number;
+  /** Bytes; no transfer is finer. */
+  readonly blockSize: number;
   /** IoFlag bits of every transfer. */
   readonly transferFlags: number;
   /** Whether fallocate can zero a range; found out by the first try. */
@@ -47,6 +49,8 @@ export class FileBackstore implements OpenBackstore {
   failedSync = 0;
   /** Absent on a block device, which cannot tell. */
   readonly space: (() => BackstoreSpace) | undefined;
+  /** Not asked for again: a file system that does not answer would keep everybody waiting. */
+  private readonly isFile: boolean;
   private readonly opened: OpenedFile;
   private readonly free: FileRequest[] = [];
   /** Operations under way. */
@@ -66,6 +70,7 @@ export class FileBackstore implements OpenBackstore {
     this.engine = engine;
     this.memory = memory;
     this.byteLength = opened.size;
+    this.blockSize = opened.blockSize;
     this.transferFlags = opened.direct ? IoFlag.DIRECT : IoFlag.INLINE;
     this.capabilities = {
       readOnly: opened.readOnly,
@@ -77,7 +82,8 @@ export class FileBackstore implements OpenBackstore {
       physicalBlockSize: opened.physicalBlockSize,
       rotational: opened.rotational,
     };
-    this.space = fstatSync(this.fd).isFile() ? () => this.measureSpace() : undefined;
+    this.isFile = fstatSync(this.fd).isFile();
+    this.space = this.isFile ? () => this.measureSpace() : undefined;
   }
 
   start(operation: BackstoreOperation): void {
@@ -185,7 +191,7 @@ export class FileBackstore implements OpenBackstore {
 
   describe(): BackstoreDescription {
     return {
-      kind: fstatSync(this.fd).isBlockDevice() ? 'block' : 'file',
+      kind: this.isFile ? 'file' : 'block',
       path: this.opened.path,
       size: this.byteLength,
       readOnly: this.opened.readOnly,

@@ -27,6 +27,8 @@ const Step = {
   SYNC: 5,
   /** A write with FUA found no space: once more without, to learn whether it was the write or the sync. */
   WITHOUT_FUA: 6,
+  /** A transfer of several blocks failed: parts of it are tried again, to learn which block it was. */
+  SEARCH: 7,
 } as const;
 
 export class FileRequest implements IoOwner {
@@ -36,6 +38,8 @@ export class FileRequest implements IoOwner {
   /** Bytes done by earlier steps. */
   private done = 0;
   private chunk = 0;
+  /** While searching: bytes from the start within which something failed. */
+  private badEnd = 0;
   /** Why the write with FUA failed, an errno. */
   private failure = 0;
   private bounce: Scratch | undefined = undefined;
@@ -114,6 +118,9 @@ export class FileRequest implements IoOwner {
         if (result === operation.length) this.backstore.syncFailed(this.failure);
         this.finish(outcomeOf(this.failure), 0);
         return;
+      case Step.SEARCH:
+        this.searched(result);
+        return;
     }
   }
 
@@ -167,7 +174,49 @@ export class FileRequest implements IoOwner {
     if (result === length) this.finish(Outcome.GOOD, length);
     else if (result >= 0) this.finish(Outcome.GONE, result);
     else if (kind === OperationKind.WRITE && forceUnitAccess) this.forcedWriteFailed(-result);
-    else this.finish(outcomeOf(-result), 0);
+    else this.search(length, -result);
+  }
+
+  /**
+   * The system tells that a transfer failed, and not where; initiators want to know, and read on behind it. So halves
+   * are tried until one block is left: it is the first one that cannot be had.
+   */
+  private search(length: number, errno: number): void {
+    this.failure = errno;
+    this.badEnd = length;
+    this.searchOn();
+  }
+
+  private searchOn(): void {
+    const { engine, fd, transferFlags, blockSize } = this.backstore;
+    const { kind, offset, segments, segmentsOffset } = this.operation!;
+    const { done } = this;
+    const outcome = outcomeOf(this.failure);
+    const blocks = (this.badEnd - done) / blockSize;
+    if (outcome !== Outcome.MEDIUM_ERROR || blocks <= 1) {
+      this.finish(outcome, done);
+      return;
+    }
+    this.step = Step.SEARCH;
+    this.chunk = Math.ceil(blocks / 2) * blockSize;
+    const direct = this.bounce === undefined;
+    const list = direct ? segments! : this.bounceSegments;
+    const at = (direct ? segmentsOffset : 0) + done;
+    if (kind === OperationKind.READ)
+      engine.read(fd, offset + done, this.chunk, list, at, transferFlags, this);
+    else engine.write(fd, offset + done, this.chunk, list, at, transferFlags, this);
+  }
+
+  private searched(result: number): void {
+    if (result === this.chunk) this.done += this.chunk;
+    else if (result >= 0) {
+      this.finish(Outcome.GONE, this.done + result);
+      return;
+    } else {
+      this.failure = -result;
+      this.badEnd = this.done + this.chunk;
+    }
+    this.searchOn();
   }
 
   /** A write with FUA syncs as well, and then takes the one report of what earlier writes lost. */

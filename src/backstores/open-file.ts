@@ -40,6 +40,8 @@ export interface OpenedFile {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
+  /** Bytes per logical block. */
+  readonly blockSize: number;
   readonly readOnly: boolean;
   readonly direct: boolean;
   readonly cache: CacheMode;
@@ -193,6 +195,7 @@ function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile 
     fd,
     path,
     size,
+    blockSize,
     direct,
     cache: options.cache,
     readOnly: options.readOnly,

@@ -45,6 +45,7 @@ function open() {
     fd,
     path: 'disk.img',
     size: 1 << 20,
+    blockSize: 4096,
     readOnly: false,
     direct: false,
     cache: 'writeback',

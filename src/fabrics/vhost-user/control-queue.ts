@@ -40,6 +40,15 @@ const RESETS: ReadonlySet<number> = new Set([
   TaskManagementFunction.LOGICAL_UNIT_RESET,
 ]);
 
+/**
+ * How long a function may wait for the tasks that it ends, milliseconds. A guest's whole host adapter stands still
+ * while one is under way (Linux), and drivers give it no time limit: one disk that hangs in a system call would take
+ * all others with it. A function that failed leaves its tasks with the driver as running, which they are.
+ */
+const PATIENCE = 10_000;
+/** Functions at a time that failed and still wait: a driver that asks for more is told so at once. */
+const MOST_LATE = 64;
+
 const RESPONSES: Readonly<Record<ServiceResponse, VirtioScsiResponse>> = {
   [ServiceResponse.FUNCTION_COMPLETE]: VirtioScsiResponse.OK,
   [ServiceResponse.FUNCTION_SUCCEEDED]: VirtioScsiResponse.FUNCTION_SUCCEEDED,
@@ -59,6 +68,8 @@ interface ControlRequest {
 
 export class ControlQueue implements VringHandler {
   private readonly device: ScsiDevice;
+  /** Functions that failed, and wait for their tasks all the same. */
+  private late = 0;
 
   constructor(device: ScsiDevice) {
     this.device = device;
@@ -114,11 +125,21 @@ export class ControlQueue implements VringHandler {
       this.respond(request, VirtioScsiResponse.FUNCTION_REJECTED);
       return;
     }
+    if (this.late === MOST_LATE) {
+      this.respond(request, VirtioScsiResponse.FAILURE);
+      return;
+    }
     // What the driver sent before this request is to be known, or an abort would miss it and the command would
     // run after the driver was told that it does not.
     device.takeRequests();
     const isReset = RESETS.has(functionCode);
     if (isReset) device.resetsUnderWay++;
+    let isLate = false;
+    const impatience = device.environment.after(PATIENCE, () => {
+      isLate = true;
+      this.late++;
+      this.respond(request, VirtioScsiResponse.FAILURE);
+    });
     manage(
       {
         function: functionCode,
@@ -129,7 +150,9 @@ export class ControlQueue implements VringHandler {
       },
       (response) => {
         if (isReset) device.resetsUnderWay--;
-        this.respond(request, RESPONSES[response]);
+        impatience.cancel();
+        if (isLate) this.late--;
+        else this.respond(request, RESPONSES[response]);
       },
     );
   }

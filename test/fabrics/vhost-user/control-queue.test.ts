@@ -60,6 +60,24 @@ test('a function waits for a system call that cannot be cancelled', async (t) =>
   await served.close();
 });
 
+test('a function that waits too long for a system call fails, once, and its task stays', async (t) => {
+  const served = await Served.start();
+  const { driver } = await served.boot();
+  served.backstore.hold = true;
+  served.backstore.cancellable = false;
+  const read = driver.execute({ ...READ, id: 1 });
+  await eventually(() => served.backstore.held.length === 1);
+  const reset = await driver.manageTask(TaskManagementSubtype.LOGICAL_UNIT_RESET);
+  t.is(reset, VirtioScsiResponse.FAILURE);
+  t.is(await driver.manageTask(TaskManagementSubtype.QUERY_TASK, { id: 1 }), FUNCTION_SUCCEEDED);
+  served.backstore.hold = false;
+  served.backstore.release();
+  t.is((await read).response, RESET);
+  t.is(senseCode((await driver.execute(TEST_UNIT_READY)).sense), 0x2903);
+  t.is(await driver.manageTask(TaskManagementSubtype.LOGICAL_UNIT_RESET), OK);
+  await served.close();
+});
+
 test('a request that was made available before the function is known to it', async (t) => {
   const served = await Served.start();
   const { driver } = await served.boot();
