@@ -71,7 +71,7 @@ export class FileBackstore implements OpenBackstore {
     this.memory = memory;
     this.byteLength = opened.size;
     this.blockSize = opened.blockSize;
-    this.transferFlags = opened.direct ? IoFlag.DIRECT : IoFlag.INLINE;
+    this.transferFlags = opened.direct ? IoFlag.DIRECT : opened.prompt ? IoFlag.INLINE : 0;
     this.capabilities = {
       readOnly: opened.readOnly,
       volatileCache: true,

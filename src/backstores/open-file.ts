@@ -13,6 +13,7 @@ import {
   readSync,
   realpathSync,
   rmSync,
+  statfsSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { addon } from '../native/addon.ts';
@@ -44,6 +45,8 @@ export interface OpenedFile {
   readonly blockSize: number;
   readonly readOnly: boolean;
   readonly direct: boolean;
+  /** Whether the page cache takes a write at once, without asking a server or a process for it. */
+  readonly prompt: boolean;
   readonly cache: CacheMode;
   /** Bytes; what O_DIRECT demands of buffers. */
   readonly memoryAlignment: number;
@@ -67,6 +70,22 @@ const FOREIGN_FORMATS: readonly (readonly [name: string, magic: string])[] = [
   ['vhdx', 'vhdxfile'],
   ['vdi', '<<< Oracle VM VirtualBox Disk Image >>>'],
 ];
+
+/**
+ * statfs(2): file systems that a kernel has on disks of its own, or in memory (/dev among them). All others, such as
+ * FUSE and NFS, may let a system call wait for somebody who never answers.
+ */
+const PROMPT_FILE_SYSTEMS: ReadonlySet<number> = new Set([
+  0xef53, // ext2 to ext4
+  0x58465342, // XFS
+  0x9123683e, // btrfs
+  0xf2f52010, // F2FS
+  0xca451a4e, // bcachefs
+  0x2fc12fc1, // ZFS
+  0x01021994, // tmpfs, devtmpfs
+  0x858458f6, // ramfs
+  0x794c7630, // overlayfs
+]);
 
 export function openFile(options: FileOptions): OpenedFile {
   const direct = isDirect(options.cache);
@@ -197,6 +216,7 @@ function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile 
     size,
     blockSize,
     direct,
+    prompt: PROMPT_FILE_SYSTEMS.has(statfsSync(path).type),
     cache: options.cache,
     readOnly: options.readOnly,
     memoryAlignment: alignment.memory,

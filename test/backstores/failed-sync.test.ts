@@ -48,6 +48,7 @@ function open() {
     blockSize: 4096,
     readOnly: false,
     direct: false,
+    prompt: true,
     cache: 'writeback',
     memoryAlignment: 1,
     punchHole: true,
