@@ -63,7 +63,7 @@ interface Scene {
   readonly guest: Guest;
   readonly serve: ServeProcess;
   /** Runs a script with the names of the disks; its output. */
-  run(script: string, status?: number): Promise<string>;
+  readonly run: (script: string, status?: number) => Promise<string>;
 }
 
 const write = (lun: number, letter: string, skip: number, kib: number) =>
