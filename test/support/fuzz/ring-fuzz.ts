@@ -1,8 +1,11 @@
 /**
- * Hostile rings: random descriptors, indirect tables and indexes in the memory of a guest, split and packed, with and
- * without a migration's log, on a SCSI host and on a block device. Whatever the rings say, no byte changes but those that
- * some descriptor gave to the device, the process lives, and the next guest finds a device that works.
+ * Hostile rings: random descriptors, indirect tables and indexes in the memory of a guest, split and packed, on a SCSI
+ * host and on a block device; with a migration's log, behind an IOMMU that lies, with an in-flight buffer full of
+ * rubbish, while the front-end takes away what the rings stand on. Whatever they say, no byte changes but those that some
+ * descriptor gave to the device, every page that was written is in the log, the process lives and lets go of all that
+ * it was handed, and the next guest finds a device that works.
  */
+import { readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
@@ -15,42 +18,43 @@ import { checked } from '../../../src/native/errno.ts';
 import { parseDisk } from '../../../src/target/disk-spec.ts';
 import { Server } from '../../../src/target/server.ts';
 import { FrontEnd, USUAL_FEATURES, USUAL_PROTOCOL_FEATURES } from '../vhost-user/front-end.ts';
-import { GuestMemory } from '../vhost-user/guest-memory.ts';
-import { logBase, vringAddress, vringFd, vringState } from '../vhost-user/messages.ts';
-import { bootGuest } from '../vhost-user/served.ts';
+import {
+  inflight,
+  logBase,
+  singleRegion,
+  vringAddress,
+  vringFd,
+  vringState,
+} from '../vhost-user/messages.ts';
+import { bootGuest, resources } from '../vhost-user/served.ts';
 import { Chance } from './chance.ts';
+import { HostileIommu } from './hostile-iommu.ts';
+import { CANARY, HostileRing, MEMORY, PARTS } from './hostile-ring.ts';
 
-const MEBIBYTE = 1 << 20;
-const MEMORY = 2 * MEBIBYTE;
-const CANARY = 0xa5;
-/** Where the parts of a ring are; the rest is for buffers, tables and canaries. */
-const PARTS = { descriptors: 0x1000, available: 0x5000, used: 0x6000, tables: 0x8000, buffers: 0x10000 };
-const MAX_SIZE = 256;
-const LOG_LENGTH = MEMORY / 4096 / 8 + 64;
-const F_NEXT = 1;
-const F_WRITE = 2;
-const F_INDIRECT = 4;
-const F_AVAIL = 1 << 7;
-/** Milliseconds until an answer that does not come is a complaint. */
-const PATIENCE = 10_000;
+const PAGE = 4096;
+/** The log's file: canaries, the log, canaries. */
+const LOG = { offset: PAGE, full: MEMORY / PAGE / 8, file: 3 * PAGE } as const;
+/** Milliseconds until an answer that does not come is a complaint: more than the back-end's own patience. */
+const PATIENCE = 30_000;
 
+/** Whether the device may write a byte, and as what. */
+const Given = { NOT: 0, BUFFER: 1, RING: 2 } as const;
+
+/** One guest with one ring. */
 interface Round {
-  readonly memory: GuestMemory;
-  readonly bytes: Uint8Array;
-  /** 1 where the device may write. */
-  readonly given: Uint8Array;
-  readonly packed: boolean;
-  readonly blk: boolean;
-  readonly size: number;
-  /** The split ring's available index. */
-  offered: number;
-}
-
-interface Descriptor {
-  readonly address: number;
-  /** Bytes. */
-  readonly length: number;
-  readonly flags: number;
+  readonly frontEnd: FrontEnd;
+  readonly ring: HostileRing;
+  readonly index: number;
+  readonly kickFd: number;
+  readonly callFd: number;
+  readonly logFd: number;
+  /** Bytes of log; 0: none. */
+  readonly logLength: number;
+  iommu: HostileIommu | undefined;
+  /** Nothing happened that keeps pages out of the log by right. */
+  logHolds: boolean;
+  /** Nothing but descriptors says what the device may write. */
+  canariesHold: boolean;
 }
 
 export class RingFuzz {
@@ -77,17 +81,20 @@ export class RingFuzz {
     });
     const server = await Server.open([target('scsi'), target('blk')], {
       io: 'auto',
+      pollMicroseconds: this.chance.pick([0, 0, 20]),
       stateDirectory: undefined,
       iscsi: undefined,
       log: { debug: silent, info: silent, warn: silent, error },
     });
     this.server = server;
+    const before = resources();
     try {
       for (let i = 0; i < rounds && this.complaints.length === 0; i++) {
         const blk = this.chance.oneIn(3);
         await this.round(socket(blk ? 'blk' : 'scsi'), blk);
       }
       if (this.complaints.length === 0) await this.checkAlive(socket('scsi'));
+      this.checkLetGo(before);
     } finally {
       await server.close();
       this.folder.remove();
@@ -97,242 +104,202 @@ export class RingFuzz {
   /** One guest that hands over one ring, kicks it, adds to it while it runs, and leaves. */
   private async round(path: string, blk: boolean): Promise<void> {
     const { chance } = this;
-    const memory = new GuestMemory([{ guestAddress: 0, length: MEMORY }]);
-    const frontEnd = FrontEnd.connect(path);
-    const packed = chance.oneIn(2);
     const round: Round = {
-      memory,
-      bytes: memory.bytes(0, MEMORY).fill(CANARY),
-      given: new Uint8Array(MEMORY),
-      packed,
-      blk,
-      size: chance.pick([1, 2, 8, 16, 64, 128, MAX_SIZE]),
-      offered: 0,
+      frontEnd: FrontEnd.connect(path),
+      ring: new HostileRing(chance, blk),
+      index: blk ? 0 : chance.pick([0, 1, 2, 2, 2, 2]),
+      kickFd: checked(addon.eventfd(), 'make', 'a kick eventfd'),
+      callFd: checked(addon.eventfd(), 'make', 'a call eventfd'),
+      logFd: checked(addon.memfd('lunport-fuzz-log', LOG.file), 'make', 'a log'),
+      logLength: chance.oneIn(3) ? chance.pick([LOG.full, LOG.full, LOG.full + 64, 1, 40]) : 0,
+      iommu: undefined,
+      logHolds: true,
+      canariesHold: true,
     };
-    const kickFd = checked(addon.eventfd(), 'make', 'a kick eventfd');
-    const callFd = checked(addon.eventfd(), 'make', 'a call eventfd');
-    const logFd = checked(addon.memfd('lunport-fuzz-log', LOG_LENGTH), 'make', 'a log');
+    for (const [at, length] of this.besideLog(round)) {
+      writeSync(round.logFd, new Uint8Array(length).fill(CANARY), 0, length, at);
+    }
     try {
-      await this.patiently(async () => {
-        await frontEnd.negotiate(this.features(packed), USUAL_PROTOCOL_FEATURES);
-        await frontEnd.shareMemory(memory);
-        if (chance.oneIn(3)) {
-          await frontEnd.request(Request.SET_LOG_BASE, logBase(LOG_LENGTH, 0), [logFd]);
-          await frontEnd.setFeatures(frontEnd.features | featureSet(VhostFeature.LOG_ALL));
-        }
-        this.fill(round);
-        const index = blk ? 0 : chance.pick([0, 1, 2, 2, 2, 2]);
-        await this.handOver(frontEnd, round, index, kickFd, callFd);
-        this.runs++;
-        for (let i = chance.below(3); i > 0; i--) {
-          await new Promise(setImmediate);
-          this.fill(round);
-          addon.signal(kickFd);
-        }
-        await new Promise(setImmediate);
-        // Ends what runs, so that nothing is written any more when it has answered.
-        if (!chance.oneIn(4)) await frontEnd.getVringBase(index);
-      });
+      await this.patiently(() => this.play(round));
     } finally {
-      frontEnd.close();
-      for (const fd of [kickFd, callFd, logFd]) addon.close(fd);
+      round.iommu?.close();
+      round.frontEnd.close();
     }
     await this.alone();
-    this.checkCanaries(round);
-    memory.close();
+    this.checkMemory(round);
+    for (const fd of [round.kickFd, round.callFd, round.logFd]) addon.close(fd);
+    round.ring.memory.close();
   }
 
-  private features(packed: boolean): bigint {
+  private async play(round: Round): Promise<void> {
     const { chance } = this;
-    let features = USUAL_FEATURES | (packed ? featureSet(VirtioFeature.RING_PACKED) : 0n);
+    const { frontEnd, ring, index } = round;
+    const behindIommu = chance.oneIn(3);
+    await frontEnd.negotiate(this.features(ring.packed, behindIommu), USUAL_PROTOCOL_FEATURES);
+    await frontEnd.shareMemory(ring.memory);
+    if (behindIommu) round.iommu = await HostileIommu.open(chance, frontEnd, ring.memory, MEMORY);
+    if (round.logLength > 0) {
+      await frontEnd.request(Request.SET_LOG_BASE, logBase(round.logLength, LOG.offset), [round.logFd]);
+      await frontEnd.setFeatures(frontEnd.features | featureSet(VhostFeature.LOG_ALL));
+    }
+    if (chance.oneIn(4)) await this.trackInflight(round);
+    ring.fill();
+    await this.handOver(round);
+    this.runs++;
+    for (let i = chance.below(4); i > 0; i--) {
+      await new Promise(setImmediate);
+      if (chance.oneIn(3)) await this.disturb(round);
+      await round.iommu?.disturb();
+      ring.fill();
+      addon.signal(round.kickFd);
+    }
+    await new Promise(setImmediate);
+    // Ends what runs, so that nothing is written any more when it has answered.
+    if (!chance.oneIn(4)) await frontEnd.getVringBase(index);
+  }
+
+  private features(packed: boolean, iommu: boolean): bigint {
+    const { chance } = this;
+    let features = USUAL_FEATURES;
+    if (packed) features |= featureSet(VirtioFeature.RING_PACKED);
+    if (iommu) features |= featureSet(VirtioFeature.ACCESS_PLATFORM);
     for (const bit of [VirtioFeature.RING_EVENT_IDX, VirtioFeature.RING_INDIRECT_DESC])
       if (chance.oneIn(4)) features &= ~featureSet(bit);
     if (chance.oneIn(4)) features |= featureSet(ScsiFeature.T10_PI);
     return features;
   }
 
-  private async handOver(
-    frontEnd: FrontEnd,
-    { memory, size, packed }: Round,
-    index: number,
-    kickFd: number,
-    callFd: number,
-  ): Promise<void> {
+  /** An in-flight buffer as another back-end could have left it, or as nobody would. */
+  private async trackInflight(round: Round): Promise<void> {
+    const { chance } = this;
+    const { frontEnd, ring } = round;
+    // Packed rings keep copies of their descriptors there.
+    round.canariesHold = !ring.packed;
+    const { payload, fds } = await frontEnd.request(
+      Request.GET_INFLIGHT_FD,
+      inflight(0, 0, 1 + chance.below(4), ring.size),
+    );
+    const size = Number(new DataView(payload.buffer, payload.byteOffset).getBigUint64(0, true));
+    try {
+      for (let i = chance.pick([0, 1, 4, 60]); i > 0; i--) {
+        const bytes = chance.bytes(1 + chance.below(8));
+        writeSync(fds[0], bytes, 0, bytes.length, chance.below(Math.max(1, size - bytes.length)));
+      }
+      await frontEnd.send(Request.SET_INFLIGHT_FD, payload, { fds: [fds[0]] });
+    } finally {
+      for (const fd of fds) addon.close(fd);
+    }
+  }
+
+  private async handOver(round: Round): Promise<void> {
+    const { chance } = this;
+    const { frontEnd, index, iommu, ring } = round;
+    const { size, packed, memory } = ring;
+    const place = (address: number) => (iommu === undefined ? memory.userAddress(address) : address);
     await frontEnd.send(Request.SET_VRING_NUM, vringState(index, size));
     await frontEnd.send(Request.SET_VRING_BASE, vringState(index, packed ? 0x8000_8000 : 0));
     const addresses = {
       index,
-      descriptor: memory.userAddress(PARTS.descriptors),
-      available: memory.userAddress(PARTS.available),
-      used: memory.userAddress(PARTS.used),
+      flags: Number(round.logLength > 0),
+      descriptor: place(PARTS.descriptors),
+      available: place(PARTS.available),
+      used: place(PARTS.used),
+      log: chance.oneIn(4) ? chance.pick([0, MEMORY, MEMORY - 1, 2 ** 45]) : PARTS.used,
     };
     await frontEnd.send(Request.SET_VRING_ADDR, vringAddress(addresses));
-    await frontEnd.send(Request.SET_VRING_CALL, vringFd(index, true), { fds: [callFd] });
-    await frontEnd.send(Request.SET_VRING_KICK, vringFd(index, true), { fds: [kickFd] });
+    await frontEnd.send(Request.SET_VRING_CALL, vringFd(index, true), { fds: [round.callFd] });
+    await frontEnd.send(Request.SET_VRING_KICK, vringFd(index, true), { fds: [round.kickFd] });
     await frontEnd.send(Request.SET_VRING_ENABLE, vringState(index, 1));
   }
 
-  // -- What the ring says --------------------------------------------------------------------------------------
-
-  private fill(round: Round): void {
+  /** Changes something under the ring while it runs. */
+  private async disturb(round: Round): Promise<void> {
     const { chance } = this;
-    const { memory, size, packed, bytes } = round;
-    this.give(round, PARTS.used, 8 * size + 6);
-    if (packed) {
-      this.give(round, PARTS.descriptors, 16 * size);
-      // Either event area may be the device's.
-      this.give(round, PARTS.available, 4);
-    }
-    const heads: number[] = [];
-    for (let next = 0; next < size && heads.length < 24; ) {
-      heads.push(next);
-      next = this.chain(round, next);
-      if (chance.oneIn(10)) break;
-    }
-    if (packed) {
-      for (let i = 0; i < size; i++) {
-        const flags = PARTS.descriptors + 16 * i + 14;
-        if (bytes[flags] !== CANARY && !chance.oneIn(100)) bytes[flags] |= F_AVAIL;
+    const { frontEnd, index, ring } = round;
+    switch (chance.below(5)) {
+      case 0: {
+        const [region] = ring.memory.regions;
+        const fds = chance.oneIn(2) ? [] : [region.fd];
+        await frontEnd.send(Request.REM_MEM_REG, singleRegion(region), { fds });
+        await frontEnd.send(Request.ADD_MEM_REG, singleRegion(region), { fds: [region.fd] });
+        return;
       }
-      return;
-    }
-    const available = memory.view(PARTS.available, 6 + 2 * size);
-    available.setUint16(0, chance.below(2), true);
-    for (const head of heads) {
-      const entry = chance.oneIn(60) ? chance.below(0x10000) : head;
-      available.setUint16(4 + 2 * (round.offered % size), entry, true);
-      round.offered = (round.offered + 1) & 0xffff;
-    }
-    available.setUint16(4 + 2 * size, chance.below(0x10000), true);
-    available.setUint16(2, chance.oneIn(40) ? chance.below(0x10000) : round.offered, true);
-  }
-
-  /** Writes a chain like a driver's, with something wrong now and then; returns where the next one may start. */
-  private chain(round: Round, first: number): number {
-    const { chance } = this;
-    const buffers = this.buffers(round);
-    if (chance.oneIn(4)) {
-      const entries = buffers.slice(0, 16);
-      const address = PARTS.tables + 256 * chance.below(64);
-      this.write(round, address, 0, entries, true);
-      const length = chance.oneIn(12) ? chance.below(600) : 16 * entries.length;
-      this.descriptor(round, PARTS.descriptors + 16 * first, { address, length, flags: F_INDIRECT }, first);
-      return first + 1;
-    }
-    const fitting = buffers.slice(0, round.size - first);
-    this.write(round, PARTS.descriptors, first, fitting, false);
-    return first + fitting.length;
-  }
-
-  /** A request's buffers, in pieces at times, and with something wrong at others. */
-  private buffers(round: Round): Descriptor[] {
-    const { chance } = this;
-    const { blk } = round;
-    const isRead = chance.oneIn(2);
-    const blocks = 1 + chance.below(12);
-    const header = { address: this.place(), length: blk ? 16 : 51, flags: 0 };
-    this.header(round, header.address, isRead, blocks);
-    const data = { address: this.place(), length: 512 * blocks, flags: isRead ? F_WRITE : 0 };
-    const answer = { address: this.place(), length: blk ? 1 : 108, flags: F_WRITE };
-    const order = isRead && !blk ? [header, answer, data] : [header, data, answer];
-    let list: Descriptor[] = order.flatMap((each) => (chance.oneIn(5) ? this.split(each) : [each]));
-    if (chance.oneIn(12)) list = list.map((each) => (chance.oneIn(3) ? this.damaged(each) : each));
-    if (chance.oneIn(25)) list.splice(chance.below(list.length), 1);
-    if (chance.oneIn(60)) list.reverse();
-    return list;
-  }
-
-  private place(): number {
-    return PARTS.buffers + this.chance.below(MEMORY - PARTS.buffers - 0x4000);
-  }
-
-  private split({ address, length, flags }: Descriptor): Descriptor[] {
-    const at = this.chance.below(length + 1);
-    return [
-      { address, length: at, flags },
-      { address: address + at, length: length - at, flags },
-    ];
-  }
-
-  private damaged(descriptor: Descriptor): Descriptor {
-    const { chance } = this;
-    switch (chance.below(3)) {
-      case 0:
-        return {
-          ...descriptor,
-          address: chance.pick([0, MEMORY - 1, MEMORY, 2 ** 32, 2 ** 53, 0xffff_ffff_f000]),
-        };
       case 1:
-        return { ...descriptor, length: chance.pick([0, 1, 0xffff_ffff, MEMORY, chance.below(0x3000)]) };
+        round.logHolds = false;
+        await frontEnd.setFeatures(frontEnd.features ^ featureSet(VhostFeature.LOG_ALL));
+        return;
+      case 2:
+        await frontEnd.enableRing(index, false);
+        await frontEnd.enableRing(index);
+        return;
+      case 3:
+        if (round.logLength === 0) return;
+        await frontEnd.request(Request.SET_LOG_BASE, logBase(round.logLength, LOG.offset), [round.logFd]);
+        return;
       default:
-        return { ...descriptor, flags: descriptor.flags ^ (1 << chance.below(4)) };
+        await frontEnd.send(Request.RESET_DEVICE);
+        ring.giveUsed();
+        await this.handOver(round);
     }
-  }
-
-  private write(
-    round: Round,
-    table: number,
-    first: number,
-    list: readonly Descriptor[],
-    indirect: boolean,
-  ): void {
-    const { chance } = this;
-    for (const [i, each] of list.entries()) {
-      const linked = i < list.length - 1 && !(indirect && round.packed);
-      const next = chance.oneIn(200) ? chance.below(0x10000) : first + i + (round.packed ? 0 : 1);
-      const flags = each.flags | (linked ? F_NEXT : 0);
-      this.descriptor(round, table + 16 * (first + i), { ...each, flags }, next);
-    }
-  }
-
-  /** `next`: the index of the next one, or in a packed ring the buffer's id. */
-  private descriptor(round: Round, at: number, { address, length, flags }: Descriptor, next: number): void {
-    const { memory, packed } = round;
-    const view = memory.view(at, 16);
-    view.setBigUint64(0, BigInt(address), true);
-    view.setUint32(8, length, true);
-    view.setUint16(packed ? 14 : 12, flags, true);
-    view.setUint16(packed ? 12 : 14, next, true);
-    if ((flags & F_WRITE) !== 0) this.give(round, address, length);
-  }
-
-  /** A request header that makes some sense. */
-  private header(round: Round, at: number, isRead: boolean, blocks: number): void {
-    const { chance } = this;
-    const { memory, blk } = round;
-    // Not the device's to write, but no canary either.
-    this.give(round, at, 64);
-    const bytes = memory.bytes(at, 64);
-    bytes.fill(0);
-    if (blk) {
-      bytes[0] = chance.oneIn(4) ? chance.pick([4, 8, 11, 13, chance.below(20)]) : Number(!isRead);
-      bytes[8] = chance.below(256);
-      if (chance.oneIn(20)) bytes.set(chance.bytes(8), 8);
-      return;
-    }
-    bytes[0] = chance.oneIn(40) ? chance.below(256) : 1;
-    bytes[2] = 0x40;
-    bytes.set(chance.bytes(8), 8);
-    const transfer = [isRead ? 0x28 : 0x2a, 0, 0, 0, chance.below(4), chance.below(256), 0, 0, blocks, 0];
-    const opcode = chance.pick([0x12, 0x08, 0x5f, 0x42, 0x93, 0x89, 0x9e, chance.below(256)]);
-    bytes.set(chance.oneIn(4) ? [opcode, ...chance.bytes(15)] : transfer, 19);
-  }
-
-  private give({ given }: Round, address: number, length: number): void {
-    if (address < MEMORY) given.fill(1, address, Math.min(MEMORY, address + length));
   }
 
   // -- What has to hold ----------------------------------------------------------------------------------------
 
-  /** Whether a byte changed that was neither given to the device nor written by this guest. */
-  private checkCanaries({ bytes, given }: Round): void {
+  /** Whether a byte changed that was neither given to the device nor written by this guest, or that no log tells of. */
+  private checkMemory(round: Round): void {
+    const { ring, logFd, logLength } = round;
+    const given = new Uint8Array(MEMORY);
+    // The ring's own parts come last: their pages are logged where SET_VRING_ADDR says.
+    this.mark(given, round, ring.given, Given.BUFFER);
+    this.mark(given, round, ring.parts, Given.RING);
+    const file = readFileSync(`/proc/self/fd/${logFd}`);
+    const isLogged = round.logHolds && logLength >= LOG.full;
     for (let at = PARTS.buffers; at < MEMORY; at++) {
-      if (bytes[at] === CANARY || given[at] === 1) continue;
-      this.complaints.push(
-        `byte 0x${at.toString(16)} became 0x${bytes[at].toString(16)}, which nobody gave away`,
-      );
+      const byte = ring.bytes[at];
+      if (byte === CANARY || ring.own[at] === 1) continue;
+      const page = Math.floor(at / PAGE);
+      if (given[at] === Given.NOT)
+        this.complain(`byte 0x${at.toString(16)} became ${byte}, which nobody gave away`);
+      else if (
+        isLogged &&
+        given[at] === Given.BUFFER &&
+        (file[LOG.offset + (page >> 3)] & (1 << (page & 7))) === 0
+      )
+        this.complain(`page ${page} was written and is not in the log`);
+      else continue;
       return;
     }
+    for (const [at, length] of this.besideLog(round)) {
+      if (file.subarray(at, at + length).some((byte) => byte !== CANARY))
+        this.complain(`something was logged beside a log of ${logLength} bytes`);
+    }
+  }
+
+  private mark(given: Uint8Array, { iommu }: Round, ranges: Iterable<[number, number]>, mark: number): void {
+    for (const range of ranges) {
+      for (const [address, length] of iommu?.reach(...range) ?? [range]) {
+        if (address < MEMORY) given.fill(mark, address, Math.min(MEMORY, address + length));
+      }
+    }
+  }
+
+  /** What of the log's file is not log, as [offset, bytes]. */
+  private besideLog({ logLength }: Round): [number, number][] {
+    const end = LOG.offset + logLength;
+    return [
+      [0, LOG.offset],
+      [end, LOG.file - end],
+    ];
+  }
+
+  private checkLetGo(before: { fds: number; mappings: number }): void {
+    const { fds, mappings } = resources();
+    if (fds !== before.fds) this.complain(`${before.fds} descriptors became ${fds}`);
+    if (mappings !== before.mappings) this.complain(`${before.mappings} mappings became ${mappings}`);
+  }
+
+  private complain(what: string): void {
+    this.complaints.push(what);
   }
 
   private async patiently(work: () => Promise<void>): Promise<void> {
@@ -350,7 +317,7 @@ export class RingFuzz {
       () => 'done',
       () => 'refused',
     );
-    if ((await Promise.race([done, late])) === 'late') this.complaints.push('an answer did not come');
+    if ((await Promise.race([done, late])) === 'late') this.complain('an answer did not come');
     clearTimeout(timer);
     clearInterval(clearing);
   }
@@ -359,7 +326,7 @@ export class RingFuzz {
     const end = Date.now() + PATIENCE;
     while (this.server!.targets.some(({ vhostUser }) => vhostUser[0].state.frontEnd !== undefined)) {
       if (Date.now() > end) {
-        this.complaints.push('a connection did not end');
+        this.complain('a connection did not end');
         return;
       }
       await sleep(1);
@@ -369,7 +336,8 @@ export class RingFuzz {
   private async checkAlive(path: string): Promise<void> {
     const { driver, leave } = await bootGuest(FrontEnd.connect(path));
     const { status } = await driver.execute({ cdb: [0x12, 0, 0, 0, 96, 0], dataInLength: 96 });
-    if (status !== 0) this.complaints.push(`the next guest's INQUIRY ended with status ${status}`);
+    if (status !== 0) this.complain(`the next guest's INQUIRY ended with status ${status}`);
     leave();
+    await this.alone();
   }
 }

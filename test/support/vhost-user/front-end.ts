@@ -101,11 +101,13 @@ export class FrontEnd {
   protocolFeatures = 0n;
   readonly channel: MessageChannel;
   private readonly waiters: Waiter[] = [];
+  private gone = false;
 
   private constructor(channel: MessageChannel) {
     this.channel = channel;
     channel.onFrame = (frame) => this.waiters.shift()?.resolve(frame);
     void channel.closed.then(() => {
+      this.gone = true;
       for (const waiter of this.waiters.splice(0)) waiter.reject(new ConnectionClosed('connection closed'));
     });
   }
@@ -163,6 +165,7 @@ export class FrontEnd {
 
   /** The next frame that nobody else waits for. */
   nextReply(): Promise<Frame> {
+    if (this.gone) return Promise.reject(new ConnectionClosed('connection closed'));
     return new Promise((resolve, reject) => this.waiters.push({ resolve, reject }));
   }
 
