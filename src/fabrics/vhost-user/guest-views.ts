@@ -72,12 +72,14 @@ export class Staging {
 function copyWords(from: Uint32Array, fromAt: number, to: Uint32Array, toAt: number, count: number): void {
   let i = 0;
   for (; i + 4 <= count; i += 4) {
-    to[toAt + i] = from[fromAt + i];
-    to[toAt + i + 1] = from[fromAt + i + 1];
-    to[toAt + i + 2] = from[fromAt + i + 2];
-    to[toAt + i + 3] = from[fromAt + i + 3];
+    const source = (fromAt + i) | 0;
+    const target = (toAt + i) | 0;
+    to[target] = from[source];
+    to[(target + 1) | 0] = from[(source + 1) | 0];
+    to[(target + 2) | 0] = from[(source + 2) | 0];
+    to[(target + 3) | 0] = from[(source + 3) | 0];
   }
-  for (; i < count; i++) to[toAt + i] = from[fromAt + i];
+  for (; i < count; i++) to[(toAt + i) | 0] = from[(fromAt + i) | 0];
 }
 
 export class GuestViews {
@@ -101,6 +103,16 @@ export class GuestViews {
     const index = views.indexOf(offset);
     this.wordIndex = within(offset, index) >>> 2;
     return views.window(index).words;
+  }
+
+  /**
+   * Guest memory itself, as `words` has it, where the first `length` bytes of `segments` are one piece of whole words;
+   * undefined where they are not.
+   */
+  wholeWords(segments: SegmentList, length: number): Uint32Array | undefined {
+    const offset = segments.offsets[0];
+    if (length > segments.lengths[0] || ((length | offset) & 3) !== 0) return undefined;
+    return this.words(segments.regions[0], offset);
   }
 
   /** Copies the bytes of `segments`, which must fit, to byte `at` of `into`. */

@@ -41,8 +41,12 @@ export class MemoryTable implements AddressSpace {
   /** Guest address to offset in the mapping: add this. */
   private deltas = new Float64Array(0);
   private ids = new Int32Array(0);
-  /** Where the last address was found: most requests stay within one region. */
+  /** Where the last address was found, and that region: most requests stay within one. */
   private last = 0;
+  private lastStart = 0;
+  private lastEnd = 0;
+  private lastDelta = 0;
+  private lastId = 0;
   /** The argument of `find`: see address-space.ts on numbers that are passed. */
   private readonly wanted = new Float64Array(1);
 
@@ -93,20 +97,26 @@ export class MemoryTable implements AddressSpace {
   }
 
   translate(chain: DescriptorChain, index: number, skip: number, length: number, into: SegmentList): boolean {
-    const { starts, ends } = this;
-    let address = chain.addresses[index] + skip;
-    const { last } = this;
-    if (address >= starts[last] && address + length <= ends[last]) {
-      into.add(this.ids[last], address + this.deltas[last], length);
+    const address = chain.addresses[index] + skip;
+    if (address >= this.lastStart && address + length <= this.lastEnd) {
+      into.add(this.lastId, address + this.lastDelta, length);
       return true;
     }
+    this.wanted[0] = address;
+    return this.translateParts(length, into);
+  }
+
+  /** As `translate`, for what is not known to lie in the region of the last address; `wanted` holds the address. */
+  private translateParts(length: number, into: SegmentList): boolean {
+    const { starts, ends } = this;
+    let address = this.wanted[0];
     while (length > 0) {
       let at = this.last;
       if (!(address >= starts[at] && address < ends[at])) {
         this.wanted[0] = address;
         at = this.find();
         if (at < 0) return false;
-        this.last = at;
+        this.stayAt(at);
       }
       const part = Math.min(length, ends[at] - address);
       into.add(this.ids[at], address + this.deltas[at], part);
@@ -207,7 +217,16 @@ export class MemoryTable implements AddressSpace {
     this.ends = Float64Array.from(this.regions, (each) => each.guestAddress + each.size);
     this.deltas = Float64Array.from(this.regions, (each) => each.base - each.guestAddress);
     this.ids = Int32Array.from(this.regions, (each) => each.region.id);
-    this.last = 0;
+    this.stayAt(0);
+  }
+
+  private stayAt(at: number): void {
+    this.last = at;
+    // Of a table without regions: a range that holds nothing.
+    this.lastStart = this.starts[at] ?? 0;
+    this.lastEnd = this.ends[at] ?? 0;
+    this.lastDelta = this.deltas[at] ?? 0;
+    this.lastId = this.ids[at] ?? 0;
   }
 }
 

@@ -25,6 +25,7 @@ const RESIDUAL = ResponseHeader.RESIDUAL / 4;
 /** Status qualifier (u16), status and response share one. */
 const STATUS_WORD = ResponseHeader.STATUS_QUALIFIER / 4;
 const { SENSE } = ResponseHeader;
+const SENSE_WORD = SENSE / 4;
 const STATUS_SHIFT = (ResponseHeader.STATUS % 4) * 8;
 const RESPONSE_SHIFT = (ResponseHeader.RESPONSE % 4) * 8;
 
@@ -42,9 +43,7 @@ export class RequestQueue implements VringHandler, TaskOwner {
   private readonly device: ScsiDevice;
   private readonly pool: ScsiRequest[] = [];
   private readonly headerSegments = new SegmentList(4);
-  private readonly response = new Staging(SENSE + MAX_SENSE_LENGTH);
-  /** Whether `response` holds sense data of the last request. */
-  private senseStaged = false;
+  private readonly staging = new Staging(SENSE + MAX_SENSE_LENGTH);
 
   constructor(device: ScsiDevice) {
     this.device = device;
@@ -113,22 +112,21 @@ export class RequestQueue implements VringHandler, TaskOwner {
   }
 
   private respond(request: ScsiRequest, response: VirtioScsiResponse): void {
-    const { bytes, words } = this.response;
     const { senseSize } = this.device;
     const { dataIn, dataOut, protectionIn, transferred } = request;
     const senseLength =
       response === OK && request.status === CHECK_CONDITION ? Math.min(request.senseLength, senseSize) : 0;
-    words[SENSE_LENGTH] = senseLength;
-    words[RESIDUAL] = Math.min(dataIn.byteLength + dataOut.byteLength - transferred, MAX_RESIDUAL);
-    words[STATUS_WORD] = (request.status << STATUS_SHIFT) | (response << RESPONSE_SHIFT);
-    if (senseLength > 0 || this.senseStaged) this.stageSense(bytes, request.sense, senseLength);
     // The length in the used ring counts from the first byte on, so all bytes before data-in have to be written.
     let written: number = SENSE + senseLength;
     if (dataIn.byteLength > 0 && transferred > 0) {
       written = SENSE + senseSize + protectionIn.byteLength + transferred;
     }
     const header = Math.min(written, SENSE + senseSize);
-    if (!request.vring!.discards) this.device.views.copyIn(request.response, this.response, header);
+    if (!request.vring!.discards) {
+      const residual = Math.min(dataIn.byteLength + dataOut.byteLength - transferred, MAX_RESIDUAL);
+      const status = (request.status << STATUS_SHIFT) | (response << RESPONSE_SHIFT);
+      this.write(request, header, senseLength, residual, status);
+    }
     const { log } = this.device;
     if (log !== undefined) {
       log.markSegments(request.response, header);
@@ -139,10 +137,28 @@ export class RequestQueue implements VringHandler, TaskOwner {
     this.giveBack(request, written);
   }
 
-  private stageSense(bytes: Uint8Array, sense: Uint8Array, length: number): void {
-    bytes.fill(0, SENSE);
-    for (let i = 0; i < length; i++) bytes[SENSE + i] = sense[i];
-    this.senseStaged = length > 0;
+  /** Writes the response header and `senseLength` bytes of sense data, and zeroes after them up to byte `length`. */
+  private write(
+    request: ScsiRequest,
+    length: number,
+    senseLength: number,
+    residual: number,
+    status: number,
+  ): void {
+    const { views } = this.device;
+    const { staging } = this;
+    // Where the driver left room for whole words, as all do, without a copy.
+    const inPlace = senseLength === 0 ? views.wholeWords(request.response, length) : undefined;
+    const words = inPlace ?? staging.words;
+    const at = inPlace === undefined ? 0 : views.wordIndex;
+    words[at + SENSE_LENGTH] = senseLength;
+    words[at + RESIDUAL] = residual;
+    words[at + STATUS_WORD] = status;
+    const end = at + ((length + 3) >>> 2);
+    for (let i = at + SENSE_WORD; i < end; i++) words[i] = 0;
+    if (inPlace !== undefined) return;
+    for (let i = 0; i < senseLength; i++) staging.bytes[SENSE + i] = request.sense[i];
+    views.copyIn(request.response, staging, length);
   }
 
   private giveBack(request: ScsiRequest, written: number): void {
