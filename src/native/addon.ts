@@ -258,7 +258,7 @@ function loadAddon(): Addon {
       hint: [
         'Possible solutions:',
         '- lunport runs on Linux with Node.js 20.19 or newer; x86-64 with glibc has a prebuilt addon.',
-        '- Build it here: `npm rebuild lunport --foreground-scripts` beside the package (needs python3, make, g++).',
+        '- Build it here: `npx node-gyp rebuild -C native` in the package folder (needs python3, make, g++).',
         '- In a source checkout: `make build`.',
         '- After a change of the Node.js version or of the C library: build it again.',
       ].join('\n'),
