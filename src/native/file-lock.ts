@@ -6,6 +6,7 @@
  * exclusive lock on the opposite byte could not be had. Both sides lock first and look then, so that two who
  * open at the same time cannot both succeed.
  */
+import { closeSync, constants, openSync } from 'node:fs';
 import { addon } from './addon.ts';
 import { checked, Errno, LunportError } from './errno.ts';
 import { lockHolder } from './lock-holder.ts';
@@ -41,14 +42,8 @@ export interface LockOptions {
  * file system has no such locks, QEMU goes on without; so do we.
  */
 export function lockImage(fd: number, path: string, options: LockOptions): void {
-  const held = new Set<number>([Permission.CONSISTENT_READ]);
-  if (options.write) held.add(Permission.WRITE);
-  // As QEMU's own disks, which leave resizing to others: nobody can resize without the right to write.
-  const unshared = new Set<number>(options.share ? [] : [Permission.WRITE]);
-  const bytes = [
-    ...[...held].map((bit) => HELD_BASE + bit),
-    ...[...unshared].map((bit) => UNSHARED_BASE + bit),
-  ];
+  const { held, unshared } = permissions(options);
+  const bytes = [...held.map((bit) => HELD_BASE + bit), ...unshared.map((bit) => UNSHARED_BASE + bit)];
   for (const byte of bytes) {
     const result = addon.lockRange(fd, READ_LOCK, byte, 1);
     if (result === 0) continue;
@@ -56,15 +51,35 @@ export function lockImage(fd: number, path: string, options: LockOptions): void 
     if (LOCKS_UNSUPPORTED.has(result)) return;
     checked(result, 'lock', path);
   }
-  const rivals = [
-    ...[...held].map((bit) => UNSHARED_BASE + bit),
-    ...[...unshared].map((bit) => HELD_BASE + bit),
-  ];
-  for (const byte of rivals) {
-    if (checked(addon.testLock(fd, WRITE_LOCK, byte, 1), 'look at the locks of', path) === 0) continue;
-    unlockImage(fd);
-    throw inUse(fd, path, options.write);
+  if (!hasRival(fd, path, options)) return;
+  unlockImage(fd);
+  throw inUse(fd, path, options.write);
+}
+
+/** Whether somebody has locked the image so that `lockImage` would fail. Nothing is locked, nor said about who it is. */
+export function isImageInUse(path: string, options: LockOptions): boolean {
+  const fd = openSync(path, constants.O_RDONLY);
+  try {
+    return hasRival(fd, path, options);
+  } finally {
+    closeSync(fd);
   }
+}
+
+function permissions({ write, share }: LockOptions): { held: number[]; unshared: number[] } {
+  return {
+    held: [Permission.CONSISTENT_READ, ...(write ? [Permission.WRITE] : [])],
+    // As QEMU's own disks, which leave resizing to others: nobody can resize without the right to write.
+    unshared: share ? [] : [Permission.WRITE],
+  };
+}
+
+function hasRival(fd: number, path: string, options: LockOptions): boolean {
+  const { held, unshared } = permissions(options);
+  const rivals = [...held.map((bit) => UNSHARED_BASE + bit), ...unshared.map((bit) => HELD_BASE + bit)];
+  return rivals.some(
+    (byte) => checked(addon.testLock(fd, WRITE_LOCK, byte, 1), 'look at the locks of', path) !== 0,
+  );
 }
 
 /** Gives up all image locks of this open file. */

@@ -22,6 +22,8 @@ export interface DiskSpec {
   readonly create: boolean;
   /** Others that say the same may use it too. */
   readonly share: boolean;
+  /** As long as another process uses it, it is waited for, and so are the guests. */
+  readonly wait?: boolean;
   readonly removable: boolean;
   /** Protection type that the disk is formatted with at first; undefined: no place for protection information. */
   readonly protection: number | undefined;
@@ -48,6 +50,7 @@ export const DISK_OPTIONS_HELP = `Options of a disk, after commas:
   pi=0|1|2|3            room for protection information, in FILE.pi beside the file; its type at first
   attr.NAME=NUMBER      an attribute under LIO's name, such as attr.emulate_tpu=0
   share                 others that say the same may use it too (QEMU: share-rw=on)
+  wait                  while another process uses it, guests may come, and wait (to migrate between two lunports)
   A comma inside a path is doubled: my,,disk.img`;
 
 interface Draft {
@@ -58,6 +61,7 @@ interface Draft {
   cache: CacheMode;
   create: boolean;
   share: boolean;
+  wait?: boolean;
   removable: boolean;
   protection?: number;
   attributes: Record<string, number>;
@@ -125,6 +129,9 @@ function applyOption(draft: Draft, option: string, text: string): void {
       return;
     case 'share':
       draft.share = flag();
+      return;
+    case 'wait':
+      draft.wait = flag();
       return;
     case 'removable':
       draft.removable = flag();

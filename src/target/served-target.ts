@@ -105,8 +105,8 @@ export class ServedTarget {
     return this.lunMap.luns();
   }
 
-  /** Throws LunportError when a socket cannot be had. */
-  async open(shard: Shard, log: Log): Promise<void> {
+  /** `ready`: until then, the requests of virtual machines wait. Throws LunportError when a socket cannot be had. */
+  async open(shard: Shard, log: Log, ready?: Promise<void>): Promise<void> {
     const { lunMap, name } = this;
     const { engine, memory, poller, environment } = shard;
     for (const { path, role } of this.sockets) {
@@ -123,6 +123,7 @@ export class ServedTarget {
         initiatorPort: { name: initiator, transportId: sasTransportId(initiator) },
         targetPort: { name, relativeId: VHOST_USER_PORT, protocol: SAS },
         logger: log,
+        ready,
         // A block device's driver asks for its size; a SCSI host's has all that it needs from QEMU.
         offerConfig: this.device === 'blk',
         createDevice: this.device === 'blk' ? (host) => new BlkDevice(host, block!) : undefined,

@@ -3,6 +3,9 @@
  * all of it or nothing; closes in the order that loses nothing (see ARCHITECTURE.md).
  */
 
+import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isImageInUse } from '../native/file-lock.ts';
 import { closeAll } from './close-all.ts';
 import type { DiskSpec } from './disk-spec.ts';
 import type { IscsiTargetOptions } from './iscsi-access.ts';
@@ -13,6 +16,9 @@ import type { NbdOptions } from './nbd-options.ts';
 import { closeBackstores, openDisk, type ServedDisk } from './served-disk.ts';
 import { type DeviceKind, ServedTarget, type SocketSpec } from './served-target.ts';
 import { type IoMode, Shard } from './shard.ts';
+
+/** Milliseconds between looks at a disk that another process uses: what a guest may notice of it. */
+const LOOK_EVERY = 20;
 
 export interface TargetSpec {
   /** At least one, and one per virtual machine that shares the disks. */
@@ -49,6 +55,9 @@ export class Server {
   iscsi: IscsiFabric | undefined = undefined;
   nbd: NbdFabric | undefined = undefined;
   readonly options: ServerOptions;
+  private closing = false;
+  /** For disks that other processes use. */
+  private readonly waiting: Promise<void>[] = [];
 
   private constructor(shard: Shard, options: ServerOptions) {
     this.shard = shard;
@@ -76,7 +85,9 @@ export class Server {
   }
 
   async close(): Promise<void> {
+    this.closing = true;
     await closeAll([
+      async () => void (await Promise.all(this.waiting)),
       () => this.iscsi?.close(),
       () => this.nbd?.close(),
       ...this.targets.map((target) => () => target.close()),
@@ -110,8 +121,43 @@ export class Server {
   private async addTarget(spec: TargetSpec): Promise<void> {
     const target = new ServedTarget(spec.sockets, this.shard.environment, spec.device);
     this.targets.push(target);
-    for (const [lun, disk] of spec.disks.entries()) target.add(lun, this.openDisk(disk, target, lun));
-    await target.open(this.shard, this.options.log);
+    const used = new Map<number, DiskSpec>();
+    for (const [lun, disk] of spec.disks.entries()) {
+      // A block device's driver asks for its size before anything else.
+      if (spec.device !== 'blk' && isWaitedFor(disk)) used.set(lun, disk);
+      else target.add(lun, this.openDisk(disk, target, lun));
+    }
+    let ready: Promise<void> | undefined;
+    if (used.size > 0) {
+      ready = new Promise((resolve) => this.waiting.push(this.openWhenFree(target, used, resolve)));
+    }
+    await target.open(this.shard, this.options.log, ready);
+  }
+
+  /** Calls `ready` when all of them are served; resolves then, or when the server closes. */
+  private async openWhenFree(
+    target: ServedTarget,
+    disks: ReadonlyMap<number, DiskSpec>,
+    ready: () => void,
+  ): Promise<void> {
+    const { log } = this.options;
+    for (const [lun, spec] of disks) {
+      log.info(`LUN ${lun} waits until ${spec.name} is free`);
+      let complaint = '';
+      while (!this.closing && !target.disks.has(lun)) {
+        await sleep(LOOK_EVERY);
+        try {
+          if (isWaitedFor(spec)) continue;
+          await this.addDisk(target, lun, spec);
+          log.info(`LUN ${lun}: ${spec.name} is free, and served`);
+        } catch (error) {
+          const { message } = error as Error;
+          if (message !== complaint) log.warn(`LUN ${lun} still waits: ${message}`);
+          complaint = message;
+        }
+      }
+    }
+    if (!this.closing) ready();
   }
 
   private openDisk(spec: DiskSpec, target: ServedTarget, lun: number): ServedDisk {
@@ -122,6 +168,13 @@ export class Server {
       stateDirectory,
     });
   }
+}
+
+/** Whether it is one to be waited for, and somebody uses it now. */
+function isWaitedFor({ kind, name, readOnly, share, wait }: DiskSpec): boolean {
+  return (
+    wait === true && kind === 'file' && existsSync(name) && isImageInUse(name, { write: !readOnly, share })
+  );
 }
 
 function describeDefect(error: unknown): string {

@@ -27,7 +27,7 @@ const featureBit = (bit: number) => `cut -c${bit + 1} /sys/bus/virtio/drivers/vi
 const RING_PACKED = 34;
 const ACCESS_PLATFORM = 33;
 
-function machine(served: Served, scsi: Partial<VhostUserScsi> = {}): GuestOptions {
+function machine(served: Pick<Served, 'socketPath'>, scsi: Partial<VhostUserScsi> = {}): GuestOptions {
   return {
     vehicle: 'initrd',
     initrd: { tools: ['fio'] },
@@ -156,26 +156,28 @@ test.serial(
   },
 );
 
-test.serial('a guest that writes moves to another QEMU, and its disk to another back-end', async (t) => {
-  const source = await Served.start();
-  // The same blocks behind another socket: the two are never used at once.
-  const destination = await Served.start({ lunMap: source.lunMap });
+test.serial('a guest that writes moves to another QEMU, and its disk to another lunport', async (t) => {
+  const image = join(folder, 'moved.img');
+  const source = await startServe([`${image},create,size=16M`]);
+  t.teardown(() => source.kill());
+  const destination = await startServe([`${image},wait`]);
+  t.teardown(() => destination.kill());
   const uri = `unix:${join(folder, 'migration.sock')}`;
-  const from = await Guest.start(machine(source));
-  const to = await Guest.start({ ...machine(destination), incoming: uri });
-  try {
-    await from.exec(`(${VERIFIED} --time_based --runtime=8; echo $? >/tmp/status) >/tmp/output 2>&1 &`);
-    await from.qmp('migrate', { uri });
-    await to.qmpEvent('RESUME');
-    await from.close();
-    const { output } = await to.exec('while [ ! -e /tmp/status ]; do sleep 0.2; done; cat /tmp/status');
-    t.is(output, '0\n', (await to.exec('cat /tmp/output')).output);
-    t.true(destination.target.state.frontEnd!.requests.requests > 0);
-    await to.powerOff();
-  } finally {
-    await from.close();
-    await to.close();
-    await destination.close();
-    await source.close();
-  }
+  const from = await Guest.start(machine({ socketPath: source.socket }));
+  t.teardown(() => from.close());
+  const to = await Guest.start({ ...machine({ socketPath: destination.socket }), incoming: uri });
+  t.teardown(() => to.close());
+  await from.exec(`(${VERIFIED} --time_based --runtime=8; echo $? >/tmp/status) >/tmp/output 2>&1 &`);
+  await from.qmp('migrate', { uri });
+  await to.qmpEvent('RESUME');
+  await to.exec('dd if=/dev/sda of=/tmp/sda bs=1M count=1 iflag=direct >/dev/null 2>&1 &');
+  t.is((await to.exec('sleep 1; wc -c </tmp/sda')).output, '0\n', 'the first lunport has the image still');
+  await from.close();
+  t.is(await source.stop(), 0, source.errors());
+  const { output } = await to.exec('while [ ! -e /tmp/status ]; do sleep 0.2; done; cat /tmp/status; dmesg');
+  t.regex(output, /^0\n/, (await to.exec('cat /tmp/output')).output);
+  t.notRegex(output, /I\/O error/);
+  t.regex(destination.errors(), /moved\.img is free, and served/);
+  await to.powerOff();
+  t.is(await destination.stop(), 0);
 });

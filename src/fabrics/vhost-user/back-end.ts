@@ -45,6 +45,8 @@ export interface BackEndOptions {
   readonly memory: RegionMemory;
   /** Shared by all of a shard; without it, nothing spins. */
   readonly poller?: RingPoller;
+  /** Until it resolves, requests wait; messages are answered as ever. */
+  readonly ready?: Promise<void>;
   createDevice(host: DeviceHost): VirtioDevice;
 }
 
@@ -80,7 +82,7 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
   private closing = false;
 
   constructor(options: BackEndOptions, owner: BackEndOwner) {
-    const { engine, memory, poller } = options;
+    const { engine, memory, poller, ready } = options;
     this.memory = memory;
     this.owner = owner;
     this.table = new MemoryTable(memory);
@@ -89,8 +91,16 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     this.views = this.table.views;
     this.batch = new Batch(engine, this, poller);
     this.rings = new RingSet(this, this.batch);
+    if (ready !== undefined) void this.holdUntil(ready);
     this.faultsSeen = memory.faults;
     this.device = options.createDevice(this);
+  }
+
+  private async holdUntil(ready: Promise<void>): Promise<void> {
+    this.batch.held = true;
+    await ready;
+    this.batch.held = false;
+    this.rings.processFrom(0);
   }
 
   get offeredFeatures(): bigint {

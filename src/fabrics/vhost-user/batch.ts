@@ -26,6 +26,8 @@ export interface BatchOwner {
 export class Batch implements BatchEndListener {
   /** Undefined where nobody spins. */
   readonly poller: RingPoller | undefined;
+  /** Rings take nothing: what their requests are for is not there yet. */
+  held = false;
   private readonly engine: IoEngine;
   private readonly owner: BatchOwner;
   private readonly dirty: Vring[] = [];

@@ -45,6 +45,8 @@ export interface VhostUserTargetOptions {
   readonly logger: Logger;
   /** The number by which guests address this target; default 0, as QEMU's `boot_tpgt`. */
   readonly targetNumber?: number;
+  /** Until it resolves, requests wait: the disks are not there yet. */
+  readonly ready?: Promise<void>;
   /** Makes the device of a connection; default: a virtio SCSI host device on the nexus. */
   readonly createDevice?: (host: DeviceHost) => VirtioDevice;
   /** Offers the configuration space (CONFIG), for front-ends that have none of their own; default false. */

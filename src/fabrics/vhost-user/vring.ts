@@ -191,7 +191,7 @@ export class Vring {
   /** The loop from available chains to a quiet ring. Never called from within itself. */
   process(): void {
     const { queue, handler, batch, watch } = this;
-    if (queue === undefined || !this.enabled || this.paused || this.running) return;
+    if (queue === undefined || !this.enabled || this.paused || this.running || batch.held) return;
     this.running = true;
     try {
       for (let round = 1; ; round++) {
@@ -222,7 +222,7 @@ export class Vring {
   /** Takes one chain, for handlers that take them when they need them; undefined when there is none. */
   take(): DescriptorChain | undefined {
     const { queue } = this;
-    if (queue === undefined || !this.enabled || this.paused) return undefined;
+    if (queue === undefined || !this.enabled || this.paused || this.batch.held) return undefined;
     try {
       return queue.pop(this.chain) ? this.chain : undefined;
     } catch (error) {
