@@ -1,16 +1,17 @@
 /** `lunport attach` and `lunport detach`: a disk as a file or block device of this host. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
-import { basename, parse } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Command, Option } from 'commander';
-import { attach, bestKind, releaseHost } from '../target/attachment.ts';
+import { attachDisk, bestKind, cleanUp, forget, makeRoom, releaseHost } from '../target/attachment.ts';
 import {
   ATTACHMENT_KINDS,
+  ATTACHMENT_NAME,
   type AttachmentKind,
   type AttachmentRecord,
   attachmentLog,
   attachments,
+  defaultAttachmentName,
   findAttachment,
   isServed,
   removeRecord,
@@ -18,9 +19,12 @@ import {
 import { stateDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, parseDisk, UsageError } from '../target/disk-spec.ts';
 import { LunportError } from '../target/errors.ts';
+import { giveUpLater } from '../target/keeper.ts';
+import type { JsonObject } from '../target/operations/operation.ts';
 import { giveUpUblk, waitingForServer } from '../target/ublk-attachment.ts';
 import { ExitCode } from './exit-codes.ts';
 import { createLogger } from './log.ts';
+import { ask, type RunningLun, runningLun, targetOf } from './running.ts';
 
 interface AttachCommandOptions {
   readonly as?: AttachmentKind;
@@ -39,18 +43,18 @@ interface Ready {
   readonly name: string;
   readonly kind: AttachmentKind;
   readonly path: string;
-  readonly device?: string;
+  readonly device?: string | null;
   readonly pid: number;
 }
 
-const NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
 /** Milliseconds between looks at a process that is to end, and how often. */
 const POLL_INTERVAL = 50;
 const POLLS = 400;
-const GIVE_UP = 'sleep 30; exec "$@"';
 
 const EXAMPLES = `
-DISK is what "lunport serve" takes; it must not be served at the same time. Without DISK it lists what is attached.
+DISK is what "lunport serve" takes; it must not be served at the same time. A LUN that is served is named by its
+target's socket, SOCKET:LUN: then the running lunport hands it over, and guests go on using it. Without DISK it lists
+what is attached.
 
 ${DISK_OPTIONS_HELP}
 
@@ -62,13 +66,14 @@ When lunport dies under nbd or fuse, whoever uses the disk gets I/O errors; nobo
 
 Examples:
   lunport attach disk.img
+  lunport attach /run/user/1000/lunport/vm1.sock:1 --as fuse
   lunport detach disk`;
 
 /** `ended` receives the exit code. */
 export function attachCommand(ended: (code: number) => void): Command {
   return new Command('attach')
     .description('Hand a disk to this host as a file or block device.')
-    .argument('[disk]', 'the disk, with options after commas')
+    .argument('[disk]', 'the disk, with options after commas; or SOCKET:LUN of a running lunport')
     .addOption(new Option('--as <kind>', 'how (default: the best that there is)').choices(ATTACHMENT_KINDS))
     .option('--name <name>', "what to call it (default: the disk's)")
     .option('--no-loop', 'fuse: only the file, no loop device')
@@ -80,7 +85,9 @@ export function attachCommand(ended: (code: number) => void): Command {
     .option('--ephemeral', 'keep reservations in memory only')
     .addHelpText('after', EXAMPLES)
     .action(async (disk: string | undefined, options: AttachCommandOptions) => {
+      const running = disk === undefined ? undefined : runningLun(disk);
       if (disk === undefined) list(options.json === true);
+      else if (running !== undefined) await attachRunning(running, options);
       else if (options.foreground) await serve(disk, options);
       else await serveInBackground(disk, options);
       ended(ExitCode.OK);
@@ -119,16 +126,27 @@ function list(json: boolean): void {
 
 /** Throws UsageError. */
 function nameOf(disk: string, { name }: AttachCommandOptions): string {
-  const spec = parseDisk(disk);
-  if (name === undefined) {
-    return (spec.kind === 'file' ? parse(basename(spec.name)).name : spec.kind).replace(
-      /[^\w.-]|^[^A-Za-z0-9]/g,
-      '_',
-    );
-  }
-  if (!NAME.test(name))
-    throw new UsageError(`--name: expected letters, digits, ".", "_", "-" but received "${name}"`);
+  if (name === undefined) return defaultAttachmentName(parseDisk(disk));
+  checkName(name);
   return name;
+}
+
+/** Throws UsageError. */
+function checkName(name: string): void {
+  if (ATTACHMENT_NAME.test(name)) return;
+  throw new UsageError(`--name: expected letters, digits, ".", "_", "-" but received "${name}"`);
+}
+
+/** The running lunport hands over a LUN of its own. Throws LunportError. */
+async function attachRunning({ socket, lun }: RunningLun, options: AttachCommandOptions): Promise<void> {
+  const { as, name, loop, foreground, state, ephemeral } = options;
+  if (foreground || ephemeral || state !== undefined) {
+    throw new UsageError('--foreground, --state and --ephemeral are for a disk that nobody serves yet');
+  }
+  if (name !== undefined) checkName(name);
+  const chosen: JsonObject = { ...(as && { as }), ...(name && { name }) };
+  const ready = await ask(socket, 'attach', { ...targetOf(socket), lun, loop, ...chosen });
+  announce(ready as unknown as Ready, options);
 }
 
 async function serve(disk: string, options: AttachCommandOptions): Promise<void> {
@@ -136,14 +154,17 @@ async function serve(disk: string, options: AttachCommandOptions): Promise<void>
   const log = createLogger('info', false);
   await makeRoom(name, disk);
   const kind = waitingForServer(name, disk)?.kind ?? options.as ?? (await bestKind());
-  const attachment = await attach(disk, {
-    name,
-    kind,
-    loop: kind === 'fuse' && options.loop && process.getuid!() === 0,
-    stateDirectory: options.ephemeral ? undefined : (options.state ?? stateDirectory()),
-    keeper: keeperCommand(name, options),
-    log,
-  }).catch(async (error: Error) => {
+  const attachment = await attachDisk(
+    disk,
+    {
+      name,
+      kind,
+      loop: kind === 'fuse' && options.loop && process.getuid!() === 0,
+      keeper: keeperCommand(name, options),
+      log,
+    },
+    options.ephemeral ? undefined : (options.state ?? stateDirectory()),
+  ).catch(async (error: Error) => {
     const record = options.recover && attachments().find((other) => other.name === name);
     if (record?.kind === 'ublk') await giveUpUblk(record.path).finally(() => removeRecord(name));
     throw error;
@@ -164,9 +185,8 @@ async function serve(disk: string, options: AttachCommandOptions): Promise<void>
 
 /** What becomes of a ublk device when this process dies: a new server at once, or half a minute for somebody to start one. */
 function keeperCommand(name: string, { kept, recover }: AttachCommandOptions): string[] {
-  const [program, ...rest] = process.argv;
-  if (kept) return [process.execPath, ...rest, ...(recover ? [] : ['--recover'])];
-  return ['sh', '-c', GIVE_UP, program, process.execPath, rest[0], 'detach', name, '--if-dead'];
+  if (kept) return [process.execPath, ...process.argv.slice(1), ...(recover ? [] : ['--recover'])];
+  return giveUpLater(name);
 }
 
 /** A process that outlives this one; returns when the disk is there. */
@@ -205,43 +225,27 @@ function firstLine(child: ChildProcess): Promise<string | undefined> {
 }
 
 function announce(ready: Ready, { json }: AttachCommandOptions): void {
-  const text =
-    ready.device === undefined || ready.device === ready.path ? ready.path : `${ready.device}\n${ready.path}`;
+  const { device, path } = ready;
+  const text = !device || device === path ? path : `${device}\n${path}`;
   process.stdout.write(json ? `${JSON.stringify(ready)}\n` : `${text}\n`);
 }
 
-/** A dead namesake is cleaned up after, or its device served again; a living one keeps its place. Throws LunportError. */
-async function makeRoom(name: string, disk: string): Promise<void> {
-  if (waitingForServer(name, disk) !== undefined) return;
-  const record = attachments().find((other) => other.name === name);
-  if (record === undefined) return;
-  if (isServed(record) && record.pid !== process.pid) {
-    throw new LunportError({
-      code: 'attached',
-      object: name,
-      message: `"${name}" is attached already, as ${record.device ?? record.path}`,
-      hint: 'Detach it, or choose another --name.',
-    });
-  }
-  await detach(record);
-}
-
 async function detach(record: AttachmentRecord): Promise<void> {
-  await releaseHost(record);
-  if (isServed(record)) {
-    process.kill(record.pid, 'SIGTERM');
-    for (let i = 0; i < POLLS && isServed(record); i++) {
-      await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
-    }
-  }
-  if (!isServed(record)) {
-    rmSync(attachmentLog(record.name), { force: true });
-    removeRecord(record.name);
+  const { socket, name, pid } = record;
+  if (!isServed(record)) return cleanUp(record);
+  if (socket !== undefined) {
+    await ask(socket, 'detach', { ...targetOf(socket), name });
     return;
   }
+  await releaseHost(record);
+  process.kill(pid, 'SIGTERM');
+  for (let i = 0; i < POLLS && isServed(record); i++) {
+    await new Promise((resolve) => setTimeout(resolve, POLL_INTERVAL));
+  }
+  if (!isServed(record)) return forget(record);
   throw new LunportError({
     code: 'still-running',
-    object: record.name,
-    message: `"${record.name}" is detached, but its process ${record.pid} has not ended yet`,
+    object: name,
+    message: `"${name}" is detached, but its process ${pid} has not ended yet`,
   });
 }

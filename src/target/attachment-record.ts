@@ -3,17 +3,23 @@
  * undone when he is gone. A record outlives a killed process, so that `lunport detach` can clean up after it.
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { basename, join, parse, resolve } from 'node:path';
 import { runtimeDirectory } from './directories.ts';
+import type { DiskSpec } from './disk-spec.ts';
 
 export const ATTACHMENT_KINDS = ['fuse', 'nbd', 'ublk'] as const;
 export type AttachmentKind = (typeof ATTACHMENT_KINDS)[number];
+
+/** What an attachment may be called. */
+export const ATTACHMENT_NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
 
 export interface AttachmentRecord {
   readonly name: string;
   readonly kind: AttachmentKind;
   /** As on the command line. */
   readonly disk: string;
+  /** Socket of the running target that it is a LUN of; undefined when its process serves nothing else. */
+  readonly socket?: string;
   readonly pid: number;
   /** Clock ticks since boot, field 22 of /proc/PID/stat: tells a process from a later one of the same number. */
   readonly startTime: string;
@@ -23,6 +29,12 @@ export interface AttachmentRecord {
   readonly device?: string;
   /** When it got a new server after a death: milliseconds since the epoch, of the last minute. */
   readonly recoveries?: readonly number[];
+}
+
+/** A file's name without its ending, or `ram` or `null`. */
+export function defaultAttachmentName({ kind, name }: DiskSpec): string {
+  const stem = kind === 'file' ? parse(basename(name)).name : kind;
+  return stem.replace(/[^\w.-]|^[^A-Za-z0-9]/g, '_');
 }
 
 function baseDirectory(): string {

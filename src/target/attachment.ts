@@ -2,23 +2,28 @@
  * A disk handed to this host: a file over FUSE with a loop device on top, or the kernel's NBD client on a server of
  * ours. Every operation is a CDB on one I_T nexus, so reservations hold for the host as for any guest.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { mountFuse, unmountFuse } from '../fabrics/fuse/fuse-mount.ts';
 import { FuseSession } from '../fabrics/fuse/fuse-session.ts';
 import { BlockInitiator } from '../fabrics/loopback/block-initiator.ts';
 import { NbdServer } from '../fabrics/nbd/nbd-server.ts';
+import type { Nexus } from '../scsi/nexus.ts';
 import {
   type AttachmentKind,
   type AttachmentRecord,
+  attachmentLog,
+  attachments,
   isServed,
   makeAttachmentDirectory,
   removeRecord,
   writeRecord,
 } from './attachment-record.ts';
+import { LunportError } from './errors.ts';
 import {
   canUseNbd,
   checkUnused,
+  isLoopDevice,
   makeLoopDevice,
   makeNbdDevice,
   removeLoopDevice,
@@ -27,7 +32,20 @@ import {
 } from './host-device.ts';
 import { LocalTarget } from './local-target.ts';
 import type { Log } from './server.ts';
-import { attachUblk, bestIsUblk, giveUpUblk } from './ublk-attachment.ts';
+import type { Shard } from './shard.ts';
+import { attachUblk, bestIsUblk, giveUpUblk, waitingForServer } from './ublk-attachment.ts';
+
+/** A logical unit, wherever it is served. */
+export interface AttachSource {
+  readonly shard: Shard;
+  /** The attachment's own. */
+  readonly nexus: Nexus;
+  readonly lun: number;
+  /** How a user names it: a DISK, or SOCKET:LUN of a running lunport. */
+  readonly disk: string;
+  /** Socket of the target that it is a LUN of; undefined for a disk that is served for the attachment alone. */
+  readonly socket?: string;
+}
 
 export interface AttachOptions {
   /** Tells attachments apart; the initiator's name is derived from it. */
@@ -35,7 +53,6 @@ export interface AttachOptions {
   readonly kind: AttachmentKind;
   /** Whether a FUSE attachment gets a loop device; it needs root. */
   readonly loop: boolean;
-  readonly stateDirectory: string | undefined;
   /** ublk: what is to run when this process dies and the device is left alone. */
   readonly keeper?: readonly string[];
   readonly log: Log;
@@ -57,23 +74,69 @@ export async function bestKind(): Promise<AttachmentKind> {
 }
 
 /** Opens the disk and hands it to the host. Throws LunportError; nothing is left then. */
-export async function attach(disk: string, options: AttachOptions): Promise<Attachment> {
-  const { name, kind, stateDirectory } = options;
-  const target = LocalTarget.open([disk], { name: `attach ${name}`, stateDirectory });
+export async function attachDisk(
+  disk: string,
+  options: AttachOptions,
+  stateDirectory: string | undefined,
+): Promise<Attachment> {
+  const target = LocalTarget.open([disk], { name: `attach ${options.name}`, stateDirectory });
   try {
-    const attached = await ATTACH[kind](target, disk, options);
+    const { shard } = target;
+    const attached = await attach({ shard, nexus: target.connect('host').nexus, lun: 0, disk }, options);
     const close = async () => {
       await attached.close();
       await target.close();
-      removeRecord(name);
     };
     return { ...attached, close };
   } catch (error) {
     await target.close();
+    throw error;
+  }
+}
+
+/** Hands a logical unit to the host. Throws LunportError; nothing is left then. */
+export async function attach(source: AttachSource, options: AttachOptions): Promise<Attachment> {
+  const { name, kind } = options;
+  try {
+    const attached = await ATTACH[kind](source, options);
+    const close = async () => {
+      await attached.close();
+      const record = attachments().find((other) => other.name === name);
+      // What the host still holds is for `lunport detach`, when it lets go.
+      if (record === undefined || !isOnHost(record)) removeRecord(name);
+    };
+    return { ...attached, close };
+  } catch (error) {
     // A ublk device that waits for a server must be found by the next.
     if (kind !== 'ublk') removeRecord(name);
     throw error;
   }
+}
+
+/** A dead namesake is cleaned up after, or its device served again; a living one keeps its place. Throws LunportError. */
+export async function makeRoom(name: string, disk: string): Promise<void> {
+  if (waitingForServer(name, disk) !== undefined) return;
+  const record = attachments().find((other) => other.name === name);
+  if (record === undefined) return;
+  if (!isServed(record)) return cleanUp(record);
+  throw new LunportError({
+    code: 'attached',
+    object: name,
+    message: `"${name}" is attached already, as ${record.device ?? record.path}`,
+    hint: 'Detach it, or choose another --name.',
+  });
+}
+
+/** Takes away what is left of an attachment whose server is dead. Throws LunportError while it is in use. */
+export async function cleanUp(record: AttachmentRecord): Promise<void> {
+  await releaseHost(record);
+  forget(record);
+}
+
+/** When nothing of it is left on the host. */
+export function forget({ name }: AttachmentRecord): void {
+  rmSync(attachmentLog(name), { force: true });
+  removeRecord(name);
 }
 
 /** Undoes what the host has of an attachment, whoever made it. Throws LunportError while it is in use. */
@@ -93,12 +156,18 @@ export async function releaseHost(record: AttachmentRecord): Promise<void> {
   if (isMounted(path)) await unmountFuse(path);
 }
 
-async function attachFuse(target: LocalTarget, disk: string, options: AttachOptions): Promise<Attachment> {
+function isOnHost({ kind, path, device }: AttachmentRecord): boolean {
+  if (kind === 'ublk') return false;
+  return isMounted(path) || (device !== undefined && isLoopDevice(device));
+}
+
+async function attachFuse(source: AttachSource, options: AttachOptions): Promise<Attachment> {
+  const { nexus, lun, disk, socket, shard } = source;
   const { name, loop, log } = options;
-  const initiator = await BlockInitiator.open(target.connect('host').nexus, 0, target.shard.environment);
+  const initiator = await BlockInitiator.open(nexus, lun, shard.environment);
   const { readOnly, blockSize } = initiator.geometry;
   const path = join(makeAttachmentDirectory(name), 'disk');
-  const record = { name, kind: 'fuse', disk, path } as const;
+  const record = { name, kind: 'fuse', disk, socket, path } as const;
   writeFileSync(path, '');
   const fd = await mountFuse(path, name, readOnly);
   let session!: FuseSession;
@@ -129,17 +198,16 @@ async function attachFuse(target: LocalTarget, disk: string, options: AttachOpti
 }
 
 async function attachNbd(
-  target: LocalTarget,
-  disk: string,
+  { shard, nexus, lun, disk, socket }: AttachSource,
   { name, log }: AttachOptions,
 ): Promise<Attachment> {
-  const server = new NbdServer(target.shard.environment, log);
+  const server = new NbdServer(shard.environment, log);
   const path = join(makeAttachmentDirectory(name), 'nbd.sock');
   try {
-    await server.addExport({ name, description: disk, nexus: target.connect('host').nexus, lun: 0 });
+    await server.addExport({ name, description: disk, nexus, lun });
     const { readOnly, blockSize } = server.exports[0].device.geometry;
     await server.listen({ path });
-    const record = { name, kind: 'nbd', disk, path } as const;
+    const record = { name, kind: 'nbd', disk, socket, path } as const;
     writeRecord(record);
     const device = await makeNbdDevice(path, name, { readOnly, blockSize });
     writeRecord({ ...record, device });

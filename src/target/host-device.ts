@@ -32,11 +32,15 @@ export async function resizeLoopDevice(device: string): Promise<void> {
 
 /** Takes the loop device away. Throws LunportError while it is in use. */
 export async function removeLoopDevice(device: string): Promise<void> {
-  const backing = `/sys/block/${device.replace('/dev/', '')}/loop/backing_file`;
-  if (!existsSync(backing)) return;
+  if (!isLoopDevice(device)) return;
   await checkUnused(device);
   await runTool('losetup', ['--detach', device], device);
-  if (!(await gone(() => !existsSync(backing)))) throw inUse(device);
+  if (!(await gone(() => !isLoopDevice(device)))) throw inUse(device);
+}
+
+/** Whether it is one, with a file behind it. */
+export function isLoopDevice(device: string): boolean {
+  return existsSync(`/sys/block/${device.replace('/dev/', '')}/loop/backing_file`);
 }
 
 /** The kernel's NBD client on the Unix socket of a server of ours; needs root. Throws LunportError. */

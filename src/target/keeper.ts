@@ -4,9 +4,19 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 /** The pipe's end is our death; a line is our leave to go. */
 const WAIT = 'read -r _ && exit 0; exec "$@"';
+
+const GIVE_UP = 'sleep 30; exec "$@"';
+
+/** For a device that somebody may serve again, but not for long: half a minute, then it is given up. */
+export function giveUpLater(name: string): string[] {
+  const program = fileURLToPath(new URL(`../cli/main${extname(import.meta.url)}`, import.meta.url));
+  return ['sh', '-c', GIVE_UP, 'lunport-keeper', process.execPath, program, 'detach', name, '--if-dead'];
+}
 
 export class Keeper {
   private readonly command: readonly string[];

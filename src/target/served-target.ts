@@ -163,6 +163,13 @@ export class ServedTarget {
     return initiator;
   }
 
+  /** Ends what `initiator` made; commands under way are aborted, registrations stay. */
+  async disconnect(name: string): Promise<void> {
+    const initiator = this.initiators.get(name);
+    this.initiators.delete(name);
+    await initiator?.close();
+  }
+
   /** Disconnects initiators, then makes every disk durable and gives it back. */
   async close(): Promise<void> {
     await closeAll([

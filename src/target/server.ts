@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isImageInUse } from '../native/file-lock.ts';
+import { Attached } from './attached.ts';
 import { closeAll } from './close-all.ts';
 import type { DiskSpec } from './disk-spec.ts';
 import type { IscsiTargetOptions } from './iscsi-access.ts';
@@ -52,6 +53,8 @@ export interface ServerOptions {
 export class Server {
   readonly targets: ServedTarget[] = [];
   readonly shard: Shard;
+  /** LUNs that this host uses as well. */
+  readonly attached = new Attached();
   iscsi: IscsiFabric | undefined = undefined;
   nbd: NbdFabric | undefined = undefined;
   readonly options: ServerOptions;
@@ -88,6 +91,7 @@ export class Server {
     this.closing = true;
     await closeAll([
       async () => void (await Promise.all(this.waiting)),
+      () => this.attached.close(),
       () => this.iscsi?.close(),
       () => this.nbd?.close(),
       ...this.targets.map((target) => () => target.close()),
@@ -112,6 +116,7 @@ export class Server {
   /** Takes a disk away from its initiators, whose tasks are aborted; makes it durable and gives it back. */
   async removeDisk(target: ServedTarget, lun: number): Promise<void> {
     const disk = target.disks.get(lun)!;
+    await this.attached.remove(target, lun);
     await this.nbd?.remove(target, lun);
     await target.remove(lun);
     this.iscsi?.remove(target, disk);

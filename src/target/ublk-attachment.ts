@@ -7,7 +7,7 @@ import { BlockInitiator } from '../fabrics/loopback/block-initiator.ts';
 import { canUseUblk } from '../fabrics/ublk/ublk-control.ts';
 import { deleteUblkDevice, hasUblk, UblkDevice } from '../fabrics/ublk/ublk-device.ts';
 import { RegionMemory } from '../native/memory.ts';
-import type { Attachment, AttachOptions } from './attachment.ts';
+import type { Attachment, AttachOptions, AttachSource } from './attachment.ts';
 import {
   type AttachmentRecord,
   attachments,
@@ -18,7 +18,6 @@ import {
 } from './attachment-record.ts';
 import { LunportError } from './errors.ts';
 import { Keeper } from './keeper.ts';
-import type { LocalTarget } from './local-target.ts';
 
 /** Milliseconds, and how many deaths in it are one too many: something kills every server. */
 const CRASH_WINDOW = 60_000;
@@ -44,21 +43,20 @@ export function giveUpUblk(device: string): Promise<void> {
 
 /** Throws LunportError; a device that waits for a server then still does. */
 export async function attachUblk(
-  target: LocalTarget,
-  disk: string,
+  { shard, nexus, lun, disk, socket }: AttachSource,
   { name, keeper, log }: AttachOptions,
 ): Promise<Attachment> {
-  const { memory, environment } = target.shard;
+  const { memory, environment } = shard;
   const waiting = waitingForServer(name, disk);
   makeAttachmentDirectory(name);
   const recoveries = waiting === undefined ? undefined : crashes(waiting);
   const announce = (path: string) =>
-    writeRecord({ name, kind: 'ublk', disk, path, device: path, recoveries });
+    writeRecord({ name, kind: 'ublk', disk, socket, path, device: path, recoveries });
   // The keeper first: from here on a death of ours is seen.
   const watch = keeper === undefined ? undefined : new Keeper(keeper);
   try {
     if (waiting !== undefined) announce(waiting.path);
-    const initiator = await BlockInitiator.open(target.connect('host').nexus, 0, environment);
+    const initiator = await BlockInitiator.open(nexus, lun, environment);
     const device =
       waiting === undefined
         ? await UblkDevice.create(initiator, memory, announce)

@@ -48,6 +48,15 @@ export const remove = operation({
     refuseBlockDevice(served);
     const { unit } = diskOf(served, params.lun);
     const { held, persistent } = unit.reservations;
+    const [name] = server.attached.namesOf(served, params.lun);
+    if (name !== undefined && params.force !== true) {
+      throw new LunportError({
+        code: 'attached',
+        object: `LUN ${params.lun}`,
+        message: `LUN ${params.lun} of ${served.sockets[0].path} is attached to this host, as "${name}"`,
+        hint: `Say "lunport detach ${name}" first, or --force.`,
+      });
+    }
     if ((held || persistent.registrations.size > 0) && params.force !== true) {
       throw new LunportError({
         code: 'reserved',
