@@ -32,10 +32,12 @@
 //   FUA     WRITE_FILE completes only when its data is on stable storage
 //   DIRECT  the descriptor is O_DIRECT: never tried at once, it would block
 //   INLINE  a buffered file: may be done at once when it is not expected to block
+//   WORKER  whoever asks may hang, in the submission too (FUSE, once its server is slow): only a worker may ask
 #define LUNPORT_FLAGS(X) \
   X(FUA, 1)              \
   X(DIRECT, 2)           \
-  X(INLINE, 4)
+  X(INLINE, 4)           \
+  X(WORKER, 8)
 
 namespace lunport {
 
@@ -50,7 +52,7 @@ namespace flag {
 #define LUNPORT_VALUE(name, value) inline constexpr unsigned name = value;
 LUNPORT_FLAGS(LUNPORT_VALUE)
 #undef LUNPORT_VALUE
-inline constexpr unsigned ALL = 7;
+inline constexpr unsigned ALL = 15;
 }  // namespace flag
 
 // submissions: kind, slot, file, flags, offset, length, first vector, number of vectors

@@ -15,6 +15,11 @@ constexpr unsigned kMaxSubmissions = 128;
 constexpr unsigned kMinCompletions = 64;
 // The kernel refuses for want of memory, or until completions are collected: both pass quickly or not at all.
 constexpr int kMaxRefusals = 1000;
+// The kernel's own limit is four workers per processor, and a file server that hangs would hold all of them. One
+// file may have a fifth of the slots, a second one a fifth of the rest (file-share.ts): half of the slots is more
+// than three that hang can hold. Workers come when others block and go when idle.
+constexpr unsigned kWorkerPart = 2;
+constexpr unsigned kMinWorkers = 16;
 constexpr uint64_t kCancellation = ~uint64_t{0};  // user_data of an entry that no slot waits for
 
 void describe(const Operation& operation, io_uring_sqe& entry) {
@@ -22,7 +27,7 @@ void describe(const Operation& operation, io_uring_sqe& entry) {
   entry.off = operation.offset;
   entry.user_data = operation.slot;
   // Once it could not be done without blocking, ask for a worker rather than for another refusal.
-  if (operation.refusals > 0) entry.flags = IOSQE_ASYNC;
+  if (operation.refusals > 0 || (operation.flags & flag::WORKER) != 0) entry.flags = IOSQE_ASYNC;
   const bool is_read = operation.kind == Kind::READ_FILE;
   if (operation.moves_data()) {
     const iovec* const vectors = operation.next_vectors();
@@ -55,7 +60,11 @@ std::unique_ptr<Uring> Uring::open(Operation* operations, unsigned depth, int& e
   std::unique_ptr<Uring> self(new Uring(operations, depth));
   // Every slot may complete, and be cancelled besides, before we look.
   error = self->queues_.open(std::min(depth, kMaxSubmissions), std::max(2 * depth, kMinCompletions));
-  if (error != 0) self.reset();
+  if (error != 0) {
+    self.reset();
+  } else {
+    self->queues_.allow_workers(std::max(depth / kWorkerPart, kMinWorkers));
+  }
   return self;
 }
 

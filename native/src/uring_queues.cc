@@ -118,6 +118,12 @@ int UringQueues::check_round_trip() {
   return taken == 1 && pop(completion) ? 0 : -EIO;
 }
 
+void UringQueues::allow_workers(unsigned count) {
+  // First for files and block devices, then for all else.
+  uint32_t limits[2] = {count, count};
+  syscall(SYS_io_uring_register, fd_, IORING_REGISTER_IOWQ_MAX_WORKERS, limits, 2);
+}
+
 void UringQueues::close() {
   if (entries_ != nullptr) munmap(entries_, entries_length_);
   if (rings_ != nullptr) munmap(rings_, rings_length_);

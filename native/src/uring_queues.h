@@ -18,6 +18,9 @@ class UringQueues {
   // Returns 0 or a negative errno: whatever keeps io_uring from working here, seccomp included. `more_flags`:
   // IORING_SETUP_SQE128, for entries that carry a command.
   int open(unsigned submissions, unsigned completions, unsigned more_flags = 0);
+  // How many of the kernel's threads may work at a time on what cannot be done asynchronously. Linux 5.15; where
+  // it is refused, the kernel's own limits stay.
+  void allow_workers(unsigned count);
   // Safe to call twice.
   void close();
   int fd() const { return fd_; }

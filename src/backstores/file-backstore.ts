@@ -71,7 +71,7 @@ export class FileBackstore implements OpenBackstore {
     this.memory = memory;
     this.byteLength = opened.size;
     this.blockSize = opened.blockSize;
-    this.transferFlags = opened.direct ? IoFlag.DIRECT : opened.prompt ? IoFlag.INLINE : 0;
+    this.transferFlags = flagsFor(opened);
     this.capabilities = {
       readOnly: opened.readOnly,
       volatileCache: true,
@@ -214,4 +214,9 @@ export class FileBackstore implements OpenBackstore {
       closeSync(this.fd);
     }
   }
+}
+
+function flagsFor({ prompt, direct }: OpenedFile): number {
+  if (!prompt) return IoFlag.WORKER;
+  return direct ? IoFlag.DIRECT : IoFlag.INLINE;
 }

@@ -45,7 +45,7 @@ export interface OpenedFile {
   readonly blockSize: number;
   readonly readOnly: boolean;
   readonly direct: boolean;
-  /** Whether the page cache takes a write at once, without asking a server or a process for it. */
+  /** Whether a system call ends without a server or a process being asked, which may never answer. */
   readonly prompt: boolean;
   readonly cache: CacheMode;
   /** Bytes; what O_DIRECT demands of buffers. */

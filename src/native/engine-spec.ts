@@ -38,6 +38,8 @@ export const IoFlag = {
   DIRECT: 2,
   /** A buffered file: may be done at once when it is not expected to block. */
   INLINE: 4,
+  /** Whoever asks may hang, in the submission too: only a worker of the kernel, or a thread, may ask. */
+  WORKER: 8,
 } as const;
 
 /** Numbers per row of each table. */

@@ -7,6 +7,7 @@ import { Errno, LunportError } from '../../src/native/errno.ts';
 import { IoEngine, type IoEngineOptions, type IoOwner } from '../../src/native/io-engine.ts';
 import { RegionMemory } from '../../src/native/memory.ts';
 import type { Segments } from '../../src/native/segments.ts';
+import { CAN_HANG, hangingFile } from '../support/hanging-file.ts';
 import {
   KIB,
   MIB,
@@ -397,6 +398,34 @@ if (USABLE_MODES.includes('io_uring')) {
     for (const owner of hanging) engine.cancel(owner);
     await engine.drain();
     for (const { results } of hanging) t.deepEqual(results, new Array(40).fill(Errno.ECANCELED));
+  });
+}
+
+if (USABLE_MODES.includes('io_uring') && CAN_HANG) {
+  test('a file whose server hangs, with all that it may have in flight, holds up no sync of another', async (t) => {
+    const { engine, guest, fd } = setUp(t, { mode: 'io_uring' });
+    const list = segments([guest.id, 0, PAGE]);
+    const hanging = new Recorder();
+    const file = await hangingFile(join(temporaryFolder(t), 'hanging'));
+    try {
+      file.hang();
+      // Each of them blocks a worker of the kernel.
+      for (let i = 0; i < 400; i++) engine.read(file.fd, i * PAGE, PAGE, list, 0, IoFlag.WORKER, hanging);
+      const others = new Recorder();
+      for (let i = 0; i < 40; i++) {
+        engine.write(fd, i * PAGE, PAGE, list, 0, 0, others);
+        engine.fsync(fd, others);
+      }
+      await until(() => others.results.length === 80);
+      t.true(others.results.every((result) => result === PAGE || result === 0));
+      t.deepEqual(hanging.results, []);
+      engine.cancel(hanging);
+    } finally {
+      await file.release();
+    }
+    await engine.drain();
+    t.is(hanging.results.length, 400);
+    t.true(hanging.results.every((result) => result < 0));
   });
 }
 
