@@ -40,6 +40,12 @@ export class FileBackstore implements OpenBackstore {
   readonly blockSize: number;
   /** IoFlag bits of every transfer. */
   readonly transferFlags: number;
+  /**
+   * Writes with FUA are followed by a sync of the file, rather than written with RWF_DSYNC: the kernel runs those
+   * one after the other, each with a flush of its own, but lets syncs at the same time share one. It is no use where
+   * other writes are left in the page cache, for the sync would take these along.
+   */
+  readonly syncsEveryWrite: boolean;
   /** Whether fallocate can zero a range; found out by the first try. */
   zeroRangeWorks = true;
   /**
@@ -72,6 +78,7 @@ export class FileBackstore implements OpenBackstore {
     this.byteLength = opened.size;
     this.blockSize = opened.blockSize;
     this.transferFlags = flagsFor(opened);
+    this.syncsEveryWrite = opened.cache === 'writethrough';
     this.capabilities = {
       readOnly: opened.readOnly,
       volatileCache: true,

@@ -25,6 +25,8 @@ const Step = {
   /** Writing zeroes chunk by chunk, where the filesystem has no call for it. */
   ZERO_CHUNK: 4,
   SYNC: 5,
+  /** A write of the disk that syncs every write: its data is in the page cache next, and then synced. */
+  WRITE_AND_SYNC: 7,
   /** A write with FUA found no space: once more without, to learn whether it was the write or the sync. */
   WITHOUT_FUA: 6,
   /** A transfer of several blocks failed: parts of it are tried again, to learn which block it was. */
@@ -113,6 +115,10 @@ export class FileRequest implements IoOwner {
       case Step.SYNC:
         this.synced(operation, result);
         return;
+      case Step.WRITE_AND_SYNC:
+        if (result === operation.length) this.sync();
+        else this.finish(result < 0 ? outcomeOf(-result) : Outcome.GONE, Math.max(result, 0));
+        return;
       case Step.WITHOUT_FUA:
         // There is space after all: what failed was the sync of this or of earlier writes.
         if (result === operation.length) this.backstore.syncFailed(this.failure);
@@ -129,6 +135,11 @@ export class FileRequest implements IoOwner {
     const { engine, fd } = backstore;
     const { offset, length, segments, segmentsOffset } = operation;
     const reading = operation.kind === OperationKind.READ;
+    if (operation.forceUnitAccess && !reading && backstore.syncsEveryWrite) {
+      this.step = Step.WRITE_AND_SYNC;
+      engine.write(fd, offset, length, segments!, segmentsOffset, backstore.transferFlags, this);
+      return;
+    }
     const flags = backstore.transferFlags | (operation.forceUnitAccess && !reading ? IoFlag.FUA : 0);
     if (backstore.needsBounce(segments!, segmentsOffset, length)) {
       this.startBounce(operation, reading, flags);

@@ -3,6 +3,7 @@ import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import type { CacheMode } from '../../src/backstores/cache-mode.ts';
 import { FileBackstore } from '../../src/backstores/file-backstore.ts';
 import { IoFlag } from '../../src/native/engine-spec.ts';
 import type { IoEngine, IoOwner } from '../../src/native/io-engine.ts';
@@ -39,7 +40,7 @@ class StubEngine {
   }
 }
 
-function open() {
+function open(cache: CacheMode = 'writeback') {
   const engine = new StubEngine();
   const opened = {
     fd,
@@ -49,7 +50,7 @@ function open() {
     readOnly: false,
     direct: false,
     prompt: true,
-    cache: 'writeback',
+    cache,
     memoryAlignment: 1,
     punchHole: true,
     allocationUnit: 4096,
@@ -126,6 +127,26 @@ test('a write without FUA that fails concerns nobody else', (t) => {
   const flush = start(OperationKind.FLUSH);
   engine.end('fsync', 0);
   t.is(flush.outcome, Outcome.GOOD);
+});
+
+test('where every write is synced, one sync after the write makes it durable, and tells of its failure', (t) => {
+  const { engine, start } = open('writethrough');
+  const durable = start(OperationKind.WRITE, true);
+  engine.end('write', 4096);
+  t.is(durable.outcome, Outcome.BUSY);
+  engine.end('fsync', 0);
+  t.is(durable.outcome, Outcome.GOOD);
+  const full = start(OperationKind.WRITE, true);
+  engine.end('write', -ENOSPC);
+  t.is(full.outcome, Outcome.NO_SPACE);
+  const cut = start(OperationKind.WRITE, true);
+  engine.end('write', 512);
+  t.is(cut.outcome, Outcome.GONE);
+  const lost = start(OperationKind.WRITE, true);
+  engine.end('write', 4096);
+  engine.end('fsync', -EIO);
+  t.is(lost.outcome, Outcome.MEDIUM_ERROR);
+  t.is(start(OperationKind.FLUSH).outcome, Outcome.MEDIUM_ERROR);
 });
 
 test('a flush that was aborted says nothing about the disk: the next one works', (t) => {
