@@ -25,12 +25,12 @@ const Step = {
   /** Writing zeroes chunk by chunk, where the filesystem has no call for it. */
   ZERO_CHUNK: 4,
   SYNC: 5,
-  /** A write of the disk that syncs every write: its data is in the page cache next, and then synced. */
-  WRITE_AND_SYNC: 7,
   /** A write with FUA found no space: once more without, to learn whether it was the write or the sync. */
   WITHOUT_FUA: 6,
   /** A transfer of several blocks failed: parts of it are tried again, to learn which block it was. */
   SEARCH: 7,
+  /** A write of the disk that syncs every write: its data is in the page cache next, and then synced. */
+  WRITE_AND_SYNC: 8,
 } as const;
 
 export class FileRequest implements IoOwner {
@@ -117,7 +117,8 @@ export class FileRequest implements IoOwner {
         return;
       case Step.WRITE_AND_SYNC:
         if (result === operation.length) this.sync();
-        else this.finish(result < 0 ? outcomeOf(-result) : Outcome.GONE, Math.max(result, 0));
+        else if (result < 0) this.search(operation.length, -result);
+        else this.finish(Outcome.GONE, result);
         return;
       case Step.WITHOUT_FUA:
         // There is space after all: what failed was the sync of this or of earlier writes.
