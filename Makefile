@@ -17,7 +17,7 @@ NODE_DIR = $(if $(wildcard $(NODE_PREFIX)/include/node/node_api.h),--nodedir=$(N
 ADDON_SOURCES := $(shell find native -path native/build -prune -o -path native/test -prune -o -type f -print 2>/dev/null)
 
 .PHONY: help setup build addon tsc lint lint-biome lint-oxlint lint-knip lint-imports format test unit guest \
-  sanitize coverage demo conformance bench bench-compare bench-io-uring soak fuzz matrix docs clean
+  sanitize coverage demo conformance bench bench-compare bench-guest bench-io-uring soak fuzz matrix docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -97,6 +97,9 @@ bench: build .stamps/packages ## measurements
 
 bench-compare: build .stamps/packages ## against another commit: make bench-compare BASE=HEAD~1
 	BASE='$(BASE)' node dist/bench/compare.js $(ARGS)
+
+bench-guest: build .stamps/packages ## fio in a guest, on our disk and on QEMU's own
+	node dist/bench/guest.js $(ARGS)
 
 bench-io-uring: .stamps/build-packages ## what each option of io_uring saves, on FILE (64 MiB or more; overwritten)
 	@mkdir -p dist/bench

@@ -10,6 +10,7 @@ import { existsSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { packageRoot } from '../qemu/package-root.ts';
 import { atProcessEnd } from '../qemu/process-end.ts';
+import { median } from './median.ts';
 import { makePlan } from './plan.ts';
 import { type Cell, groups } from './report.ts';
 import { type OpenTarget, openTarget, type Work } from './run.ts';
@@ -101,10 +102,4 @@ function step(cwd: string, program: string, ...args: string[]): void {
   const { status, stdout, stderr, error } = spawnSync(program, args, { cwd, encoding: 'utf8' });
   if (status === 0) return;
   throw new Error(`${program} ${args.join(' ')} failed: ${error?.message ?? stdout + stderr}`);
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }

@@ -1,15 +1,13 @@
 /** What a run measures, from the environment: see main.ts for the variables. */
-import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from '../qemu/temporary-folder.ts';
+import { fill } from './fill.ts';
 import { PATTERNS } from './pattern.ts';
 import type { Timing, Work } from './run.ts';
 import { DISK_KINDS, type DiskKind, type Disks } from './targets.ts';
 
 const MEBIBYTE = 1 << 20;
 const DISK_BYTES = 1024 * MEBIBYTE;
-/** One write of the pass that fills a file. */
-const FILL_BYTES = 4096;
 
 export interface Plan {
   readonly works: readonly Work[];
@@ -100,17 +98,4 @@ function chosenKinds(list: string | undefined, otherwise: readonly DiskKind[]): 
     }
     return kind;
   });
-}
-
-/**
- * Data, not a hole: a hole would be read without touching the disk's blocks. Synced, or writeback disturbs the rest.
- * In small pieces, because the kernel keeps a file's pages in folios as large as what brought them in, and ext4
- * looks at every block of a folio to write one: 4 KiB cost 1.5 µs in a folio of 4 KiB and 18 µs in one of 1 MiB.
- */
-function fill(path: string, bytes: number): void {
-  const block = Buffer.alloc(FILL_BYTES, 0xa5);
-  const fd = openSync(path, 'w');
-  for (let written = 0; written < bytes; written += block.length) writeSync(fd, block);
-  fsyncSync(fd);
-  closeSync(fd);
 }

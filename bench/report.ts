@@ -84,6 +84,7 @@ export function count(value: number): string {
   return `${(value / 1e3).toFixed(1)} k`;
 }
 
-function micros(value: number): string {
+/** Microseconds, in as many digits as say something. */
+export function micros(value: number): string {
   return value >= 100 ? value.toFixed(0) : value.toFixed(1);
 }
