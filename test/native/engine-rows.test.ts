@@ -263,7 +263,7 @@ for (const mode of USABLE_MODES) {
       ['an unknown kind', { ...good, kind: 99 }, Errno.EINVAL],
       ['a negative kind', { ...good, kind: -1 }, Errno.EINVAL],
       ['a kind that is no number', { ...good, kind: Number.NaN }, Errno.EINVAL],
-      ['an unknown flag', { ...good, flags: 8 }, Errno.EINVAL],
+      ['an unknown flag', { ...good, flags: 16 }, Errno.EINVAL],
       ['a negative offset', { ...good, offset: -1 }, Errno.EINVAL],
       ['a fraction', { ...good, offset: 0.5 }, Errno.EINVAL],
       ['an offset that is not exact', { ...good, offset: 2 ** 53 }, Errno.EINVAL],
