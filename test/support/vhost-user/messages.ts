@@ -53,20 +53,23 @@ export function vringFd(index: number, withFd: boolean): Uint8Array {
   return u64(withFd ? index : index | VringFd.NO_FD);
 }
 
+/** What a message says of a region; its file goes along. */
+export type RegionFields = Omit<GuestRegion, 'fd'>;
+
 /** "Memory region description": u64 guest address, u64 size, u64 user address, u64 mmap offset. */
-function region(builder: ByteBuilder, { guestAddress, length, userAddress, mmapOffset }: GuestRegion) {
+function region(builder: ByteBuilder, { guestAddress, length, userAddress, mmapOffset }: RegionFields) {
   return builder.u64(guestAddress, length, userAddress, mmapOffset);
 }
 
 /** "Multiple memory regions description": u32 number of regions, u32 padding, regions. */
-export function memoryTable(regions: readonly GuestRegion[], count = regions.length): Uint8Array {
+export function memoryTable(regions: readonly RegionFields[], count = regions.length): Uint8Array {
   const builder = new ByteBuilder().u32(count, 0);
   for (const each of regions) region(builder, each);
   return builder.build();
 }
 
 /** "Single memory region description": u64 padding, region. */
-export function singleRegion(each: GuestRegion): Uint8Array {
+export function singleRegion(each: RegionFields): Uint8Array {
   return region(new ByteBuilder().u64(0), each).build();
 }
 
