@@ -100,6 +100,11 @@ int sized_memfd(const char* name, uint64_t length, bool sealed) {
   return -error;
 }
 
+// Only the kernel's own memory can be sealed.
+Napi::Value is_shared_memory(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), fcntl(descriptor_argument(info, 0), F_GET_SEALS) >= 0);
+}
+
 Napi::Value memfd(const Napi::CallbackInfo& info) {
   const std::string name = info[0].As<Napi::String>();
   uint64_t length;
@@ -137,6 +142,7 @@ void export_descriptors(Napi::Object exports) {
   add<signal>(exports, "signal");
   add<drain>(exports, "drain");
   add<is_eventfd_argument>(exports, "isEventfd");
+  add<is_shared_memory>(exports, "isSharedMemory");
   add<set_nonblocking>(exports, "setNonblocking");
   add<memfd>(exports, "memfd");
   add<punch_hole>(exports, "punchHole");

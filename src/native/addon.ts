@@ -97,6 +97,8 @@ export interface Addon {
   signal(fd: number): number;
   /** What a peer wants signalled must be one: writing to anything else may do anything, or take for ever. */
   isEventfd(fd: number): boolean;
+  /** Whether it is a memfd, or a file on tmpfs or hugetlbfs: memory that nobody has to be asked for. Never blocks. */
+  isSharedMemory(fd: number): boolean;
   /** Empties an eventfd, and never blocks: 1 when it held something, 0 when it was empty. */
   drain(fd: number): number;
   /**

@@ -8,6 +8,7 @@ import type { Region, RegionMemory } from '../../native/memory.ts';
 import type { SegmentList } from '../../scsi/segment-list.ts';
 import type { MemoryTable } from './memory-table.ts';
 import { ProtocolError } from './protocol-error.ts';
+import { checkSharedFile } from './shared-file.ts';
 import { LOG_PAGE } from './vhost-user-spec.ts';
 
 /** Covers 32 TiB of guest memory, and fits into one view. */
@@ -27,6 +28,7 @@ export class DirtyLog {
       throw new ProtocolError(`log of ${size} bytes, expected 1 to ${MAX_LOG_BYTES}`);
     }
     if (offset % MAP_ALIGNMENT !== 0) throw new ProtocolError(`log at unaligned offset ${offset}`);
+    checkSharedFile(fd, 'the migration log');
     const file = fstatSync(fd);
     if (file.size < offset + size) {
       throw new ProtocolError(`log ends at byte ${offset + size} of a file of ${file.size}`);

@@ -14,6 +14,7 @@ import { INFLIGHT_ALIGNMENT } from './inflight-spec.ts';
 import { InflightSplit } from './inflight-split.ts';
 import type { InflightDescription } from './message.ts';
 import { ProtocolError } from './protocol-error.ts';
+import { checkSharedFile } from './shared-file.ts';
 import { MAX_QUEUE_SIZE } from './split-virtqueue-spec.ts';
 
 export class InflightBuffer {
@@ -54,6 +55,7 @@ export class InflightBuffer {
     const used = queues * stride;
     if (mmapOffset % 4096 !== 0)
       throw new ProtocolError(`in-flight buffer at unaligned offset ${mmapOffset}`);
+    checkSharedFile(fd, 'the in-flight buffer');
     const { size } = fstatSync(fd);
     if (size < mmapOffset + used) {
       throw new ProtocolError(`in-flight buffer ends at byte ${mmapOffset + used} of a file of ${size}`);

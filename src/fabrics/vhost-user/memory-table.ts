@@ -11,6 +11,7 @@ import type { DescriptorChain } from './descriptor-chain.ts';
 import { GuestViews } from './guest-views.ts';
 import type { RegionDescription } from './message.ts';
 import { ProtocolError } from './protocol-error.ts';
+import { checkSharedFile } from './shared-file.ts';
 import { MAX_MEMORY_SLOTS } from './vhost-user-spec.ts';
 
 const PAGE = 4096;
@@ -186,6 +187,7 @@ export class MemoryTable implements AddressSpace {
 
   private map(description: RegionDescription, fd: number): MappedRegion {
     const { mmapOffset, size } = description;
+    checkSharedFile(fd, 'guest memory');
     const file = fstatSync(fd);
     const end = mmapOffset + size;
     if (file.size < end) {

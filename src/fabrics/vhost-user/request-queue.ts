@@ -131,7 +131,8 @@ export class RequestQueue implements VringHandler, TaskOwner {
     if (log !== undefined) {
       log.markSegments(request.response, header);
       // Of a request that failed, nobody knows how much was written.
-      log.markSegments(dataIn, dataIn.byteLength);
+      const isGood = response === OK && request.status === GOOD;
+      log.markSegments(dataIn, isGood ? transferred : dataIn.byteLength);
       log.markSegments(protectionIn, protectionIn.byteLength);
     }
     this.giveBack(request, written);

@@ -97,6 +97,22 @@ test('data, response and used ring are marked, and nothing else', async (t) => {
   log.close();
 });
 
+test('of a long buffer, only what was written is marked', async (t) => {
+  const served = await Served.start();
+  const guest = await served.boot();
+  const log = new Log();
+  await log.start(guest, false);
+  log.take();
+  const buffer = { dataInLength: 64 * LOG_PAGE };
+  t.is((await guest.driver.execute({ cdb: [0x12, 0, 0, 0, 96, 0], ...buffer })).status, Status.GOOD);
+  t.true(log.take().length <= 3, 'INQUIRY: the response, and one page or two of the buffer');
+  const outOfRange = { cdb: [0x28, 0, 0x7f, 0, 0, 0, 0, 0, 64, 0], ...buffer };
+  t.is((await guest.driver.execute(outOfRange)).status, Status.CHECK_CONDITION);
+  t.true(log.take().length >= 64, 'of what failed, all: some of it may have been written');
+  await served.close();
+  log.close();
+});
+
 test('a WRITE marks no data, since it only reads it', async (t) => {
   const served = await Served.start();
   const guest = await served.boot();
