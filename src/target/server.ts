@@ -3,12 +3,13 @@
  * all of it or nothing; closes in the order that loses nothing (see ARCHITECTURE.md).
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isImageInUse } from '../native/file-lock.ts';
 import { Attached } from './attached.ts';
 import { closeAll } from './close-all.ts';
 import type { DiskSpec } from './disk-spec.ts';
+import { LunportError } from './errors.ts';
 import type { IscsiTargetOptions } from './iscsi-access.ts';
 import { IscsiFabric } from './iscsi-fabric.ts';
 import type { IscsiOptions } from './iscsi-options.ts';
@@ -165,14 +166,35 @@ export class Server {
     if (!this.closing) ready();
   }
 
+  /** `share` is meant for other processes: two disks here on one image would each let in whom the other fences. */
+  private refuseSecond({ name }: DiskSpec): void {
+    if (!existsSync(name)) return;
+    const path = realpathSync(name);
+    for (const { disks, sockets } of this.targets) {
+      for (const { backstore, spec } of disks.values()) {
+        if (spec.share && backstore.describe().path === path) throw servedTwice(name, sockets[0].path);
+      }
+    }
+  }
+
   private openDisk(spec: DiskSpec, target: ServedTarget, lun: number): ServedDisk {
     const { stateDirectory } = this.options;
+    if (spec.kind === 'file' && spec.share) this.refuseSecond(spec);
     return openDisk(spec, {
       shard: this.shard,
       place: `${target.sockets[0].path} LUN ${lun}`,
       stateDirectory,
     });
   }
+}
+
+function servedTwice(name: string, socket: string): LunportError {
+  return new LunportError({
+    code: 'served-twice',
+    object: name,
+    message: `${name} is a disk of ${socket} already: as a second disk it would know nothing of its reservations`,
+    hint: 'Give one target several sockets (--socket or --connect more than once), one per guest.',
+  });
 }
 
 /** Whether it is one to be waited for, and somebody uses it now. */

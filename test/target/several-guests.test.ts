@@ -3,6 +3,7 @@ import test from 'ava';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
 import { Status } from '../../src/scsi/status-spec.ts';
 import { parseDisk } from '../../src/target/disk-spec.ts';
+import type { LunportError } from '../../src/target/errors.ts';
 import { initiatorName } from '../../src/target/served-target.ts';
 import { Server } from '../../src/target/server.ts';
 import { OUT, type Out, type OutFields, parameterList, TYPES } from '../support/persistent-reservations.ts';
@@ -63,5 +64,21 @@ test('guests at several sockets share a disk, and a reservation stays with the g
   t.is(await write(guests[0]), Status.RESERVATION_CONFLICT);
   for (const guest of guests) guest.leave();
   await server.close();
+  folder.remove();
+});
+
+test('an image is not served twice by one process, where each disk would have reservations of its own', async (t) => {
+  const folder = temporaryFolder();
+  const disk = parseDisk(`${join(folder.path, 'disk.img')},create,size=1M,share`);
+  const target = (name: string, disks = [disk]) => ({
+    sockets: [{ path: join(folder.path, name), role: 'listen' as const }],
+    disks,
+  });
+  const options = { io: 'auto' as const, stateDirectory: undefined, iscsi: undefined, log };
+  for (const targets of [[target('a'), target('b')], [target('a', [disk, disk])]]) {
+    const error = await t.throwsAsync(Server.open(targets, options), { code: 'served-twice' });
+    t.regex((error as LunportError).hint ?? '', /several sockets/);
+  }
+  await (await Server.open([target('a')], options)).close();
   folder.remove();
 });
