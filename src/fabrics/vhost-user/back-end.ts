@@ -80,6 +80,8 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
   private logBuffer: DirtyLog | undefined = undefined;
   private faultsSeen: number;
   private closing = false;
+  /** The configuration changed while nobody could be told. */
+  private changeUntold = false;
 
   constructor(options: BackEndOptions, owner: BackEndOwner) {
     const { engine, memory, poller, ready } = options;
@@ -118,6 +120,18 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     this.log = hasFeature(features, VhostFeature.LOG_ALL) ? this.logBuffer : undefined;
     this.forgetTranslations();
     this.device.setFeatures(features);
+  }
+
+  /** SET_VRING_KICK: takes over `fd`, or none, and starts the ring. */
+  kickRing(index: number, fd: number | undefined): void {
+    this.rings.kickWith(index, fd);
+    this.resumed();
+  }
+
+  /** VRING_KICK: starts the ring, or looks at it. */
+  kickRingInBand(index: number): void {
+    this.rings.kickedInBand(index);
+    this.resumed();
   }
 
   /** Stops a ring when its tasks have ended; resolves with the index it will go on from. */
@@ -171,6 +185,7 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
       case IotlbType.UPDATE:
         this.iotlb.update(message);
         this.rings.retry();
+        this.resumed();
         return;
       case IotlbType.INVALIDATE:
         await this.rings.whileQuiet(() => this.iotlb.invalidate(message.iova, message.size));
@@ -237,8 +252,16 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     this.rings.processFrom(first);
   }
 
+  /** While all rings are stopped the front-end is sent nothing ("Suspended device state"); it hears of it after that. */
   configChanged(): void {
-    if (!this.closing) this.owner.configChanged();
+    if (this.closing) return;
+    this.changeUntold = !this.rings.anyStarted;
+    if (!this.changeUntold) this.owner.configChanged();
+  }
+
+  /** A ring has started. */
+  private resumed(): void {
+    if (this.changeUntold) this.configChanged();
   }
 
   ringBroken(vring: Vring, error: VirtqueueError): void {

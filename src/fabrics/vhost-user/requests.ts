@@ -141,7 +141,7 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
     Request.SET_VRING_KICK,
     silent(({ backEnd }, payload, fds) => {
       const { index, fd } = vringFd(payload, fds);
-      backEnd.rings.kickWith(index, fd);
+      backEnd.kickRing(index, fd);
     }),
   ],
   [
@@ -149,7 +149,7 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
     silent(({ backEnd }, payload) => {
       const { index, value } = parseVringState(payload);
       if (value !== 0) throw new ProtocolError(`ring ${index} kicked with ${value}, expected 0`);
-      backEnd.rings.kickedInBand(index);
+      backEnd.kickRingInBand(index);
     }),
   ],
   [

@@ -86,8 +86,8 @@ export class Vring {
     this.callInBand = false;
     if (fd !== undefined) this.checkSignalled(fd);
     // QEMU 7.2 lets the guest kick before it hands over the real call descriptor. What was signalled on the old
-    // one is lost, and a signal too many does no harm.
-    if (fd !== undefined) this.signal(fd);
+    // one is lost, and a signal too many does no harm. A stopped ring has signalled nothing, and must not.
+    if (fd !== undefined && this.started) this.signal(fd);
   }
 
   /** Takes over `fd`, or none. */

@@ -254,6 +254,31 @@ test('a resize is announced on the back-end channel, and the new size is there b
   t.is((await served.execute({ type: IN, sector: 4095, dataInLength: 512 })).status, OK);
 });
 
+test('a resize while all rings are stopped is announced when one starts again, not before', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const served = await start(t, `${join(folder.path, 'disk.img')},create,size=1M`);
+  const { frontEnd, driver, memory } = served;
+  const bases = await Promise.all(driver.queues.map((_queue, index) => frontEnd.getVringBase(index)));
+  const seen: number[] = [];
+  const announced = new Promise<void>((resolve) => {
+    served.channel.onFrame = ({ request }) => {
+      seen.push(request);
+      resolve();
+    };
+  });
+  await runOperation(served.server, 'resize', { lun: 0, size: 2 << 20 });
+  // An answer comes after whatever was sent before it.
+  await frontEnd.getFeatures();
+  t.deepEqual(seen, []);
+  for (const [index, queue] of driver.queues.entries()) {
+    await frontEnd.setUpRing(index, queue, memory, bases[index]);
+  }
+  await announced;
+  t.is((await served.execute({ type: IN, sector: 4095, dataInLength: 512 })).status, OK);
+  t.deepEqual(seen, [BackendRequest.CONFIG_CHANGE_MSG], 'once');
+});
+
 test('the driver switches the write cache, and every initiator sees it', async (t) => {
   const folder = temporaryFolder();
   t.teardown(() => folder.remove());

@@ -142,12 +142,15 @@ test('without protocol features a ring runs from its start', async (t) => {
   await served.close();
 });
 
-test('every new call descriptor is signalled at once', async (t) => {
+test('every new call descriptor of a ring that runs is signalled at once', async (t) => {
   const served = await Served.start();
   const { frontEnd } = await served.boot();
   const callFd = addon.eventfd();
   await frontEnd.send(Request.SET_VRING_CALL, vringFd(QueueIndex.FIRST_REQUEST, true), { fds: [callFd] });
   t.is(addon.drain(callFd), 1);
+  await frontEnd.getVringBase(QueueIndex.FIRST_REQUEST);
+  await frontEnd.send(Request.SET_VRING_CALL, vringFd(QueueIndex.FIRST_REQUEST, true), { fds: [callFd] });
+  t.is(addon.drain(callFd), 0, 'a stopped ring signals nobody');
   addon.close(callFd);
   await served.close();
 });
