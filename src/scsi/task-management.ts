@@ -119,6 +119,19 @@ export function abortNexus(nexus: Nexus, done: () => void): void {
   afterAll(new Set(nexus.itlNexusesWithTasks()), abort, done);
 }
 
+/**
+ * Ends those tasks of a nexus which an ACA condition keeps from starting or from ending (SAM-5 5.9), of which `concerns`
+ * says that nobody will be there to clear it.
+ */
+export function abortBlocked(nexus: Nexus, concerns: (task: Task) => boolean): void {
+  for (const itl of nexus.itlNexusesWithTasks()) {
+    const { taskSet } = itl.logicalUnit;
+    if (!taskSet.aca.active) continue;
+    const isBlocked = (task: Task) => task.itl === itl && (task.held || !task.started) && concerns(task);
+    taskSet.abort(taskSet.filter(isBlocked), nexus);
+  }
+}
+
 /** I_T NEXUS RESET (SAM-5 7.6): the initiator loses what it had, and hears of it. */
 function resetNexus(nexus: Nexus, done: () => void): void {
   abortNexus(nexus, () => {

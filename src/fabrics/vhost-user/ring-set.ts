@@ -25,6 +25,8 @@ import { Vring } from './vring.ts';
  * are aborted: the guest retries those, while a front-end that hangs takes the whole guest with it.
  */
 const DRAIN_PATIENCE = 10_000;
+/** Between looks for tasks that will not end by themselves, milliseconds. */
+const LOOK_EVERY = 20;
 
 /** What rings are made from; a ring sees the settings of the moment when it starts. */
 export interface RingSettings {
@@ -221,8 +223,11 @@ export class RingSet {
 
   /** Waits until no task of these rings runs, but not for ever. */
   private async drain(vrings: readonly Vring[]): Promise<void> {
-    const impatience = setTimeout(() => void this.settings.device.abort(), DRAIN_PATIENCE);
+    const { device } = this.settings;
+    const impatience = setTimeout(() => void device.abort(), DRAIN_PATIENCE);
+    const looks = setInterval(() => device.abortBlocked?.(vrings), LOOK_EVERY);
     await Promise.all(vrings.map((vring) => vring.drained()));
     clearTimeout(impatience);
+    clearInterval(looks);
   }
 }

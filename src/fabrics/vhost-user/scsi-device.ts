@@ -6,7 +6,7 @@ import type { Environment } from '../../scsi/environment.ts';
 import { MAX_LUN } from '../../scsi/lun-map.ts';
 import type { Nexus } from '../../scsi/nexus.ts';
 import { AbortedBy, MAX_CDB_LENGTH, MAX_SENSE_LENGTH, type Task } from '../../scsi/task.ts';
-import { abortNexus, manage, TaskManagementFunction } from '../../scsi/task-management.ts';
+import { abortBlocked, abortNexus, manage, TaskManagementFunction } from '../../scsi/task-management.ts';
 import type { AddressSpace } from './address-space.ts';
 import { ControlQueue } from './control-queue.ts';
 import type { DirtyLog } from './dirty-log.ts';
@@ -17,6 +17,7 @@ import { ANY_TARGET, targetOf } from './lun-field.ts';
 import type { ConfigAccess } from './message.ts';
 import { ProtocolError } from './protocol-error.ts';
 import { RequestQueue } from './request-queue.ts';
+import { ScsiRequest } from './scsi-request.ts';
 import type { DeviceHost, RequestCounters, VirtioDevice } from './virtio-device.ts';
 import {
   DEFAULT_CDB_SIZE,
@@ -29,6 +30,7 @@ import {
   ScsiFeature,
   VirtioScsiResponse,
 } from './virtio-scsi-spec.ts';
+import type { Vring } from './vring.ts';
 import type { VringHandler } from './vring-handler.ts';
 
 /** Rings have 8-bit numbers in the messages that hand over their descriptors. */
@@ -170,6 +172,10 @@ export class ScsiDevice implements VirtioDevice {
 
   abort(): Promise<void> {
     return new Promise((resolve) => abortNexus(this.nexus, resolve));
+  }
+
+  abortBlocked(rings: readonly Vring[]): void {
+    abortBlocked(this.nexus, (task) => task instanceof ScsiRequest && rings.includes(task.vring!));
   }
 
   /** I_T nexus loss (SAM-5 6.3.4): the nexus stays for the next connection, which hears of the loss. */

@@ -6,6 +6,7 @@ import type { AddressSpace } from './address-space.ts';
 import type { DirtyLog } from './dirty-log.ts';
 import type { GuestViews } from './guest-views.ts';
 import type { ConfigAccess } from './message.ts';
+import type { Vring } from './vring.ts';
 import type { VringHandler } from './vring-handler.ts';
 
 /** What the back-end offers its device. */
@@ -46,6 +47,8 @@ export interface VirtioDevice {
   reset(): Promise<void>;
   /** Hurries everything under way to its end; resolves when nothing touches guest memory any more. */
   abort(): Promise<void>;
+  /** Ends what neither starts nor ends before the driver says something, which it cannot while these rings stop. */
+  abortBlocked?(rings: readonly Vring[]): void;
   /** After `abort`: the connection is gone. */
   close(): Promise<void>;
 }

@@ -180,6 +180,24 @@ test('a ring that stops waits for its requests, and goes on where it was', async
   await served.close();
 });
 
+test('a ring stops although an ACA condition keeps its requests from ending, which nobody will clear', async (t) => {
+  const served = await Served.start();
+  const { driver, frontEnd } = await served.boot();
+  served.backstore.hold = true;
+  const read = driver.execute(READ);
+  await eventually(() => served.backstore.held.length === 1);
+  const NACA = 0x04;
+  const failed = await driver.execute({ cdb: [0x28, 0, 0x7f, 0, 0, 0, 0, 0, 1, NACA], dataInLength: 512 });
+  t.is(failed.status, Status.CHECK_CONDITION);
+  served.backstore.hold = false;
+  served.backstore.release();
+  const start = performance.now();
+  await frontEnd.getVringBase(QueueIndex.FIRST_REQUEST);
+  t.true(performance.now() - start < 8000, 'sooner than what merely takes its time');
+  t.is((await read).response, VirtioScsiResponse.ABORTED);
+  await served.close();
+});
+
 for (const slots of [true, false]) {
   test(`memory may change under load, ${slots ? 'by slots' : 'as a whole table'}`, async (t) => {
     const served = await Served.start();
