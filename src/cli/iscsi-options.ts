@@ -1,7 +1,14 @@
 /** `--iscsi` and its companions on the command line of `lunport serve`. */
 import type { Command } from 'commander';
 import { UsageError } from '../target/disk-spec.ts';
-import { checkName, type IscsiOptions, parseAcl, parseAddress, parseChap } from '../target/iscsi-options.ts';
+import {
+  checkInitiator,
+  checkName,
+  type IscsiOptions,
+  parseAcl,
+  parseAddress,
+  parseChap,
+} from '../target/iscsi-options.ts';
 
 export interface IscsiCommandOptions {
   readonly iscsi: string[];
@@ -56,7 +63,7 @@ export function iscsiOptions(options: IscsiCommandOptions): IscsiOptions | undef
       );
     return undefined;
   }
-  const acls = [...acl.map(parseAcl), ...initiator.map((name) => ({ initiator: checkName(name) }))];
+  const acls = [...acl.map(parseAcl), ...initiator.map((name) => ({ initiator: checkInitiator(name) }))];
   return {
     addresses: iscsi.map(parseAddress),
     discoveryCredentials:

@@ -78,6 +78,20 @@ export class IscsiAccess implements AccessControl {
   }
 }
 
+/**
+ * What we prove ourselves with must be nobody's own secret (RFC 7143 9.2.1): an initiator could have us answer the
+ * challenge that we gave another. Throws UsageError.
+ */
+export function refuseSharedSecrets(all: readonly ChapCredentials[]): void {
+  const theirs = new Set(all.map(({ secret }) => secret));
+  for (const { user, secret, mutualSecret } of all) {
+    if (user === '' || secret === '')
+      throw new UsageError('CHAP needs a user and a secret that are not empty');
+    if (mutualSecret !== undefined && theirs.has(mutualSecret))
+      throw new UsageError(`CHAP: what we prove ourselves with to ${user} must be no initiator's secret`);
+  }
+}
+
 function isLun(value: number): boolean {
   return Number.isInteger(value) && value >= 0 && value <= MAX_LUN;
 }

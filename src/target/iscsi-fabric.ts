@@ -1,4 +1,5 @@
 /** The iSCSI side of a server: every target under a name of its own, at every portal, with the access asked for. */
+import type { ChapCredentials } from '../fabrics/iscsi/chap.ts';
 import { IscsiNode, LOGOUT_GRACE } from '../fabrics/iscsi/iscsi-node.ts';
 import type { IscsiTarget } from '../fabrics/iscsi/target-node.ts';
 import type { LunMap } from '../scsi/lun-map.ts';
@@ -6,7 +7,7 @@ import type { TargetPort } from '../scsi/port.ts';
 import { TargetPortGroup } from '../scsi/target-port-group.ts';
 import { UsageError } from './disk-spec.ts';
 import { LunportError } from './errors.ts';
-import { IscsiAccess, type IscsiTargetOptions } from './iscsi-access.ts';
+import { IscsiAccess, type IscsiTargetOptions, refuseSharedSecrets } from './iscsi-access.ts';
 import { type IscsiAddress, type IscsiOptions, isLoopback } from './iscsi-options.ts';
 import type { ServedDisk } from './served-disk.ts';
 import type { ServedTarget } from './served-target.ts';
@@ -53,9 +54,9 @@ export class IscsiFabric {
     shard: Shard,
     log: Log,
   ): Promise<IscsiFabric> {
+    const offers = makeOffers(targets, options);
     const node = new IscsiNode({ environment: shard.environment, log, engine: shard.engine });
     node.discoveryAccess = { admits: () => true, credentials: () => options.discoveryCredentials };
-    const offers = makeOffers(targets, options);
     try {
       for (const [i, address] of options.addresses.entries()) {
         node.openPortal(
@@ -101,6 +102,7 @@ export class IscsiFabric {
 
 function makeOffers(targets: OwnOptions, options: IscsiOptions): Map<ServedTarget, Offer> {
   const offers = new Map<ServedTarget, Offer>();
+  refuseSharedSecrets(allCredentials(targets, options));
   const names = new Set<string>();
   for (const [i, [target, own]] of [...targets].entries()) {
     if (own === null) continue;
@@ -122,6 +124,18 @@ function makeOffers(targets: OwnOptions, options: IscsiOptions): Map<ServedTarge
     });
   }
   return offers;
+}
+
+function allCredentials(
+  targets: OwnOptions,
+  { target, discoveryCredentials }: IscsiOptions,
+): ChapCredentials[] {
+  const options = [target, ...targets.values()].filter((one) => one !== null && one !== undefined);
+  const all = options.flatMap(({ credentials, acls }) => [
+    credentials,
+    ...acls.map((acl) => acl.credentials),
+  ]);
+  return [discoveryCredentials, ...all].filter((one) => one !== undefined);
 }
 
 /** Stands for the initiators without an ACL; no initiator has this name. */
@@ -154,7 +168,15 @@ function targetPort(name: string, portal: number): TargetPort {
 }
 
 function targetAt({ name, ports, access, lunMap }: Offer, portal: number): IscsiTarget {
-  return { name, alias: '', portalGroupTag: portal + 1, targetPort: ports[portal], access, lunMap };
+  return {
+    name,
+    alias: '',
+    portalGroupTag: portal + 1,
+    targetPort: ports[portal],
+    access,
+    mayReset: (initiator) => access.view(initiator) === undefined,
+    lunMap,
+  };
 }
 
 /** With several portals each is a target port group too, so that initiators can choose between paths (ALUA). */

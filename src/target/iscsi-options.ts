@@ -1,5 +1,5 @@
 /** `--iscsi ADDRESS[:PORT]` and its companions: where the iSCSI portal listens, and who may come in. */
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import type { ChapCredentials } from '../fabrics/iscsi/chap.ts';
 import { UsageError } from './disk-spec.ts';
@@ -23,6 +23,8 @@ export interface IscsiOptions {
 
 const DEFAULT_PORT = 3260;
 const NAME = /^(iqn\.\d{4}-\d{2}\.[a-z0-9.:-]+|eui\.[0-9a-f]{16}|naa\.([0-9a-f]{16}|[0-9a-f]{32}))$/;
+/** Permissions of group and others. */
+const OTHERS = 0o077;
 const MAX_NAME_LENGTH = 223;
 
 /** `192.0.2.1`, `192.0.2.1:3261`, `[::1]:3260`, `:3261`. Throws UsageError. */
@@ -47,6 +49,12 @@ export function checkName(name: string): string {
   return lower;
 }
 
+/** The same for others' names, which hold what their makers thought good. Throws UsageError. */
+export function checkInitiator(name: string): string {
+  checkName(name.replaceAll('_', '-'));
+  return name.toLowerCase();
+}
+
 /**
  * `USER:SECRET`, `USER:SECRET:MUTUAL_USER:MUTUAL_SECRET`, or `@FILE` with such a line, since everybody can read the
  * arguments of a process. Throws UsageError.
@@ -57,8 +65,6 @@ export function parseChap(option: string, text: string): ChapCredentials {
   if (!user || !secret || rest.length > 0 || (mutualUser === undefined) !== (mutualSecret === undefined)) {
     throw new UsageError(`${option}: expected USER:SECRET, USER:SECRET:MUTUAL_USER:MUTUAL_SECRET or @FILE`);
   }
-  if (secret === mutualSecret)
-    throw new UsageError(`${option}: the two secrets must differ (RFC 7143 9.2.1)`);
   return { user, secret, mutualUser, mutualSecret };
 }
 
@@ -76,10 +82,10 @@ export function parseAcl(text: string): IscsiAcl {
     if (key === 'ro' && value === undefined) readOnly = true;
     else if (key === 'lun' && value !== undefined) luns.push(parseMappedLun(value));
     else if (key === 'chap' && value !== undefined) credentials = parseChap('--acl', value);
-    else
-      throw new UsageError(`--acl: expected lun=LUN[:TARGET_LUN][:ro], ro or chap=… but received "${key}"`);
+    // What was there instead may be half a secret.
+    else throw new UsageError(`--acl: expected lun=LUN[:TARGET_LUN][:ro], ro or chap=… after ${name}`);
   }
-  return { initiator: checkName(name), credentials, luns: luns.length > 0 ? luns : undefined, readOnly };
+  return { initiator: checkInitiator(name), credentials, luns: luns.length > 0 ? luns : undefined, readOnly };
 }
 
 function parseMappedLun(text: string): MappedLun {
@@ -93,11 +99,22 @@ function parseMappedLun(text: string): MappedLun {
 }
 
 function secretLine(option: string, path: string): string {
+  let text: string;
+  let mode: number;
   try {
-    return readFileSync(path, 'utf8').split('\n')[0].trim();
+    const fd = openSync(path, 'r');
+    try {
+      mode = fstatSync(fd).mode;
+      text = readFileSync(fd, 'utf8');
+    } finally {
+      closeSync(fd);
+    }
   } catch (error) {
     throw new UsageError(`${option}: cannot read ${path}: ${(error as Error).message}`);
   }
+  if ((mode & OTHERS) !== 0)
+    throw new UsageError(`${option}: others than its owner may use ${path}; say chmod 600 ${path}`);
+  return text.split('\n')[0].trim();
 }
 
 export function isLoopback(host: string): boolean {

@@ -17,6 +17,8 @@ export interface LoginOptions {
   readonly tsih?: number;
   readonly cid?: number;
   readonly keys?: readonly (readonly [string, string])[];
+  /** T, C, CSG and NSG; default: on from the operational stage to the full feature phase. */
+  readonly flags?: number;
 }
 
 export class IscsiClient {
@@ -121,7 +123,7 @@ export class IscsiClient {
   async login(options: LoginOptions = {}): Promise<Pdu | undefined> {
     const header = Buffer.alloc(48);
     header[Bhs.OPCODE] = InitiatorOpcode.LOGIN | 0x40;
-    header[Bhs.FLAGS] = 0x87;
+    header[Bhs.FLAGS] = options.flags ?? 0x87;
     header.writeUIntBE(options.isid ?? 0x800000_000001, Bhs.ISID, 6);
     header.writeUInt16BE(options.tsih ?? 0, Bhs.TSIH);
     header.writeUInt16BE(options.cid ?? 0, Bhs.CID);

@@ -99,7 +99,7 @@ export async function chapLogin(
 }
 
 /** RFC 1994: what answers `challenge`, both as text of a login. */
-function chapDigest(hash: string, identifier: string, secret: string, challenge: string): string {
+export function chapDigest(hash: string, identifier: string, secret: string, challenge: string): string {
   const digest = createHash(hash)
     .update(Uint8Array.of(Number(identifier)))
     .update(secret)

@@ -21,6 +21,7 @@ export interface TestPortal {
 
 export interface TestPortalOptions extends CoreOptions {
   readonly access?: AccessControl;
+  readonly mayReset?: (initiator: string) => boolean;
   /** Milliseconds of silence before a ping. */
   readonly pingInterval?: number;
   /** Milliseconds from connecting to the full feature phase. */
@@ -45,6 +46,7 @@ export async function openPortal(options: TestPortalOptions = {}): Promise<TestP
     portalGroupTag: tag,
     targetPort: { name: `${TEST_IQN},t,0x000${tag}`, relativeId: tag, protocol: 5, portalGroupTag: tag },
     access: options.access ?? OPEN_ACCESS,
+    mayReset: options.mayReset ?? (() => true),
     lunMap: () => core.lunMap,
   });
   const addPortal = async (tag: number, host = '127.0.0.1') =>

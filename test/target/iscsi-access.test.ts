@@ -3,7 +3,12 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
-import { LoginStatus } from '../../src/fabrics/iscsi/iscsi-spec.ts';
+import {
+  InitiatorOpcode,
+  LoginStatus,
+  TaskFunction,
+  TaskResponse,
+} from '../../src/fabrics/iscsi/iscsi-spec.ts';
 import { parseDisk, UsageError } from '../../src/target/disk-spec.ts';
 import { LunportError } from '../../src/target/errors.ts';
 import type { IscsiAcl, IscsiTargetOptions } from '../../src/target/iscsi-access.ts';
@@ -12,7 +17,7 @@ import { Server } from '../../src/target/server.ts';
 import { describeServer } from '../../src/target/server-description.ts';
 import { type Controlled, startControlled } from '../support/control.ts';
 import { IscsiClient } from '../support/iscsi-client.ts';
-import { chapLogin, execute, reportLuns, settle } from '../support/iscsi-commands.ts';
+import { chapDigest, chapLogin, execute, reportLuns, settle } from '../support/iscsi-commands.ts';
 import { outCdb, parameterList, TYPES } from '../support/persistent-reservations.ts';
 
 const IQN = 'iqn.2026-01.example.lunport:acl';
@@ -182,6 +187,19 @@ test('every port is known before anybody has come to it, to ALL_TG_PT as well', 
   );
 });
 
+test('who sees but a part of a target cannot end the sessions of others', async (t) => {
+  const it = await serve(t, { acls: [MAPPED, { initiator: B }] });
+  const a = await session(t, it, A);
+  const b = await session(t, it, B);
+  const coldReset = async (client: IscsiClient) => {
+    client.send(client.request(InitiatorOpcode.TASK_MANAGEMENT, 0x80 | TaskFunction.TARGET_COLD_RESET, true));
+    return (await client.next())!.header[2];
+  };
+  t.is(await coldReset(a), TaskResponse.AUTHORIZATION_FAILED);
+  await settle(b, 0);
+  t.is(await coldReset(b), TaskResponse.COMPLETE);
+});
+
 const secrets = { credentials: { user: 'all', secret: 'the secret of all' } };
 const OWN = {
   user: 'a',
@@ -202,6 +220,39 @@ for (const [title, initiator, user, secret, status] of logins) {
     const it = await serve(t, { ...secrets, acls: [{ initiator: A, credentials: OWN }, { initiator: B }] });
     const client = await connect(t, it);
     t.is((await chapLogin(client, { initiator, target: IQN, user, secret })).status, status);
+  });
+}
+
+const algorithms: [number: string, hash: string][] = [
+  ['5', 'md5'],
+  ['6', 'sha1'],
+  ['7', 'sha256'],
+  ['8', 'sha3-256'],
+];
+for (const algorithm of algorithms) {
+  test(`mutual CHAP by ${algorithm[1]}, and no secret in a log`, async (t) => {
+    const lines: string[] = [];
+    const add = (line: string) => void lines.push(line);
+    const it = await startControlled(['ram:1M'], {
+      iscsi: options({ acls: [{ initiator: A, credentials: OWN }] }),
+      log: { debug: add, info: add, warn: add, error: add },
+    });
+    t.teardown(() => it.close());
+    const login = { initiator: A, target: IQN, user: OWN.user, algorithm };
+    const more = [
+      ['CHAP_I', '17'],
+      ['CHAP_C', '0x0011223344556677'],
+    ] as const;
+    const client = await connect(t, it);
+    const { status, keys } = await chapLogin(client, { ...login, secret: OWN.secret, more });
+    t.is(status, LoginStatus.SUCCESS);
+    t.is(keys.get('CHAP_N'), OWN.mutualUser);
+    t.is(keys.get('CHAP_R'), chapDigest(algorithm[1], '17', OWN.mutualSecret, '0x0011223344556677'));
+    const wrong = await chapLogin(await connect(t, it), { ...login, secret: 'a-guess' });
+    t.is(wrong.status, LoginStatus.AUTHENTICATION_FAILURE);
+    t.true(lines.some((line) => /login refused with status 0201h/.test(line)));
+    const said = `${lines.join()}${JSON.stringify(await it.client.call('list', {}))}`;
+    for (const secret of [OWN.secret, OWN.mutualSecret]) t.false(said.includes(secret));
   });
 }
 
@@ -246,7 +297,22 @@ for (const [title, host, target, opens] of doors) {
 }
 
 const twice = (luns: IscsiAcl['luns']): IscsiAcl[] => [{ initiator: A, luns }];
+const chap = (secret: string, mutualSecret?: string) => ({
+  user: 'u',
+  secret,
+  mutualUser: 't',
+  mutualSecret,
+});
 const contradictions: [acls: IscsiAcl[], message: RegExp][] = [
+  [[{ initiator: A, credentials: chap('same', 'same') }], /no initiator's secret/],
+  [
+    [
+      { initiator: A, credentials: chap('one', 'other') },
+      { initiator: B, credentials: chap('other') },
+    ],
+    /no initiator's secret/,
+  ],
+  [[{ initiator: A, credentials: chap('') }], /not empty/],
   [[{ initiator: A }, { initiator: A }], /two ACLs/],
   [
     twice([
@@ -264,8 +330,8 @@ const contradictions: [acls: IscsiAcl[], message: RegExp][] = [
   ],
   [twice([{ lun: 16384, targetLun: 0, writeProtected: false }]), /0 to 16383/],
 ];
-for (const [acls, message] of contradictions) {
-  test(`ACLs that contradict themselves are refused: ${message.source}`, async (t) => {
+for (const [i, [acls, message]] of contradictions.entries()) {
+  test(`ACLs that contradict themselves are refused (${i}): ${message.source}`, async (t) => {
     await t.throwsAsync(startControlled(['ram:1M'], { iscsi: options({ acls }) }), {
       instanceOf: UsageError,
       message,

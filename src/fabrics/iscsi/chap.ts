@@ -4,6 +4,8 @@
  */
 import { createHash, randomBytes, randomInt, timingSafeEqual } from 'node:crypto';
 
+import { parseNumber } from './text.ts';
+
 export interface ChapCredentials {
   readonly user: string;
   readonly secret: string;
@@ -79,10 +81,10 @@ export class ChapExchange {
   ): ChapResult {
     const { mutualUser, mutualSecret } = this.credentials;
     const challenge = decodeBinary(challengeText ?? '');
-    const identifier = Number(identifierText);
+    const identifier = parseNumber(identifierText ?? '', 0, 255);
     if (mutualUser === undefined || mutualSecret === undefined) return ChapResult.FAILED;
     if (challenge === undefined || challenge.length === 0) return ChapResult.FAILED;
-    if (!Number.isInteger(identifier) || identifier < 0 || identifier > 255) return ChapResult.FAILED;
+    if (identifier === undefined) return ChapResult.FAILED;
     // Our own challenge sent back would make us answer it for the initiator (RFC 7143 9.2.1).
     if (challenge.equals(this.challenge)) return ChapResult.FAILED;
     answers.set('CHAP_N', mutualUser);

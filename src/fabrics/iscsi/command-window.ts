@@ -3,13 +3,14 @@
  * back-pressure by MaxCmdSN. Serial numbers are signed 32-bit integers here, which V8 keeps without an object.
  */
 import type { Connection } from './connection.ts';
+import { costOf, type HeldBytes } from './held-bytes.ts';
 import { Bhs, serialLess } from './iscsi-spec.ts';
 import type { Pdu } from './pdu.ts';
 import { IscsiProtocolError } from './protocol-error.ts';
 
 /** Commands that an initiator may have under way. */
 export const WINDOW = 128;
-/** Bytes that requests may hold while they wait for their turn. */
+/** Bytes that requests of one session may hold while they wait for their turn. */
 const MAX_EARLY_BYTES = 8 << 20;
 
 /** A request that arrived before its turn, and the unsolicited data that followed it. */
@@ -30,8 +31,11 @@ export class CommandWindow {
   /** By CmdSN; undefined for one that counts as received, with nothing behind it. */
   private readonly early = new Map<number, EarlyRequest | undefined>();
   private earlyBytes = 0;
+  private readonly held: HeldBytes;
 
-  constructor(first: number) {
+  /** `held` is what all sessions share. */
+  constructor(first: number, held: HeldBytes) {
+    this.held = held;
     this.expected = first;
     this.maximum = (first + WINDOW - 1) | 0;
   }
@@ -89,8 +93,8 @@ export class CommandWindow {
 
   /** Nothing that waits will ever run. */
   clear(): void {
+    for (const request of this.early.values()) if (request !== undefined) this.forget(request);
     this.early.clear();
-    this.earlyBytes = 0;
   }
 
   /** Whether `cmdSn` is one that we still wait for; the RFC has everything else ignored. */
@@ -111,14 +115,20 @@ export class CommandWindow {
   }
 
   private hold(pdu: Pdu): void {
-    this.earlyBytes += pdu.dataLength;
-    if (this.earlyBytes > MAX_EARLY_BYTES)
+    if (this.earlyBytes + costOf(pdu) > MAX_EARLY_BYTES)
       throw new IscsiProtocolError('too much data for commands that wait for an earlier CmdSN');
+    this.held.take(pdu);
+    this.earlyBytes += costOf(pdu);
   }
 
   private forget(request: EarlyRequest): void {
-    this.earlyBytes -= request.pdu.dataLength;
-    for (const { pdu } of request.later) this.earlyBytes -= pdu.dataLength;
+    this.release(request.pdu);
+    for (const { pdu } of request.later) this.release(pdu);
+  }
+
+  private release(pdu: Pdu): void {
+    this.held.give(pdu);
+    this.earlyBytes -= costOf(pdu);
   }
 }
 

@@ -101,21 +101,25 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
       this.run();
       return;
     }
-    this.held = undefined;
     this.claiming = true;
     session.budget.claim(this);
-    if (this.claiming) this.held = [pdu.copy()];
-    else this.begin(pdu);
+    if (this.claiming) {
+      this.held = [];
+      this.hold(this.held, pdu);
+    } else this.begin(pdu);
   }
 
   /** The budget has room for us: at once within `start`, or later. */
   bufferGranted(): void {
     const { held } = this;
     this.claiming = false;
-    this.held = undefined;
-    if (held === undefined) return;
-    if (this.ended) this.session.budget.giveBack(this.bufferLength);
-    else this.begin(held[0], held);
+    if (held === undefined) {
+      // Within `start`; or too late, and the bytes are given back.
+      if (this.ended) this.session.budget.giveBack(this.bufferLength);
+      return;
+    }
+    this.dropHeld();
+    this.begin(held[0], held);
   }
 
   /** Takes the buffer and the data that came unasked, then asks for the rest. */
@@ -170,7 +174,14 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
     const sum = held.reduce((bytes, { dataLength }) => bytes + dataLength, pdu.dataLength);
     if (sum > this.session.parameters.firstBurstLength || held.length >= MAX_HELD)
       throw new IscsiProtocolError('more unsolicited data than was agreed');
+    this.session.held.take(pdu);
     held.push(pdu.copy());
+  }
+
+  private dropHeld(): void {
+    if (this.held === undefined) return;
+    for (const pdu of this.held) this.session.held.give(pdu);
+    this.held = undefined;
   }
 
   private unsolicited(pdu: Pdu): void {
@@ -316,6 +327,7 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
   private end(): void {
     if (this.ended) return;
     this.ended = true;
+    this.dropHeld();
     this.session.commands.delete(this);
     this.onEnd?.();
     if (!this.sending) this.release();
@@ -343,7 +355,6 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
     this.received = 0;
     this.requested = 0;
     this.unsolicitedDataSn = 0;
-    this.held = undefined;
     this.executing = false;
     this.ended = false;
     this.onEnd = undefined;

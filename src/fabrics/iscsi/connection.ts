@@ -31,6 +31,8 @@ import { TextExchange } from './text-exchange.ts';
 
 /** Bytes waiting to be sent beyond which we stop reading further requests: a slow reader gets no more. */
 const HIGH_WATER = 16 << 20;
+/** The same while all connections together have much to send. */
+const HIGH_WATER_WHEN_SCARCE = 64 << 10;
 /** Bytes kept of what comes before the answer to a login. */
 const MAX_UNREAD = 64 << 10;
 /** Bytes of data that are cheaper to copy than to name in a call of their own. */
@@ -267,7 +269,8 @@ export class Connection implements StreamOwner, PduOwner, Flushable, Visitor {
 
   private setInterest(): void {
     const waiting = this.output.length;
-    const full = this.finishing || waiting > HIGH_WATER || this.unread.length > MAX_UNREAD;
+    const highWater = this.portal.node.slabs.scarce ? HIGH_WATER_WHEN_SCARCE : HIGH_WATER;
+    const full = this.finishing || waiting > highWater || this.unread.length > MAX_UNREAD;
     this.socket.await(!full, waiting > 0);
   }
 

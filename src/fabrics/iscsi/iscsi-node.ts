@@ -11,6 +11,7 @@ import { TotalBudget } from './buffer-budget.ts';
 import { CommandPool } from './command-pool.ts';
 import { ComplaintLog } from './complaint-log.ts';
 import type { Connection } from './connection.ts';
+import { HeldBytes } from './held-bytes.ts';
 import { LoginStatus } from './iscsi-spec.ts';
 import { KeepAlive } from './keep-alive.ts';
 import type { LoginPhase } from './login.ts';
@@ -71,8 +72,9 @@ export class IscsiNode {
   /** Connections whose login is done but for the end of an old session. */
   private readonly entering = new Map<string, Connection>();
   private readonly admission = new Admission();
-  private readonly complaints: ComplaintLog;
+  readonly complaints: ComplaintLog;
   private readonly budget = new TotalBudget();
+  readonly held = new HeldBytes();
   private readonly keepAlive: KeepAlive;
   private nextTsih = 1;
   private stopping = false;
@@ -171,6 +173,7 @@ export class IscsiNode {
       environment: this.environment,
       firstCmdSn: cmdSn,
       totalBudget: this.budget,
+      held: this.held,
     });
     this.sessions.set(key, session);
     this.log.info(`iSCSI: ${login.initiatorName} logged in to ${target.name}`);

@@ -40,7 +40,8 @@ export class KeepAlive {
         continue;
       }
       connection.silentTicks++;
-      if (connection.silentTicks === 1) connection.ping();
+      // A discovery session knows no NOP (RFC 7143 4.3), and is over soon.
+      if (connection.silentTicks === 1 && connection.session !== undefined) connection.ping();
       else if (connection.silentTicks > PATIENCE) connection.close('no answer to a ping');
     }
   }

@@ -8,6 +8,7 @@ import {
   defaultParameters,
   MAX_RECEIVE_DATA_SEGMENT,
   OPERATIONAL_KEYS,
+  REJECT,
   type SessionParameters,
 } from './parameters.ts';
 import type { Pdu } from './pdu.ts';
@@ -30,6 +31,10 @@ export interface LoginDirectory {
   readonly discoveryAccess: AccessControl;
 }
 
+const MAX_NAME_LENGTH = 223;
+/** Names have no underscore (RFC 3722), but QEMU makes its own from a guest's, and Linux hosts are called that way. */
+const NAME = /^(iqn|eui|naa)\.[\p{L}\p{N}.:_-]+$/iu;
+
 /** Login requests of one connection that are still no full feature phase after this many PDUs are given up. */
 const MAX_EXCHANGES = 64;
 
@@ -48,6 +53,7 @@ export class LoginPhase {
   private pending: Buffer = Buffer.alloc(0);
   private exchanges = 0;
   private chap: ChapExchange | undefined = undefined;
+  private methodChosen = false;
   private authenticated = false;
   private declared = false;
   private targetDeclared = false;
@@ -95,8 +101,7 @@ export class LoginPhase {
   private identify(keys: ReadonlyMap<string, string>): number {
     const name = keys.get('InitiatorName');
     if (name === undefined) return LoginStatus.MISSING_PARAMETER;
-    if (name.length > 223 || !/^(iqn\.|eui\.|naa\.)[A-Za-z0-9.:-]+$/i.test(name))
-      return LoginStatus.INITIATOR_ERROR;
+    if (name.length > MAX_NAME_LENGTH || !NAME.test(name)) return LoginStatus.INITIATOR_ERROR;
     this.initiatorName = name.toLowerCase();
     this.initiatorAlias = (keys.get('InitiatorAlias') ?? '').slice(0, 255);
     const type = keys.get('SessionType') ?? 'Normal';
@@ -121,6 +126,9 @@ export class LoginPhase {
     this.declareTarget(answers);
     const methods = keys.get('AuthMethod')?.split(',');
     if (methods !== undefined) {
+      // Every key is negotiated once (RFC 7143 6.2): a second challenge would be another guess.
+      if (this.methodChosen) return failure(LoginStatus.INITIATOR_ERROR);
+      this.methodChosen = true;
       if (credentials === undefined && methods.includes('None')) {
         answers.set('AuthMethod', 'None');
         this.authenticated = true;
@@ -137,6 +145,10 @@ export class LoginPhase {
       this.authenticated = result === ChapResult.DONE;
     }
     if (credentials === undefined) this.authenticated = true;
+    for (const key of keys.keys()) {
+      if (DECLARATIONS.has(key) || CHAP_KEY.test(key)) continue;
+      answers.set(key, OPERATIONAL_KEYS.has(key) ? REJECT : 'NotUnderstood');
+    }
     return this.answer(Stage.SECURITY, this.authenticated ? nextStage : undefined, answers);
   }
 
@@ -185,8 +197,14 @@ export function negotiate(
     const answer = rule === undefined ? 'NotUnderstood' : rule(offer, parameters);
     if (answer !== undefined) answers.set(key, answer);
   }
+  // Whatever order they were offered in (RFC 7143 13.14).
   parameters.firstBurstLength = Math.min(parameters.firstBurstLength, parameters.maxBurstLength);
+  const first = answers.get('FirstBurstLength');
+  if (first !== undefined && first !== REJECT)
+    answers.set('FirstBurstLength', String(parameters.firstBurstLength));
 }
+
+const CHAP_KEY = /^CHAP_[AICNR]$/;
 
 /** Keys that say something and want no answer, and those of the security stage. */
 const DECLARATIONS = new Set([

@@ -8,6 +8,8 @@ import { ChunkList, type StreamSocket } from '../../native/stream-socket.ts';
 const SLAB = 16 << 10;
 /** Slabs kept for reuse by all connections. */
 const MAX_KEPT = 256;
+/** Slabs in use beyond which they are scarce: 128 MiB. */
+const MAX_TAKEN = 8192;
 /** Entries sent and still at the front of the queue before the others move up. */
 const MAX_SENT = 1024;
 
@@ -19,12 +21,20 @@ export interface SendOwner {
 /** Slabs that all connections of a node share: an idle connection holds none. */
 export class SlabPool {
   private readonly free: Uint8Array[] = [];
+  private taken = 0;
+
+  /** Whether so much waits to be sent, on all connections, that none may have much of it. */
+  get scarce(): boolean {
+    return this.taken > MAX_TAKEN;
+  }
 
   take(): Uint8Array {
+    this.taken++;
     return this.free.pop() ?? new Uint8Array(SLAB);
   }
 
   give(slab: Uint8Array): void {
+    this.taken--;
     if (this.free.length < MAX_KEPT) this.free.push(slab);
   }
 }
@@ -53,10 +63,7 @@ export class OutputQueue {
 
   /** Copies bytes[at, at+length) to the end of the queue. */
   copy(bytes: Uint8Array, at: number, length: number): void {
-    if (length > SLAB) {
-      this.reference(bytes.slice(at, at + length), 0, length, undefined);
-      return;
-    }
+    for (; length > SLAB; at += SLAB, length -= SLAB) this.copy(bytes, at, SLAB);
     if (this.slabFill + length > this.slab.length) {
       this.slab = this.pool.take();
       this.slabs.push(this.slab);

@@ -3,6 +3,8 @@
  * answered with the result; declarations are only noted.
  */
 
+import { parseNumber } from './text.ts';
+
 export interface SessionParameters {
   /** Bytes per data segment that the initiator takes. */
   maxSendDataSegmentLength: number;
@@ -56,7 +58,7 @@ const OURS = {
 /** A key's rule: takes the offer, notes the result, returns the answer; undefined when none is due. */
 type Rule = (offer: string, parameters: SessionParameters) => string | undefined;
 
-const REJECT = 'Reject';
+export const REJECT = 'Reject';
 const YES = 'Yes';
 const NO = 'No';
 
@@ -64,15 +66,10 @@ function boolean(offer: string): boolean | undefined {
   return offer === YES ? true : offer === NO ? false : undefined;
 }
 
-function number(offer: string, low: number, high: number): number | undefined {
-  const value = /^0[xX][0-9a-fA-F]+$|^[0-9]+$/.test(offer) ? Number(offer) : Number.NaN;
-  return value >= low && value <= high ? value : undefined;
-}
-
 /** The smaller of both sides' numbers. */
 function minimum(name: keyof typeof OURS, low: number, high: number): Rule {
   return (offer, parameters) => {
-    const value = number(offer, low, high);
+    const value = parseNumber(offer, low, high);
     if (value === undefined) return REJECT;
     parameters[name] = Math.min(value, OURS[name]);
     return String(parameters[name]);
@@ -98,7 +95,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   HeaderDigest: digest('headerDigest'),
   DataDigest: digest('dataDigest'),
   MaxRecvDataSegmentLength: (offer, parameters) => {
-    const value = number(offer, 512, MAX_SEGMENT);
+    const value = parseNumber(offer, 512, MAX_SEGMENT);
     if (value === undefined) return REJECT;
     parameters.maxSendDataSegmentLength = value;
     return undefined;
@@ -122,7 +119,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   MaxOutstandingR2T: minimum('maxOutstandingR2T', 1, 65535),
   MaxConnections: minimum('maxConnections', 1, 65535),
   DefaultTime2Wait: (offer, parameters) => {
-    const value = number(offer, 0, 3600);
+    const value = parseNumber(offer, 0, 3600);
     if (value === undefined) return REJECT;
     parameters.defaultTime2Wait = Math.max(value, OURS.defaultTime2Wait);
     return String(parameters.defaultTime2Wait);
@@ -130,7 +127,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   DefaultTime2Retain: minimum('defaultTime2Retain', 0, 3600),
   DataPDUInOrder: fixed(YES),
   DataSequenceInOrder: fixed(YES),
-  ErrorRecoveryLevel: (offer) => (number(offer, 0, 2) === undefined ? REJECT : '0'),
+  ErrorRecoveryLevel: (offer) => (parseNumber(offer, 0, 2) === undefined ? REJECT : '0'),
   IFMarker: fixed(NO),
   OFMarker: fixed(NO),
   IFMarkInt: () => REJECT,
@@ -138,7 +135,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   TaskReporting: (offer) => (offer.split(',').includes('RFC3720') ? 'RFC3720' : REJECT),
   // RFC 7144's level 2 is not offered: its functions are understood, its priorities and status qualifiers are not.
   iSCSIProtocolLevel: (offer) => {
-    const value = number(offer, 0, 31);
+    const value = parseNumber(offer, 0, 31);
     return value === undefined ? REJECT : String(Math.min(value, 1));
   },
 };

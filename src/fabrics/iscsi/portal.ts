@@ -46,11 +46,19 @@ export class Portal implements LoginDirectory, AcceptorOwner {
   }
 
   connected(fd: number): void {
-    this.node.welcome(new Connection(fd, this));
+    let connection: Connection;
+    try {
+      connection = new Connection(fd, this);
+    } catch (error) {
+      // The kernel has no room to wait for it; its descriptor is closed.
+      this.acceptFailed(error as Error);
+      return;
+    }
+    this.node.welcome(connection);
   }
 
   acceptFailed(error: Error): void {
-    this.node.log.warn(`iSCSI: cannot accept a connection: ${error.message}`);
+    this.node.complaints.add(`iSCSI: cannot accept a connection: ${error.message}`);
   }
 
   /** Takes nobody in any more. */

@@ -9,6 +9,7 @@ import { BufferBudget, type TotalBudget } from './buffer-budget.ts';
 import { CommandTable } from './command-table.ts';
 import { CommandWindow, WINDOW } from './command-window.ts';
 import type { Connection } from './connection.ts';
+import type { HeldBytes } from './held-bytes.ts';
 import type { SessionParameters } from './parameters.ts';
 import { type IscsiTarget, iscsiTransportId } from './target-node.ts';
 
@@ -26,6 +27,7 @@ export interface SessionOptions {
   readonly environment: Environment;
   readonly firstCmdSn: number;
   readonly totalBudget: TotalBudget;
+  readonly held: HeldBytes;
 }
 
 export class Session implements NexusListener {
@@ -41,6 +43,7 @@ export class Session implements NexusListener {
   readonly commands = new CommandTable();
   readonly window: CommandWindow;
   readonly budget: BufferBudget;
+  readonly held: HeldBytes;
   /** Task management functions that have no response yet. */
   functions = 0;
   private closing: Promise<void> | undefined = undefined;
@@ -52,7 +55,8 @@ export class Session implements NexusListener {
     this.target = options.target;
     this.parameters = options.parameters;
     this.environment = options.environment;
-    this.window = new CommandWindow(options.firstCmdSn);
+    this.held = options.held;
+    this.window = new CommandWindow(options.firstCmdSn, options.held);
     this.budget = new BufferBudget(options.totalBudget);
     const transportId = iscsiTransportId(options.initiatorName, options.isid);
     this.nexus = new Nexus(

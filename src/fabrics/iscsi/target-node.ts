@@ -20,6 +20,8 @@ export interface IscsiTarget {
   readonly portalGroupTag: number;
   readonly targetPort: TargetPort;
   readonly access: AccessControl;
+  /** Whether an initiator may end everybody's sessions (TARGET COLD RESET): not who sees but a part of the target. */
+  mayReset(initiatorName: string): boolean;
   /** The LUNs that an initiator sees. */
   lunMap(initiatorName: string): LunMap;
 }

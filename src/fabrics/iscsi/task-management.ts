@@ -66,6 +66,8 @@ export function taskManagement(connection: Connection, pdu: Pdu): void {
     connection.send(answer, true);
   };
   if (code === TaskFunction.TASK_REASSIGN) return respond(TaskResponse.REASSIGNMENT_NOT_SUPPORTED);
+  if (code === TaskFunction.TARGET_COLD_RESET && !session.target.mayReset(session.initiatorName))
+    return respond(TaskResponse.AUTHORIZATION_FAILED);
   const scope = ABORTING[code];
   if (scope !== undefined)
     dropCollecting(session, bhs.readInt32BE(Bhs.CMD_SN), scope === 'unit' ? lun : undefined);

@@ -2,7 +2,7 @@
 import type { Connection } from './connection.ts';
 import { Bhs, CONTINUE, FINAL, NO_TAG, RejectReason, TargetOpcode } from './iscsi-spec.ts';
 import { negotiate } from './login.ts';
-import { OPERATIONAL_KEYS } from './parameters.ts';
+import { OPERATIONAL_KEYS, REJECT } from './parameters.ts';
 import type { Pdu } from './pdu.ts';
 import { headerWithoutTransfer } from './pdu-builder.ts';
 import { IscsiProtocolError } from './protocol-error.ts';
@@ -34,6 +34,9 @@ export class TextExchange {
     if (transferTag === NO_TAG) this.reset();
     else if (transferTag !== this.transferTag)
       return rejectPdu(connection, RejectReason.INVALID_PDU_FIELD, pdu.header);
+    // While an answer is under way nothing more may be asked: it would grow without end (RFC 7143 11.11.2).
+    if (this.unsent.length > 0 && pdu.dataLength > 0)
+      throw new IscsiProtocolError('a text request before all of the answer to the last was fetched');
     this.received = Buffer.concat([this.received, pdu.data]);
     if (this.received.length > MAX_TEXT_LENGTH) throw new IscsiProtocolError('a text request without end');
     const flags = pdu.header[Bhs.FLAGS];
@@ -87,7 +90,7 @@ function answerText(connection: Connection, keys: ReadonlyMap<string, string>): 
     else if (key === CHANGEABLE) changes.set(key, value);
     else {
       refused++;
-      answers.push([key, key === 'SendTargets' || OPERATIONAL_KEYS.has(key) ? 'Reject' : 'NotUnderstood']);
+      answers.push([key, key === 'SendTargets' || OPERATIONAL_KEYS.has(key) ? REJECT : 'NotUnderstood']);
     }
   }
   if (refused > 0 && refused === keys.size) return undefined;

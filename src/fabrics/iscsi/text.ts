@@ -24,6 +24,12 @@ export function parseText(bytes: Uint8Array): Map<string, string> {
   return pairs;
 }
 
+/** A decimal or hexadecimal constant (RFC 7143 6.1); undefined when it is none, or not from `low` to `high`. */
+export function parseNumber(text: string, low: number, high: number): number | undefined {
+  const value = /^0[xX][0-9a-fA-F]+$|^[0-9]+$/.test(text) ? Number(text) : Number.NaN;
+  return value >= low && value <= high ? value : undefined;
+}
+
 export function formatText(pairs: Iterable<readonly [string, string]>): Buffer {
   let text = '';
   for (const [key, value] of pairs) text += `${key}=${value}\0`;

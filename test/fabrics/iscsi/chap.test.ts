@@ -123,6 +123,62 @@ for (const [title, keys] of refused) {
   });
 }
 
+const identifiers: [text: string, result: ChapResult][] = [
+  ['0', ChapResult.DONE],
+  ['255', ChapResult.DONE],
+  ['0xff', ChapResult.DONE],
+  ['256', ChapResult.FAILED],
+  ['', ChapResult.FAILED],
+  ['-1', ChapResult.FAILED],
+  ['1e2', ChapResult.FAILED],
+  [' 5', ChapResult.FAILED],
+];
+for (const [text, result] of identifiers) {
+  test(`an initiator's CHAP_I of "${text}" is ${result === ChapResult.DONE ? 'taken' : 'refused'}`, (t) => {
+    const exchange = new ChapExchange(MUTUAL);
+    const { response } = answerTo(exchange, '5', 'md5', MUTUAL.secret);
+    const keys = [
+      ['CHAP_N', 'initiator'],
+      ['CHAP_R', response],
+      ['CHAP_I', text],
+      ['CHAP_C', '0x00112233'],
+    ] as const;
+    t.is(exchange.step(new Map(keys), new Map()), result);
+  });
+}
+
+test('the same identifier as ours with another challenge is no reflection', (t) => {
+  const exchange = new ChapExchange(MUTUAL);
+  const { challenge, response } = answerTo(exchange, '5', 'md5', MUTUAL.secret);
+  const keys = [
+    ['CHAP_N', 'initiator'],
+    ['CHAP_R', response],
+    ['CHAP_I', challenge.get('CHAP_I')!],
+    ['CHAP_C', '0x00112233'],
+  ] as const;
+  t.is(exchange.step(new Map(keys), new Map()), ChapResult.DONE);
+});
+
+test('nothing is proved to an initiator that has not proved itself', (t) => {
+  const exchange = new ChapExchange(MUTUAL);
+  answerTo(exchange, '5', 'md5', MUTUAL.secret);
+  const answers = new Map<string, string>();
+  const keys = [
+    ['CHAP_N', 'initiator'],
+    ['CHAP_R', `0x${'00'.repeat(16)}`],
+    ['CHAP_I', '1'],
+    ['CHAP_C', '0x00112233'],
+  ] as const;
+  t.is(exchange.step(new Map(keys), answers), ChapResult.FAILED);
+  t.is(answers.size, 0);
+});
+
+test('an algorithm is chosen once', (t) => {
+  const exchange = new ChapExchange(ONE_WAY);
+  answerTo(exchange, '5', 'md5', ONE_WAY.secret);
+  t.is(exchange.step(new Map([['CHAP_A', '5']]), new Map()), ChapResult.FAILED);
+});
+
 test('an unknown algorithm is refused', (t) => {
   t.is(new ChapExchange(ONE_WAY).step(new Map([['CHAP_A', '99']]), new Map()), ChapResult.FAILED);
 });

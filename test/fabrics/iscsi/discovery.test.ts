@@ -9,6 +9,7 @@ import {
 } from '../../../src/fabrics/iscsi/iscsi-spec.ts';
 import { parseText } from '../../../src/fabrics/iscsi/text.ts';
 import { IscsiClient } from '../../support/iscsi-client.ts';
+import { chapLogin } from '../../support/iscsi-commands.ts';
 import { openPortal, TEST_IQN } from '../../support/iscsi-portal.ts';
 
 const FINAL = 0x80;
@@ -149,11 +150,41 @@ for (const text of failures) {
   });
 }
 
+test('nothing more may be asked while an answer is under way', async (t) => {
+  const open = await openPortal();
+  t.teardown(() => open.close());
+  for (let tag = 2; tag < 40; tag++) await open.addPortal(tag);
+  const client = await IscsiClient.open(open.port);
+  await client.login({ keys: [['MaxRecvDataSegmentLength', '512']] });
+  client.send(textRequest(client, FINAL), Buffer.from('SendTargets=All\0'));
+  const { header } = (await client.next())!;
+  client.send(
+    textRequest(client, FINAL, header.readUInt32BE(Bhs.TRANSFER_TAG)),
+    Buffer.from('SendTargets=All\0'),
+  );
+  t.is(await client.next(), undefined);
+  t.true(client.closed);
+});
+
+test('a discovery session is not pinged, and ends when it stays silent', async (t) => {
+  const open = await openPortal({ pingInterval: 40 });
+  t.teardown(() => open.close());
+  const client = await IscsiClient.open(open.port);
+  await client.login();
+  t.is(await client.next(), undefined);
+  t.true(client.closed);
+});
+
 test('discovery may have a secret of its own', async (t) => {
   const open = await openPortal();
   open.node.discoveryAccess = { admits: () => true, credentials: () => ({ user: 'u', secret: 's' }) };
   const client = await IscsiClient.open(open.port);
   t.is(IscsiClient.status(await client.login()), LoginStatus.AUTHENTICATION_FAILURE);
+  const proved = await IscsiClient.open(open.port);
+  const initiator = 'iqn.2026-01.example.initiator:a';
+  t.is((await chapLogin(proved, { initiator, user: 'u', secret: 's' })).status, LoginStatus.SUCCESS);
+  t.regex((await ask(proved, 'SendTargets=All\0')).text.toString(), /TargetAddress/);
+  proved.close();
   const other = await IscsiClient.open(open.port);
   t.is(IscsiClient.status(await other.login({ target: TEST_IQN })), LoginStatus.SUCCESS);
   other.close();

@@ -154,7 +154,7 @@ test.serial('a flood of logins that never end does not keep others from their wo
   const good = await goodInitiator(open);
   let connections = 0;
   let flooding = true;
-  const flood = Array.from({ length: 32 }, async (_, i) => {
+  const flood = Array.from({ length: 16 }, async (_, i) => {
     while (flooding) {
       const client = await IscsiClient.open(open.port, '127.0.0.1', ELSEWHERE);
       connections++;
@@ -164,10 +164,13 @@ test.serial('a flood of logins that never end does not keep others from their wo
       if (i % 4 < 2) client.close();
     }
   });
-  for (let i = 0; i < 50 || connections < 1000; i++) await good();
-  flooding = false;
-  await Promise.all(flood);
-  t.true(connections >= 1000);
+  try {
+    for (let i = 0; i < 15 || connections < 500; i++) await good();
+  } finally {
+    flooding = false;
+    await Promise.all(flood);
+  }
+  t.true(connections >= 500);
   t.deepEqual(open.errors, []);
 });
 

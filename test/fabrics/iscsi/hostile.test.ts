@@ -1,5 +1,9 @@
 import test from 'ava';
+import { HeldBytes } from '../../../src/fabrics/iscsi/held-bytes.ts';
 import { Bhs, CommandFlag, InitiatorOpcode, TaskFunction } from '../../../src/fabrics/iscsi/iscsi-spec.ts';
+import { SlabPool } from '../../../src/fabrics/iscsi/output-queue.ts';
+import { Pdu } from '../../../src/fabrics/iscsi/pdu.ts';
+import { IscsiProtocolError } from '../../../src/fabrics/iscsi/protocol-error.ts';
 import { IscsiClient } from '../../support/iscsi-client.ts';
 import { openPortal, TEST_IQN, type TestPortal } from '../../support/iscsi-portal.ts';
 
@@ -76,6 +80,46 @@ test.serial('a PDU that announces 16 MiB before login is refused by its header',
   t.is(await client.next(), undefined);
   t.true(client.closed);
   await open.close();
+});
+
+test.serial('data without bytes for a command that waits for its turn has an end', async (t) => {
+  const open = await openPortal();
+  t.teardown(() => open.close());
+  const client = await IscsiClient.open(open.port);
+  await client.login({ target: TEST_IQN, keys: [['InitialR2T', 'No']] });
+  client.cmdSn++;
+  const command = client.command([0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0], CommandFlag.WRITE, 512);
+  command[Bhs.FLAGS] = CommandFlag.WRITE;
+  client.send(command);
+  const tag = command.readUInt32BE(Bhs.TASK_TAG);
+  const many = Buffer.concat(
+    Array.from({ length: 1024 }, (_, i) => client.bytes(client.dataOut(tag, 0xffff_ffff, i, 0, false))),
+  );
+  // Each is held as 512 bytes, and a session may hold 8 MiB.
+  for (let i = 0; i < 17; i++) client.socket.write(many);
+  t.is(await client.next(), undefined);
+  t.true(client.closed);
+  t.is(open.node.held.total, 0);
+});
+
+test('what waits in all sessions together is bounded', (t) => {
+  const held = new HeldBytes();
+  const pdu = new Pdu();
+  pdu.dataLength = 1 << 20;
+  for (let i = 0; i < 255; i++) held.take(pdu);
+  t.throws(() => held.take(pdu), { instanceOf: IscsiProtocolError });
+  for (let i = 0; i < 255; i++) held.give(pdu);
+  t.is(held.total, 0);
+});
+
+test('when much waits to be sent everywhere, nobody may have much of it', (t) => {
+  const pool = new SlabPool();
+  const slabs = Array.from({ length: 8192 }, () => pool.take());
+  t.false(pool.scarce);
+  const last = pool.take();
+  t.true(pool.scarce);
+  for (const slab of [last, ...slabs]) pool.give(slab);
+  t.false(pool.scarce);
 });
 
 test.serial('an initiator that never reads does not fill memory', async (t) => {

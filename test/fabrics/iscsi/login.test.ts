@@ -26,6 +26,11 @@ const logins: [title: string, options: LoginOptions, status: number][] = [
     LoginStatus.AUTHORIZATION_FAILURE,
   ],
   [
+    'an initiator name with an underscore',
+    { target: TEST_IQN, initiator: 'iqn.2008-11.org.linux-kvm:my_vm' },
+    LoginStatus.AUTHORIZATION_FAILURE,
+  ],
+  [
     'an initiator name that is none',
     { target: TEST_IQN, initiator: 'nonsense' },
     LoginStatus.INITIATOR_ERROR,
@@ -72,6 +77,49 @@ for (const [key, offer, answer] of keys) {
     client.close();
   });
 }
+
+test('FirstBurstLength is never answered beyond MaxBurstLength, in whatever order they are offered', async (t) => {
+  for (const order of [
+    ['FirstBurstLength', 'MaxBurstLength'],
+    ['MaxBurstLength', 'FirstBurstLength'],
+  ]) {
+    const client = await IscsiClient.open(open.port);
+    const keys = order.map((key) => [key, key === 'MaxBurstLength' ? '4096' : '65536'] as const);
+    const answers = IscsiClient.keys(await client.login({ target: TEST_IQN, isid: 0x800000_250000, keys }));
+    t.is(answers.get('FirstBurstLength'), '4096');
+    client.close();
+  }
+});
+
+test('in the security stage, keys of another stage are rejected and unknown ones not understood', async (t) => {
+  const client = await IscsiClient.open(open.port);
+  const response = await client.login({
+    target: TEST_IQN,
+    isid: 0x800000_260000,
+    flags: 0x81,
+    keys: [
+      ['AuthMethod', 'CHAP,None'],
+      ['HeaderDigest', 'CRC32C'],
+      ['X-com.example', '1'],
+    ],
+  });
+  const answers = IscsiClient.keys(response);
+  t.is(answers.get('AuthMethod'), 'None');
+  t.is(answers.get('HeaderDigest'), 'Reject');
+  t.is(answers.get('X-com.example'), 'NotUnderstood');
+  const again = await client.login({ target: TEST_IQN, flags: 0x87, keys: [['DataDigest', 'None']] });
+  t.is(IscsiClient.status(again), LoginStatus.SUCCESS);
+  client.close();
+});
+
+test('AuthMethod is negotiated once', async (t) => {
+  const client = await IscsiClient.open(open.port);
+  const login = () =>
+    client.login({ target: TEST_IQN, isid: 0x800000_270000, flags: 0, keys: [['AuthMethod', 'None']] });
+  t.is(IscsiClient.status(await login()), LoginStatus.SUCCESS);
+  t.is(IscsiClient.status(await login()), LoginStatus.INITIATOR_ERROR);
+  client.close();
+});
 
 test('the first answer names the portal group and our segment length', async (t) => {
   const client = await IscsiClient.open(open.port);
