@@ -426,6 +426,8 @@ export class IoEngine {
 
   private stageWaiting(): void {
     const { listed } = this;
+    // The usual case; to set the length of an array is a call into V8, whatever it was.
+    if (listed.length === 0) return;
     let kept = 0;
     for (let i = 0; i < listed.length; i++) {
       const share = listed[i];
@@ -459,9 +461,10 @@ export class IoEngine {
 
   private endBatch(): void {
     this.ending = true;
-    for (const listener of this.listeners) {
+    const { listeners } = this;
+    for (let i = 0; i < listeners.length; i++) {
       try {
-        listener.batchEnded();
+        listeners[i].batchEnded();
       } catch (error) {
         this.defect(error);
       }

@@ -113,6 +113,10 @@ export class PackedVirtqueue implements Virtqueue {
     return (available | (used << PackedVringBase.USED_SHIFT)) >>> 0;
   }
 
+  get hasAvailable(): boolean {
+    return this.nextIsAvailable();
+  }
+
   recover(): number[] {
     if (this.inflight === undefined) return [];
     const used: RingPosition = { index: this.used, wrap: this.usedWrap };

@@ -11,11 +11,15 @@ import type { IoEngine } from '../../native/io-engine.ts';
 
 /** Everything else in the event loop waits so long at most, milliseconds. */
 const SLICE = 0.05;
-/** Looks at the rings, when they find nothing, for one at the clock: that takes as long, and is an object. */
-const PASSES_PER_CLOCK = 8;
+/** Looks at the rings for one at the clock, which costs as much as some of them, and is an object. */
+const PASSES_PER_CLOCK = 16;
+/** Bytes of requests after which it is looked at in any case: some microseconds. */
+const BYTES_PER_CLOCK = 64 << 10;
 
 /** What is polled: a vring. */
 export interface PolledRing {
+  /** Whether there may be something to serve. Asked millions of times per second. */
+  readonly ready: boolean;
   /** Serves what the driver has made available; asks for kicks unless the ring's watch is active. */
   process(): void;
 }
@@ -36,8 +40,9 @@ export class RingWatch {
     this.poller = poller;
   }
 
-  /** The driver has made chains available. */
-  worked(): void {
+  /** The driver has made chains of so many bytes available. */
+  worked(bytes: number): void {
+    this.poller.bytes += bytes;
     if (!this.active) this.brisk = performance.now() - this.shownAt <= this.poller.limit;
   }
 
@@ -45,7 +50,6 @@ export class RingWatch {
   shown(): void {
     if (this.active) {
       this.fresh = true;
-      this.poller.busy = true;
       return;
     }
     this.shownAt = performance.now();
@@ -55,7 +59,7 @@ export class RingWatch {
   }
 
   look(): void {
-    this.ring.process();
+    if (this.ring.ready) this.ring.process();
   }
 
   /** Back to kicks. */
@@ -69,8 +73,8 @@ export class RingWatch {
 export class RingPoller {
   /** Milliseconds. */
   readonly limit: number;
-  /** Whether a driver was shown something in this pass. */
-  busy = false;
+  /** Of requests that were served since the last look at the clock. */
+  bytes = 0;
   private readonly engine: IoEngine;
   private readonly watches: RingWatch[] = [];
   private scheduled = false;
@@ -100,10 +104,10 @@ export class RingPoller {
       this.now = performance.now();
       const end = this.now + SLICE;
       for (let pass = 1; watches.length > 0 && this.now < end; pass++) {
-        this.busy = false;
         this.engine.poll();
         for (let i = 0; i < watches.length; i++) watches[i].look();
-        if (!this.busy && pass % PASSES_PER_CLOCK !== 0) continue;
+        if (this.bytes < BYTES_PER_CLOCK && pass % PASSES_PER_CLOCK !== 0) continue;
+        this.bytes = 0;
         this.now = performance.now();
         this.letGo();
       }

@@ -106,6 +106,10 @@ export class SplitVirtqueue implements Virtqueue {
     return this.nextAvailable;
   }
 
+  get hasAvailable(): boolean {
+    return Atomics.load(this.available, INDEX) !== this.nextAvailable;
+  }
+
   /**
    * For a ring that starts: heads of chains that an earlier process had taken and not returned, oldest first.
    * With in-flight tracking, what was taken decides where to go on; the front-end may know only what was used.

@@ -17,6 +17,8 @@ export interface Virtqueue {
   readonly inFlight: number;
   /** What GET_VRING_BASE answers: where this ring goes on after it has stopped. */
   readonly base: number;
+  /** Whether the driver has made more available than was taken: one look at its memory, and no check of what it says. */
+  readonly hasAvailable: boolean;
   /** Takes the next available chain; false when there is none. Throws a VirtqueueError. */
   pop(chain: DescriptorChain): boolean;
   /**

@@ -70,6 +70,11 @@ export class Vring {
     this.watch = batch.poller && new RingWatch(this, batch.poller);
   }
 
+  get ready(): boolean {
+    const { queue } = this;
+    return queue !== undefined && (queue.hasAvailable || this.unfinished.length > 0);
+  }
+
   get started(): boolean {
     return this.queue !== undefined;
   }
@@ -268,12 +273,13 @@ export class Vring {
   private acceptAll(queue: Virtqueue): boolean {
     const { chain } = this;
     let taken = 0;
-    for (let bytes = 0; bytes < ROUND_BYTES && taken < queue.size; bytes += chain.bytes) {
+    let bytes = 0;
+    for (; bytes < ROUND_BYTES && taken < queue.size; bytes += chain.bytes) {
       if (this.paused || !queue.pop(chain)) break;
       this.accept(queue);
       taken++;
     }
-    if (taken > 0) this.watch?.worked();
+    if (taken > 0) this.watch?.worked(bytes);
     return true;
   }
 

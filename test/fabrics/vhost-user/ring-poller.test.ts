@@ -13,6 +13,7 @@ const SLOW = 300;
 
 class CountingRing implements PolledRing {
   looks = 0;
+  readonly ready = true;
   readonly watch: RingWatch;
 
   constructor(poller: RingPoller) {
@@ -26,7 +27,7 @@ class CountingRing implements PolledRing {
   /** A request that comes `after` milliseconds and is answered at once. */
   async request(after: number): Promise<void> {
     await sleep(after);
-    this.watch.worked();
+    this.watch.worked(0);
     this.watch.shown();
   }
 }
