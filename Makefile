@@ -17,7 +17,7 @@ NODE_DIR = $(if $(wildcard $(NODE_PREFIX)/include/node/node_api.h),--nodedir=$(N
 ADDON_SOURCES := $(shell find native -path native/build -prune -o -path native/test -prune -o -type f -print 2>/dev/null)
 
 .PHONY: help setup build addon tsc lint lint-biome lint-oxlint lint-knip lint-imports format test unit guest \
-  sanitize coverage demo conformance bench bench-compare bench-guest bench-io-uring soak fuzz matrix docs clean
+  sanitize coverage demo conformance bench bench-compare flamegraph bench-guest bench-io-uring soak fuzz matrix docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -105,6 +105,9 @@ bench-io-uring: .stamps/build-packages ## what each option of io_uring saves, on
 	@mkdir -p dist/bench
 	cc -O2 -Wall -Wextra -Werror -o dist/bench/io-uring-options bench/io-uring-options/io-uring-options.c
 	dist/bench/io-uring-options '$(FILE)' $(ARGS)
+
+flamegraph: build ## where the data path's CPU time goes, as an SVG: BENCH_DISKS=null ARGS='--poll-us 50'
+	node dist/bench/flames.js $(ARGS)
 
 soak: build .stamps/packages ## hours of load, restarts and faults
 	node dist/tools/soak.js $(ARGS)

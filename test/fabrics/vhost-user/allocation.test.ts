@@ -3,11 +3,9 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
-import { Histogram } from '../../../bench/histogram.ts';
 import type { InProcessResult } from '../../../bench/in-process.ts';
-import { openLoadDevice } from '../../../bench/load-device.ts';
-import { RequestSequence } from '../../../bench/pattern.ts';
 import { packageRoot } from '../../../qemu/package-root.ts';
+import { openBurstLoad } from '../../support/burst-load.ts';
 import { startServe } from '../../support/serve-process.ts';
 
 const run = promisify(execFile);
@@ -47,44 +45,21 @@ for (const [disk, kind] of [
 /** MiB. The young generation of the traced process: a scavenge means that this much was allocated. */
 const SEMI_SPACE = 16;
 const TRACED_REQUESTS = 1_000_000;
-const PATTERN = { name: '4k mixed', requestBytes: 4096, sequential: false, readPercentage: 70 };
 
 test('a million requests cause no garbage collection', async (t) => {
   t.timeout(120_000);
   const server = await startServe(['ram:64M'], {
     nodeArguments: ['--trace-gc', `--min-semi-space-size=${SEMI_SPACE}`],
   });
-  const device = await openLoadDevice({
-    socket: server.socket,
-    device: 'scsi',
-    pattern: PATTERN,
-    queues: 1,
-    depth: 128,
-    indirect: true,
-  });
-  const [queue] = device.queues;
-  const histogram = new Histogram();
+  const load = await openBurstLoad(server.socket, 64 * MEBIBYTE, 128);
   // "(reduce)" is V8 giving memory back some time after a start; nothing that was allocated asks for it.
   const collections = () =>
     server.otherLines.filter((line) => /Scavenge|Mark-Compact (?!\(reduce\))/.test(line)).length;
-  /** Spins in short bursts: between them this process reads what the other one prints. */
-  const drive = async (requests: number) => {
-    const end = queue.completed + requests;
-    while (queue.completed < end) {
-      const pause = Math.min(end, queue.completed + 50_000);
-      while (queue.completed < pause) queue.pass(0, histogram, false, false);
-      await new Promise((resolve) => setTimeout(resolve, 1));
-    }
-  };
-  queue.start(new RequestSequence(PATTERN, 64 * MEBIBYTE), 0);
-  await drive(TRACED_REQUESTS / 5);
+  await load.drive(TRACED_REQUESTS / 5);
   const before = collections();
-  await drive(TRACED_REQUESTS);
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await load.drive(TRACED_REQUESTS);
   const during = collections() - before;
-
-  while (queue.inFlight > 0) queue.pass(0, histogram, true, true);
-  await device.close();
+  await load.close();
   await server.stop();
   // An object of 16 bytes per request would fill the young generation.
   t.is(during, 0, server.otherLines.slice(before).join('\n'));
