@@ -18,7 +18,9 @@ interface Changed {
 /** `ended` receives the exit code. */
 export function addCommand(ended: (code: number) => void): Command {
   return new Command('add')
-    .description('Add a disk to a running target; its guests see it at once. It is gone when lunport ends.')
+    .description(
+      'Add a disk to a running target; its guests see it at once. With `serve --config` it is there after a restart, too.',
+    )
     .argument('<socket>', SOCKET)
     .argument('<disk>', 'as for serve, options after commas')
     .option('--lun <number>', 'where (default: the lowest that is free)', wholeNumber)

@@ -6,6 +6,7 @@ import { attachCommand, detachCommand } from './attach.ts';
 import { addCommand, removeCommand, resizeCommand } from './disks.ts';
 import { ExitCode } from './exit-codes.ts';
 import { listCommand } from './list.ts';
+import { saveCommand } from './save.ts';
 import { serveCommand } from './serve.ts';
 import { sgCommand } from './sg.ts';
 import { logLevelCommand, stopCommand } from './stop.ts';
@@ -16,6 +17,7 @@ Examples:
   lunport serve new.img,create,size=20G         make a sparse disk and serve it
   lunport serve ram:1G null:1T disk.img,ro      three LUNs of one target
   lunport serve a.img + b.img                   two targets, each with its own socket
+  lunport serve --config lunport.json           everything from a file, kept by add and remove
   lunport serve disk.img --run 'qemu-system-x86_64 -accel kvm $LUNPORT_QEMU_OPTIONS'
 
 Exit codes: 0 ok, 1 failed (the reason is on stderr), 2 wrong usage;
@@ -49,6 +51,7 @@ export async function runProgram(): Promise<number> {
     attachCommand,
     detachCommand,
     sgCommand,
+    saveCommand,
     stopCommand,
     logLevelCommand,
   ])

@@ -1,42 +1,40 @@
 /** `lunport serve DISK…`: the everyday command. */
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
+import { ConfigurationFile } from '../target/configuration/configuration-file.ts';
+import { RunningConfiguration } from '../target/configuration/running.ts';
+import { type PlacedConfiguration, serverSetup } from '../target/configuration/server-setup.ts';
 import { controlPath } from '../target/control-socket.ts';
 import { ControlSockets } from '../target/control-sockets.ts';
-import { Daemon, LOG_LEVELS } from '../target/daemon.ts';
-import { runtimeDirectory, stateDirectory } from '../target/directories.ts';
+import { Daemon } from '../target/daemon.ts';
+import { runtimeDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, UsageError } from '../target/disk-spec.ts';
+import { LOG_LEVELS, MAX_POLL_MICROSECONDS, MAX_SHARDS } from '../target/option-values.ts';
 import { chardev, type GuestSocket, qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
 import type { SocketSpec } from '../target/served-target.ts';
 import type { LunDescription, ServerDescription, TargetDescription } from '../target/server-description.ts';
-import { MAX_SHARDS, openHost } from '../target/shards/sharded-host.ts';
+import { openHost } from '../target/shards/sharded-host.ts';
 import { formatSize } from '../target/size.ts';
 import { takeOver } from '../target/takeover.ts';
+import { type ConfigurationOptions, commandLineConfiguration } from './command-line.ts';
 import { ExitCode } from './exit-codes.ts';
-import { type IscsiCommandOptions, iscsiOptions, withIscsiOptions } from './iscsi-options.ts';
+import { withIscsiOptions } from './iscsi-options.ts';
 import { createLogger } from './log.ts';
-import { type NbdCommandOptions, nbdOptions, withNbdOptions } from './nbd-options.ts';
+import { withNbdOptions } from './nbd-options.ts';
 import { runCommand } from './run-command.ts';
-import { targetGroups } from './target-groups.ts';
 
-interface ServeOptions extends IscsiCommandOptions, NbdCommandOptions {
-  readonly blk?: true;
+interface ServeOptions extends ConfigurationOptions {
+  readonly config?: string;
   readonly memory: string;
   readonly json?: true;
   readonly run?: string;
-  readonly io: 'auto' | 'io_uring' | 'threads';
-  readonly pollUs: number;
-  readonly shards: number;
-  readonly state?: string;
-  readonly ephemeral?: true;
-  readonly logLevel: string;
-  /** False: --no-control. */
-  readonly control?: string | false;
+  /** Undefined: as the configuration has it. */
+  readonly logLevel?: string;
   readonly takeover?: true;
 }
 
-/** A guest that takes longer to come back is better awaited asleep. */
-const MAX_POLL_MICROSECONDS = 1000;
+/** Options that concern a run, and not what is served. */
+const WITH_CONFIG = new Set(['--config', '--memory', '--takeover', '--json', '--run', '--log-level']);
 
 const EXAMPLES = `
 DISK is a file, a block device, ram:SIZE or null:SIZE; several become LUNs 0, 1, … of one target,
@@ -52,6 +50,7 @@ Examples:
   lunport serve a.img + b.img --socket /tmp/vm1.sock --socket + --socket /tmp/vm2.sock --connect /tmp/vm3.sock
   lunport serve disk.img --blk
   lunport serve disk.img --takeover
+  lunport serve --config lunport.json
   lunport serve iso.img,ro + data.img,create,size=100G
   lunport serve disk.img --run 'qemu-system-x86_64 -accel kvm $LUNPORT_QEMU_OPTIONS'`;
 
@@ -61,7 +60,11 @@ export function serveCommand(ended: (code: number) => void): Command {
   const sockets: SocketSpec[] = [];
   const command = new Command('serve')
     .description('Serve disks to virtual machines until interrupted.')
-    .argument('<disk...>', 'disks, with options after commas')
+    .argument('[disk...]', 'disks, with options after commas')
+    .option(
+      '--config <file>',
+      'serve what a configuration says, and write to it what is added and removed later (docs/configuration.md)',
+    )
     .option(
       '-s, --socket <path>',
       'where to listen for a guest; several sockets lead several guests to one target (default: in the runtime directory)',
@@ -102,10 +105,16 @@ export function serveCommand(ended: (code: number) => void): Command {
     .option('--ephemeral', 'keep reservations in memory only')
     .option('--control <path>', 'the control socket (default: the target socket\'s name and ".ctl")')
     .option('--no-control', 'no control socket')
-    .addOption(new Option('--log-level <level>', 'how much to log').choices(LOG_LEVELS).default('info'))
+    .addOption(new Option('--log-level <level>', 'how much to log (default: info)').choices(LOG_LEVELS))
     .addHelpText('after', EXAMPLES);
-  return withNbdOptions(withIscsiOptions(command)).action(async (disks: string[], options: ServeOptions) =>
-    ended(await serve(disks, sockets, options)),
+  return withNbdOptions(withIscsiOptions(command)).action(
+    async (disks: string[], options: ServeOptions, self: Command) => {
+      const wanted =
+        options.config === undefined
+          ? { configuration: commandLineConfiguration(disks, sockets, options) }
+          : fromFile(disks, options.config, self);
+      ended(await serve(wanted, options));
+    },
   );
 }
 
@@ -117,22 +126,29 @@ function wholeNumber(option: string, most: number): (text: string) => number {
   };
 }
 
-async function serve(disks: string[], sockets: SocketSpec[], options: ServeOptions): Promise<number> {
-  const log = createLogger(options.logLevel, options.json === true);
-  const groups = targetGroups(disks, sockets, runtimeDirectory, options.blk ? 'blk' : 'scsi');
-  if (options.takeover) await takeOver(groups, log);
-  const host = await openHost(
-    groups,
-    {
-      io: options.io,
-      pollMicroseconds: options.pollUs,
-      stateDirectory: options.ephemeral ? undefined : (options.state ?? stateDirectory()),
-      iscsi: iscsiOptions(options),
-      nbd: nbdOptions(options),
-      log,
-    },
-    options.shards,
-  );
+interface Wanted {
+  readonly configuration: PlacedConfiguration;
+  /** Where it was read, and is kept. */
+  readonly file?: ConfigurationFile;
+}
+
+function fromFile(disks: readonly string[], path: string, command: Command): Wanted {
+  const said = command.options
+    .filter((option) => command.getOptionValueSource(option.attributeName()) === 'cli')
+    .map(({ long }) => long!);
+  const elsewhere = [...disks, ...said.filter((name) => !WITH_CONFIG.has(name))];
+  if (elsewhere.length > 0)
+    throw new UsageError(`${elsewhere[0]}: with --config, what is served is said in ${path}`);
+  return ConfigurationFile.read(resolve(path), runtimeDirectory);
+}
+
+async function serve({ configuration, file }: Wanted, options: ServeOptions): Promise<number> {
+  const log = createLogger(options.logLevel ?? configuration.logLevel ?? 'info', options.json === true);
+  const setup = serverSetup(configuration);
+  // Whoever keeps a list of disks wants the others when one is missing, as at a LIO host's boot.
+  const partial = file !== undefined;
+  if (options.takeover) await takeOver(setup.targets, log, partial);
+  const host = await openHost(setup.targets, { ...setup.options, partial, log }, setup.shards);
   let death: Error | undefined;
   const died = host.died.then((error): NodeJS.Signals => {
     death = error;
@@ -145,13 +161,14 @@ async function serve(disks: string[], sockets: SocketSpec[], options: ServeOptio
     setLogLevel: (level) => {
       log.level = level;
     },
+    configuration: new RunningConfiguration(configuration, file),
   });
   const stopped = Promise.race([stop.received, died]);
   let controls: ControlSockets | undefined;
   let code: number = ExitCode.OK;
   try {
     const served = await host.describe();
-    const control = controlPaths(served, options);
+    const control = configuration.control ?? controlPaths(served);
     controls = new ControlSockets(control, daemon.call, log);
     announce(served, control, options);
     if (options.run === undefined) await stopped;
@@ -166,11 +183,9 @@ async function serve(disks: string[], sockets: SocketSpec[], options: ServeOptio
   return code;
 }
 
-function controlPaths(served: ServerDescription, { control }: ServeOptions): string[] {
-  if (control === false) return [];
-  return control === undefined
-    ? served.targets.flatMap(({ sockets }) => sockets.map(({ path }) => controlPath(path)))
-    : [resolve(control)];
+/** Beside every target's sockets. */
+function controlPaths({ targets }: ServerDescription): string[] {
+  return targets.flatMap(({ sockets }) => sockets.map(({ path }) => controlPath(path)));
 }
 
 /** Resolves at the first SIGINT or SIGTERM, or at `now`; a second signal ends the process the hard way. */

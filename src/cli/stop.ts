@@ -1,6 +1,6 @@
 /** `lunport stop` and `log-level`: what a running lunport is told as a process. */
 import { Argument, Command } from 'commander';
-import { LOG_LEVELS } from '../target/daemon.ts';
+import { LOG_LEVELS } from '../target/option-values.ts';
 import { ExitCode } from './exit-codes.ts';
 import { ask, connectRunning } from './running.ts';
 

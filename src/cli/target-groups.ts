@@ -2,24 +2,30 @@
  * `DISK… + DISK…` and the `--socket` and `--connect` options: which disks make which target, and where virtual
  * machines are met.
  */
-import { basename, join, parse, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { type DiskSpec, parseDisk, UsageError } from '../target/disk-spec.ts';
 import type { DeviceKind, SocketSpec } from '../target/served-target.ts';
-import type { TargetSpec } from '../target/server.ts';
+
+export interface TargetGroup {
+  /** Undefined: none was named. */
+  readonly sockets: readonly SocketSpec[] | undefined;
+  /** At LUNs 0, 1, … */
+  readonly disks: readonly DiskSpec[];
+  readonly device: DeviceKind;
+}
 
 /** Starts the next target, between disks and between sockets. */
 const SEPARATOR = '+';
 
 /**
  * One target gets all `sockets`. Several get one each, in order, unless a socket called "+" starts those of the next
- * target. Targets without one get a default name in `directory`. Throws UsageError.
+ * target. Throws UsageError.
  */
 export function targetGroups(
   disks: readonly string[],
   sockets: readonly SocketSpec[],
-  directory: () => string,
   device: DeviceKind = 'scsi',
-): TargetSpec[] {
+): TargetGroup[] {
   const named = divided(disks, (text) => text).map((group) => group.map(parseDisk));
   // A block device is one disk.
   const groups = device === 'blk' ? named.flatMap((group) => group.map((disk) => [disk])) : named;
@@ -29,13 +35,11 @@ export function targetGroups(
   const used = new Set<string>();
   return groups.map((group, i) => {
     const given = perGroup[i] ?? [];
-    const specs: SocketSpec[] =
-      given.length > 0 ? given : [{ path: freeName(directory(), group[0], used), role: 'listen' }];
-    for (const { path } of specs) {
+    for (const { path } of given) {
       if (used.has(path)) throw new UsageError(`the socket ${path} is named twice`);
       used.add(path);
     }
-    return { sockets: specs, disks: group, device };
+    return { sockets: given.length > 0 ? given : undefined, disks: group, device };
   });
 }
 
@@ -57,13 +61,4 @@ function divided<T>(items: readonly T[], nameOf: (item: T) => string): T[][] {
     else groups[groups.length - 1].push(item);
   }
   return groups;
-}
-
-/** A socket named after the first disk; the same one after a restart with the same command line. */
-function freeName(directory: string, disk: DiskSpec, used: ReadonlySet<string>): string {
-  const stem = disk.kind === 'file' ? parse(basename(disk.name)).name : disk.kind;
-  for (let i = 0; ; i++) {
-    const path = join(directory, `${stem}${i === 0 ? '' : `-${i}`}.sock`);
-    if (!used.has(path)) return path;
-  }
 }

@@ -12,6 +12,11 @@ import type { SenseCode } from './sense-spec.ts';
 import type { Task } from './task.ts';
 import { TaskSet } from './task-set.ts';
 
+interface Waiting {
+  readonly who: (itl: ItlNexus) => boolean;
+  resolve(): void;
+}
+
 export abstract class LogicalUnit {
   abstract readonly commands: CommandSet;
   /** PERIPHERAL DEVICE TYPE (SPC-4 table 144). */
@@ -25,7 +30,7 @@ export abstract class LogicalUnit {
   readonly itlNexuses = new Set<ItlNexus>();
   /** Ports that it is reached through, by relative identifier: those announced, and those ever connected to. */
   readonly targetPorts = new Map<number, TargetPort>();
-  private readonly waitingForNobody: (() => void)[] = [];
+  private readonly waitingForNobody = new Set<Waiting>();
 
   constructor(environment: Environment, identity: Identity) {
     this.environment = environment;
@@ -49,13 +54,22 @@ export abstract class LogicalUnit {
 
   leave(itl: ItlNexus): void {
     this.itlNexuses.delete(itl);
-    if (this.itlNexuses.size === 0) for (const resolve of this.waitingForNobody.splice(0)) resolve();
+    for (const waiting of this.waitingForNobody) {
+      if (this.isMappedBy(waiting.who)) continue;
+      this.waitingForNobody.delete(waiting);
+      waiting.resolve();
+    }
   }
 
-  /** Resolves when nobody has it mapped any more, and so no task of it runs. */
-  nobody(): Promise<void> {
-    if (this.itlNexuses.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.waitingForNobody.push(resolve));
+  /** Resolves when nobody that `who` is true of has it mapped any more, and so no task of theirs runs. */
+  nobody(who: (itl: ItlNexus) => boolean): Promise<void> {
+    if (!this.isMappedBy(who)) return Promise.resolve();
+    return new Promise((resolve) => this.waitingForNobody.add({ who, resolve }));
+  }
+
+  private isMappedBy(who: (itl: ItlNexus) => boolean): boolean {
+    for (const itl of this.itlNexuses) if (who(itl)) return true;
+    return false;
   }
 
   /** Establishes a unit attention for every initiator but `except`. */

@@ -3,12 +3,12 @@
  * the event loops that serve. It runs where the control socket is and touches no disk itself.
  */
 import { z } from 'zod';
+import type { RunningConfiguration } from './configuration/running.ts';
 import type { Call } from './control-socket.ts';
 import { LunportError } from './errors.ts';
 import { type Json, type Operation, operation, perform, Scope } from './operations/operation.ts';
 import { findOperation, OPERATIONS } from './operations/table.ts';
-
-export const LOG_LEVELS = ['silent', 'error', 'warn', 'info', 'debug'] as const;
+import { LOG_LEVELS } from './option-values.ts';
 
 export interface DaemonOptions {
   /** Performs an operation of the table where it belongs. */
@@ -16,6 +16,7 @@ export interface DaemonOptions {
   /** Begins to end the process. */
   stop(): void;
   setLogLevel(level: string): void;
+  readonly configuration: RunningConfiguration;
 }
 
 const logLevel = operation({
@@ -39,7 +40,28 @@ const stop = operation({
   },
 });
 
-const DAEMON_OPERATIONS: Readonly<Record<string, Operation<Daemon>>> = { 'log-level': logLevel, stop };
+const configuration = operation({
+  description: 'The configuration in force, secrets included, as `--config` takes it.',
+  schema: z.strictObject({}),
+  scope: Scope.ALL,
+  // A tree of strings, numbers and booleans.
+  run: async (daemon: Daemon) => daemon.options.configuration.current as unknown as Json,
+});
+
+const save = operation({
+  description: 'Writes the configuration in force to the file that was given with `--config`.',
+  schema: z.strictObject({}),
+  scope: Scope.ALL,
+  changes: true,
+  run: async (daemon: Daemon) => ({ path: await daemon.options.configuration.save() }),
+});
+
+const DAEMON_OPERATIONS: Readonly<Record<string, Operation<Daemon>>> = {
+  'log-level': logLevel,
+  stop,
+  configuration,
+  save,
+};
 
 export class Daemon {
   readonly options: DaemonOptions;
@@ -57,10 +79,16 @@ export class Daemon {
       throw new LunportError({ code: 'stopping', object: name, message: 'lunport is about to end' });
     }
     if (Object.hasOwn(DAEMON_OPERATIONS, name)) {
-      return perform(DAEMON_OPERATIONS[name], name, this, params);
+      const own = DAEMON_OPERATIONS[name];
+      const run = () => perform(own, name, this, params);
+      return own.changes ? this.change(run) : run();
     }
     if (!findOperation(OPERATIONS, name).changes) return this.options.call(name, params);
-    return this.change(() => this.options.call(name, params));
+    return this.change(async () => {
+      const result = await this.options.call(name, params);
+      await this.options.configuration.changed(name, params, result);
+      return result;
+    });
   };
 
   /** Changes happen one after the other. */

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Identity } from '../scsi/identity.ts';
+import type { DiskSpec } from './disk-spec.ts';
 
 const VENDOR = 'LUNPORT';
 const REVISION = '0001';
@@ -26,6 +27,13 @@ export function diskIdentity(serial: string, product: string): Identity {
   naa.set(NAA_PREFIX);
   naa.set(createHash('sha256').update(`lunport naa ${serial}`).digest().subarray(0, 12), 4);
   return { vendor: VENDOR, product: product.slice(0, 16), revision: REVISION, serial, naa };
+}
+
+/** The names that were given to the disk, when some were. */
+export function givenIdentity({ identity }: DiskSpec, serial: string): Identity | undefined {
+  if (identity === undefined) return undefined;
+  const { naa, ...names } = identity;
+  return { ...names, serial, naa: Buffer.from(naa.slice('naa.'.length), 'hex') };
 }
 
 /** `naa.5…` (NAA IEEE Registered), for ports; from any text. */

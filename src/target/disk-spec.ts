@@ -29,6 +29,17 @@ export interface DiskSpec {
   readonly protection: number | undefined;
   /** Attributes under LIO's names that differ from the defaults. */
   readonly attributes: Partial<DeviceAttributes>;
+  /** What initiators know it by besides its serial number; default: derived from that. */
+  readonly identity?: GivenIdentity;
+}
+
+/** Names of a disk that was served by something else before. */
+export interface GivenIdentity {
+  readonly vendor: string;
+  readonly product: string;
+  readonly revision: string;
+  /** `naa.` and 16 or 32 hexadecimal digits. */
+  readonly naa: string;
 }
 
 /** What was wrong with a command line; the CLI answers it with exit code 2. */
@@ -36,8 +47,9 @@ export class UsageError extends Error {
   override name = 'UsageError';
 }
 
-const BLOCK_SIZES = [512, 1024, 2048, 4096];
-const SERIAL = /^[\x21-\x7e]{1,36}$/;
+export const DEFAULT_BLOCK_SIZE = 512;
+export const BLOCK_SIZES = [512, 1024, 2048, 4096];
+export const SERIAL = /^[\x21-\x7e]{1,36}$/;
 
 export const DISK_OPTIONS_HELP = `Options of a disk, after commas:
   ro                    read-only
@@ -72,7 +84,7 @@ export function parseDisk(text: string): DiskSpec {
   const [name, ...options] = splitCommas(text);
   const draft: Draft = {
     readOnly: false,
-    blockSize: 512,
+    blockSize: DEFAULT_BLOCK_SIZE,
     cache: 'writeback',
     create: false,
     share: false,
@@ -176,12 +188,16 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   pi_prot_type: 'pi=',
 };
 
+/** Those that can be set as such. */
+export const ATTRIBUTE_NAMES = Object.keys(DEFAULT_ATTRIBUTES).filter(
+  (name) => ELSEWHERE[name] === undefined,
+);
+
 function applyAttribute(draft: Draft, name: string, value: string | undefined, text: string): void {
   if (ELSEWHERE[name] !== undefined)
     throw new UsageError(`"${text}": say ${ELSEWHERE[name]} instead of attr.${name}`);
   if (!Object.hasOwn(DEFAULT_ATTRIBUTES, name)) {
-    const known = Object.keys(DEFAULT_ATTRIBUTES).filter((other) => ELSEWHERE[other] === undefined);
-    throw new UsageError(`"${text}": unknown attribute "${name}"; there are ${known.join(', ')}`);
+    throw new UsageError(`"${text}": unknown attribute "${name}"; there are ${ATTRIBUTE_NAMES.join(', ')}`);
   }
   if (!/^\d{1,10}$/.test(value ?? '')) throw new UsageError(`"${text}": expected a number for attr.${name}`);
   draft.attributes[name] = Number(value);

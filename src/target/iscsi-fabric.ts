@@ -15,7 +15,7 @@ import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
 
 const DEFAULT_NAME = 'iqn.2026-01.io.lunport:target';
-/** Relative target port of the first iSCSI port; the vhost-user port of the same target is 1. */
+/** Relative target port of the first iSCSI port, from the target's first one; 1 is the vhost-user port. */
 const FIRST_RELATIVE_PORT = 2;
 const ISCSI_PROTOCOL = 5;
 
@@ -117,8 +117,8 @@ function makeOffers(targets: OwnOptions, options: IscsiOptions): Map<ServedTarge
     offers.set(target, {
       name,
       access,
-      ports: options.addresses.map((_, portal) => targetPort(name, portal)),
-      groups: pathGroups(options.addresses.length),
+      ports: options.addresses.map((_, portal) => targetPort(name, portal, target.firstPort)),
+      groups: pathGroups(options.addresses.length, target.firstPort),
       lunMap: (initiator) => lunMaps.get(lunMaps.has(initiator) ? initiator : OTHERS)!,
       lunMaps: [...lunMaps.values()],
     });
@@ -157,11 +157,11 @@ function lunMapsOf(
 }
 
 /** Every portal is a target portal group, and so a SCSI target port, of its own (RFC 7143 4.4.1). */
-function targetPort(name: string, portal: number): TargetPort {
+function targetPort(name: string, portal: number, firstPort: number): TargetPort {
   const portalGroupTag = portal + 1;
   return {
     name: `${name},t,0x${portalGroupTag.toString(16).padStart(4, '0')}`,
-    relativeId: FIRST_RELATIVE_PORT + portal,
+    relativeId: firstPort + FIRST_RELATIVE_PORT + portal,
     protocol: ISCSI_PROTOCOL,
     portalGroupTag,
   };
@@ -180,12 +180,12 @@ function targetAt({ name, ports, access, lunMap }: Offer, portal: number): Iscsi
 }
 
 /** With several portals each is a target port group too, so that initiators can choose between paths (ALUA). */
-function pathGroups(portals: number): TargetPortGroup[] {
+function pathGroups(portals: number, firstPort: number): TargetPortGroup[] {
   if (portals === 1) return [];
-  return Array.from(
-    { length: portals },
-    (_, portal) => new TargetPortGroup({ id: portal + 1, ports: [FIRST_RELATIVE_PORT + portal] }),
-  );
+  return Array.from({ length: portals }, (_, portal) => {
+    const ports = [firstPort + FIRST_RELATIVE_PORT + portal];
+    return new TargetPortGroup({ id: firstPort + portal + 1, ports });
+  });
 }
 
 /** Demo mode, everybody welcome, is for this machine only unless it is asked for. */

@@ -14,7 +14,7 @@ import type { ServedTarget } from './served-target.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
 
-/** RELATIVE TARGET PORT IDENTIFIER of the NBD port, far from those that the other fabrics count up from 1. */
+/** RELATIVE TARGET PORT IDENTIFIER of the NBD port, from the target's first one, far from those that the other fabrics count up from 1. */
 const RELATIVE_PORT = 0x100;
 /** PROTOCOL IDENTIFIER (SPC-4 table 440): NBD has none; names are NAAs as with the vhost-user port. */
 const SAS = 6;
@@ -71,7 +71,8 @@ export class NbdFabric {
 
   /** Exports one more disk, under a name that stays its own. */
   async add(target: ServedTarget, lun: number, disk: ServedDisk): Promise<void> {
-    const targetPort = { name: deriveWwn(`${target.name} NBD`), relativeId: RELATIVE_PORT, protocol: SAS };
+    const relativeId = target.firstPort + RELATIVE_PORT;
+    const targetPort = { name: deriveWwn(`${target.name} NBD`), relativeId, protocol: SAS };
     const name = freeName(
       disk,
       this.exported.map((entry) => entry.name),

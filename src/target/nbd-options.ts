@@ -7,9 +7,9 @@ import { UsageError } from './disk-spec.ts';
 export interface NbdOptions {
   readonly address: NbdAddress;
   /** Directory with server-cert.pem, server-key.pem, and ca-cert.pem when clients must have certificates too. */
-  readonly certificates: string | undefined;
+  readonly certificates?: string;
   /** File of `user:key` lines. */
-  readonly keys: string | undefined;
+  readonly keys?: string;
   /** Lets everybody in, although the address is not a loopback one. */
   readonly open: boolean;
 }

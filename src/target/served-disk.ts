@@ -10,7 +10,7 @@ import { DamagedStateError } from '../scsi/damaged-state-error.ts';
 import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../scsi/device-attributes.ts';
 import { Disk } from '../scsi/disk.ts';
 import { closeAll } from './close-all.ts';
-import { deriveSerial, diskIdentity } from './disk-identity.ts';
+import { deriveSerial, diskIdentity, givenIdentity } from './disk-identity.ts';
 import type { DiskSpec } from './disk-spec.ts';
 import { LunportError } from './errors.ts';
 import { FileStateStore } from './file-state-store.ts';
@@ -52,7 +52,7 @@ export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
     protection = openProtection(spec, backstore, shard);
     if (durable) store = new FileStateStore(options.stateDirectory, serial, spec.share || spec.readOnly);
     const unit = new Disk(shard.environment, backstore, {
-      identity: diskIdentity(serial, `lunport ${spec.kind}`),
+      identity: givenIdentity(spec, serial) ?? diskIdentity(serial, `lunport ${spec.kind}`),
       attributes: {
         ...attributesOf(backstore, spec.blockSize, isWriteThrough(spec.cache)),
         ...spec.attributes,

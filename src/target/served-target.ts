@@ -8,15 +8,18 @@ import { LunMap } from '../scsi/lun-map.ts';
 import { Nexus } from '../scsi/nexus.ts';
 import type { TargetPort } from '../scsi/port.ts';
 import { WellKnownUnit } from '../scsi/well-known-unit.ts';
-import { closeAll } from './close-all.ts';
 import { deriveSerial, deriveWwn, diskIdentity, sasTransportId } from './disk-identity.ts';
+import type { DiskSpec } from './disk-spec.ts';
 import { LunportError } from './errors.ts';
 import { LunMask, type LunView } from './lun-mask.ts';
-import { closeBackstores, type ServedDisk } from './served-disk.ts';
+import type { ServedDisk } from './served-disk.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
 
-/** RELATIVE TARGET PORT IDENTIFIER of the vhost-user port, whatever the socket; other fabrics' ports of the target follow. */
+/**
+ * RELATIVE TARGET PORT IDENTIFIERs of a target, counted from its `firstPort`: the vhost-user port, whatever the
+ * socket; other fabrics' ports follow.
+ */
 const VHOST_USER_PORT = 1;
 /** Of the initiators in this process. */
 const LOOPBACK_PORT = 0x200;
@@ -34,6 +37,24 @@ export interface SocketSpec {
 /** Which virtio device a virtual machine finds at a socket. */
 export type DeviceKind = 'scsi' | 'blk';
 
+/** A disk that was to be served and could not be had. */
+export interface AbsentDisk {
+  readonly spec: DiskSpec;
+  readonly reason: string;
+}
+
+export interface ServedTargetOptions {
+  /** One per virtual machine; at least one. */
+  readonly sockets: readonly SocketSpec[];
+  /** Default: a SCSI host. */
+  readonly device?: DeviceKind;
+  /** WWN of its ports, `naa.…`; default: from the first socket's path. */
+  readonly wwn?: string;
+  /** What its relative port identifiers are counted from. */
+  readonly firstPort: number;
+  readonly environment: Environment;
+}
+
 /** The LUN that a block device is. */
 const BLOCK_LUN = 0;
 const ID_LENGTH = 20;
@@ -42,12 +63,15 @@ export class ServedTarget {
   /** One per virtual machine; at least one. */
   readonly sockets: readonly SocketSpec[];
   readonly device: DeviceKind;
-  /** The WWN of the target port, `naa.…`, from the first socket's path; the same after every restart. */
+  /** The WWN of the target port, `naa.…`; the same after every restart. */
   readonly name: string;
+  readonly firstPort: number;
   /** The target's own LUNs, as every initiator sees them that no mask was made for. */
   readonly lunMap: LunMap;
   /** By LUN; see `luns` for their order. */
   readonly disks = new Map<number, ServedDisk>();
+  /** By LUN: what the configuration says, and nobody can use. */
+  readonly absent = new Map<number, AbsentDisk>();
   private readonly initiators = new Map<string, Initiator>();
   private readonly wellKnown: WellKnownUnit;
   private readonly masks: LunMask[] = [];
@@ -55,10 +79,11 @@ export class ServedTarget {
   /** In the order of `sockets`. */
   readonly vhostUser: VhostUserTarget[] = [];
 
-  constructor(sockets: readonly SocketSpec[], environment: Environment, device: DeviceKind = 'scsi') {
+  constructor({ sockets, device = 'scsi', wwn, firstPort, environment }: ServedTargetOptions) {
     this.device = device;
     this.sockets = sockets;
-    this.name = deriveWwn(sockets[0].path);
+    this.firstPort = firstPort;
+    this.name = targetWwn({ sockets, wwn });
     const identity = diskIdentity(deriveSerial(`${this.name} REPORT LUNS`), 'lunport');
     this.wellKnown = new WellKnownUnit(environment, identity);
     this.lunMap = new LunMap(this.wellKnown);
@@ -88,16 +113,21 @@ export class ServedTarget {
 
   /** Everybody who is connected, whatever LUNs they see. */
   nexuses(): Nexus[] {
-    return [this.lunMap, ...this.masks.map(({ map }) => map)].flatMap(({ connected }) => [...connected]);
+    return this.lunMaps().flatMap(({ connected }) => [...connected]);
   }
 
-  /** Takes a disk from every initiator; resolves when none of its tasks run. It still has to be closed. */
+  private lunMaps(): LunMap[] {
+    return [this.lunMap, ...this.masks.map(({ map }) => map)];
+  }
+
+  /** Takes a disk from its initiators here; resolves when none of their tasks run. It still has to be closed. */
   async remove(lun: number): Promise<void> {
     const { unit } = this.disks.get(lun)!;
     this.disks.delete(lun);
     this.lunMap.remove(lun);
     for (const mask of this.masks) mask.remove(lun);
-    await unit.nobody();
+    const maps = new Set(this.lunMaps());
+    await unit.nobody(({ nexus }) => maps.has(nexus.lunMap));
   }
 
   /** In ascending order. */
@@ -121,7 +151,7 @@ export class ServedTarget {
         environment,
         lunMap,
         initiatorPort: { name: initiator, transportId: sasTransportId(initiator) },
-        targetPort: { name, relativeId: VHOST_USER_PORT, protocol: SAS },
+        targetPort: { name, relativeId: this.firstPort + VHOST_USER_PORT, protocol: SAS },
         logger: log,
         ready,
         // A block device's driver asks for its size; a SCSI host's has all that it needs from QEMU.
@@ -156,7 +186,8 @@ export class ServedTarget {
       });
     }
     const wwn = deriveWwn(`${this.name} loopback ${name}`);
-    const targetPort = { name: deriveWwn(`${this.name} loopback`), relativeId: LOOPBACK_PORT, protocol: SAS };
+    const relativeId = this.firstPort + LOOPBACK_PORT;
+    const targetPort = { name: deriveWwn(`${this.name} loopback`), relativeId, protocol: SAS };
     const nexus = new Nexus({ name: wwn, transportId: sasTransportId(wwn) }, targetPort, this.lunMap);
     const initiator = new Initiator(nexus, environment);
     this.initiators.set(name, initiator);
@@ -170,15 +201,15 @@ export class ServedTarget {
     await initiator?.close();
   }
 
-  /** Disconnects initiators, then makes every disk durable and gives it back. */
-  async close(): Promise<void> {
-    await closeAll([
-      async () => {
-        await Promise.all([...this.vhostUser, ...this.initiators.values()].map((each) => each.close()));
-      },
-      ...[...this.disks.values()].map((disk) => () => closeBackstores(disk)),
-    ]);
+  /** Disconnects initiators, whose tasks have ended then. */
+  async disconnectAll(): Promise<void> {
+    await Promise.all([...this.vhostUser, ...this.initiators.values()].map((each) => each.close()));
   }
+}
+
+/** `naa.…`, of a target that may have been given one. */
+export function targetWwn({ sockets, wwn }: Pick<ServedTargetOptions, 'sockets' | 'wwn'>): string {
+  return wwn ?? deriveWwn(sockets[0].path);
 }
 
 /**

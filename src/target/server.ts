@@ -25,12 +25,20 @@ const LOOK_EVERY = 20;
 export interface TargetSpec {
   /** At least one, and one per virtual machine that shares the disks. */
   readonly sockets: readonly SocketSpec[];
-  /** By LUN. */
-  readonly disks: readonly DiskSpec[];
+  readonly luns: readonly LunSpec[];
+  /** WWN of its ports, `naa.…`; default: from the first socket's path. */
+  readonly wwn?: string;
   /** What virtual machines see; default: a SCSI host. A block device is LUN 0 and nothing else. */
   readonly device?: DeviceKind;
   /** How it is to be had where the server has iSCSI portals; default: as `IscsiOptions.target` says; null: not at all. */
   readonly iscsi?: IscsiTargetOptions | null;
+}
+
+export interface LunSpec {
+  readonly lun: number;
+  readonly disk: DiskSpec;
+  /** What the configuration calls the disk: under one name it is one logical unit, in as many targets as say so. */
+  readonly name?: string;
 }
 
 /** Where the layers below report what an operator may want to know. */
@@ -48,6 +56,8 @@ export interface ServerOptions {
   readonly stateDirectory: string | undefined;
   readonly iscsi: IscsiOptions | undefined;
   readonly nbd?: NbdOptions;
+  /** Whether a disk that cannot be had costs its LUNs only; default: nothing is served then. */
+  readonly partial?: boolean;
   readonly log: Log;
 }
 
@@ -62,6 +72,8 @@ export class Server {
   private closing = false;
   /** For disks that other processes use. */
   private readonly waiting: Promise<void>[] = [];
+  /** Disks that several targets may have, by name. */
+  private readonly shared = new Map<string, ServedDisk>();
 
   private constructor(shard: Shard, options: ServerOptions) {
     this.shard = shard;
@@ -73,7 +85,9 @@ export class Server {
     const defect = (error: unknown) => options.log.error(describeDefect(error));
     const server = new Server(new Shard(options.io, defect, options.pollMicroseconds), options);
     try {
-      for (const spec of specs) await server.addTarget(spec);
+      for (const [i, spec] of specs.entries()) {
+        await server.addTarget(spec, PORTS_APART * sharersBefore(specs, i));
+      }
       if (options.iscsi !== undefined) {
         const own = new Map(server.targets.map((target, i) => [target, specs[i].iscsi]));
         server.iscsi = await IscsiFabric.open(own, options.iscsi, server.shard, options.log);
@@ -95,14 +109,15 @@ export class Server {
       () => this.attached.close(),
       () => this.iscsi?.close(),
       () => this.nbd?.close(),
-      ...this.targets.map((target) => () => target.close()),
+      ...this.targets.map((target) => () => target.disconnectAll()),
+      () => closeAll(this.disks().map((disk) => () => closeBackstores(disk))),
       () => this.shard.close(),
     ]);
   }
 
   /** Adds a disk while initiators are there; they hear of it. Throws LunportError, and then nothing has changed. */
-  async addDisk(target: ServedTarget, lun: number, spec: DiskSpec): Promise<ServedDisk> {
-    const disk = this.openDisk(spec, target, lun);
+  async addDisk(target: ServedTarget, lun: number, spec: DiskSpec, name?: string): Promise<ServedDisk> {
+    const disk = this.sharedDisk({ lun, disk: spec, name }, target);
     this.iscsi?.add(target, disk);
     target.add(lun, disk);
     try {
@@ -121,40 +136,56 @@ export class Server {
     await this.nbd?.remove(target, lun);
     await target.remove(lun);
     this.iscsi?.remove(target, disk);
+    if (this.disks().includes(disk)) return;
+    for (const [name, shared] of this.shared) if (shared === disk) this.shared.delete(name);
     await closeBackstores(disk);
   }
 
-  private async addTarget(spec: TargetSpec): Promise<void> {
-    const target = new ServedTarget(spec.sockets, this.shard.environment, spec.device);
+  /** Every disk once, whatever leads to it. */
+  private disks(): ServedDisk[] {
+    return [...new Set(this.targets.flatMap(({ disks }) => [...disks.values()]))];
+  }
+
+  private async addTarget(spec: TargetSpec, firstPort: number): Promise<void> {
+    const { environment } = this.shard;
+    const target = new ServedTarget({ ...spec, firstPort, environment });
     this.targets.push(target);
-    const used = new Map<number, DiskSpec>();
-    for (const [lun, disk] of spec.disks.entries()) {
-      // A block device's driver asks for its size before anything else.
-      if (spec.device !== 'blk' && isWaitedFor(disk)) used.set(lun, disk);
-      else target.add(lun, this.openDisk(disk, target, lun));
+    const used: LunSpec[] = [];
+    for (const each of spec.luns) {
+      try {
+        // A block device's driver asks for its size before anything else.
+        if (target.device !== 'blk' && this.isWaitedFor(each)) used.push(each);
+        else target.add(each.lun, this.sharedDisk(each, target));
+      } catch (error) {
+        if (!(error instanceof LunportError) || this.options.partial !== true) throw error;
+        this.options.log.error(`LUN ${each.lun} of ${target.sockets[0].path} is left out: ${error.message}`);
+        target.absent.set(each.lun, { spec: each.disk, reason: error.message });
+      }
     }
     let ready: Promise<void> | undefined;
-    if (used.size > 0) {
+    if (used.length > 0) {
       ready = new Promise((resolve) => this.waiting.push(this.openWhenFree(target, used, resolve)));
     }
+    // A virtio block device without its disk is no device.
+    if (target.device === 'blk' && target.disks.size === 0) return;
     await target.open(this.shard, this.options.log, ready);
   }
 
   /** Calls `ready` when all of them are served; resolves then, or when the server closes. */
   private async openWhenFree(
     target: ServedTarget,
-    disks: ReadonlyMap<number, DiskSpec>,
+    luns: readonly LunSpec[],
     ready: () => void,
   ): Promise<void> {
     const { log } = this.options;
-    for (const [lun, spec] of disks) {
+    for (const { lun, name, disk: spec } of luns) {
       log.info(`LUN ${lun} waits until ${spec.name} is free`);
       let complaint = '';
       while (!this.closing && !target.disks.has(lun)) {
         await sleep(LOOK_EVERY);
         try {
-          if (isWaitedFor(spec)) continue;
-          await this.addDisk(target, lun, spec);
+          if (this.isWaitedFor({ lun, name, disk: spec })) continue;
+          await this.addDisk(target, lun, spec, name);
           log.info(`LUN ${lun}: ${spec.name} is free, and served`);
         } catch (error) {
           const { message } = error as Error;
@@ -177,6 +208,18 @@ export class Server {
     }
   }
 
+  private isWaitedFor({ name, disk }: LunSpec): boolean {
+    return !(name !== undefined && this.shared.has(name)) && isWaitedFor(disk);
+  }
+
+  private sharedDisk({ lun, disk, name }: LunSpec, target: ServedTarget): ServedDisk {
+    const known = name === undefined ? undefined : this.shared.get(name);
+    if (known !== undefined) return known;
+    const opened = this.openDisk(disk, target, lun);
+    if (name !== undefined) this.shared.set(name, opened);
+    return opened;
+  }
+
   private openDisk(spec: DiskSpec, target: ServedTarget, lun: number): ServedDisk {
     const { stateDirectory } = this.options;
     if (spec.kind === 'file' && spec.share) this.refuseSecond(spec);
@@ -193,7 +236,7 @@ function servedTwice(name: string, socket: string): LunportError {
     code: 'served-twice',
     object: name,
     message: `${name} is a disk of ${socket} already: as a second disk it would know nothing of its reservations`,
-    hint: 'Give one target several sockets (--socket or --connect more than once), one per guest.',
+    hint: 'Give one target several sockets (--socket or --connect more than once), or name one disk of a --config in both.',
   });
 }
 
@@ -202,6 +245,30 @@ function isWaitedFor({ kind, name, readOnly, share, wait }: DiskSpec): boolean {
   return (
     wait === true && kind === 'file' && existsSync(name) && isImageInUse(name, { write: !readOnly, share })
   );
+}
+
+/**
+ * Between the relative port identifiers of targets that share a disk, which tells its initiators apart by these; more
+ * than the ports of one.
+ */
+const PORTS_APART = 0x400;
+
+/** How many targets before `i` have a disk in common with it, one over the other: the same in whichever shard. */
+function sharersBefore(specs: readonly TargetSpec[], i: number): number {
+  const group = new Set(namesOf(specs[i]));
+  let sharers = 0;
+  // A later target may be what joins two earlier ones: only those before count, since order is what stays.
+  for (const spec of specs.slice(0, i).reverse()) {
+    const names = namesOf(spec);
+    if (!names.some((name) => group.has(name))) continue;
+    for (const name of names) group.add(name);
+    sharers++;
+  }
+  return sharers;
+}
+
+function namesOf({ luns }: TargetSpec): string[] {
+  return luns.flatMap(({ name }) => (name === undefined ? [] : [name]));
 }
 
 function describeDefect(error: unknown): string {

@@ -11,6 +11,17 @@ export function parseSize(text: string): number | undefined {
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
+/** As `parseSize` takes it, in the largest unit that fits: `20G`. */
+export function sizeText(bytes: number): string {
+  let value = bytes;
+  let unit = 0;
+  while (value > 0 && value % 1024 === 0 && unit < UNITS.length - 1) {
+    value /= 1024;
+    unit++;
+  }
+  return `${value}${UNITS[unit].toUpperCase()}`;
+}
+
 /** For people: `10 GiB`, `1.5 MiB`, `512 bytes`. */
 export function formatSize(bytes: number): string {
   if (bytes < 1024) return `${bytes} bytes`;

@@ -17,9 +17,12 @@ const LOOK_EVERY = 10;
 /** What Node is told to run. */
 const LUNPORT = /(^|\/)(lunport|cli\/main\.js)$/;
 
-/** Resolves when nobody is in the way. Throws LunportError, before anybody was asked to end where that is possible. */
-export async function takeOver(specs: readonly TargetSpec[], log: Log): Promise<void> {
-  for (const { disks } of specs) for (const disk of disks) checkUsable(disk);
+/**
+ * Resolves when nobody is in the way. `partial`: a missing disk costs its LUNs only. Throws LunportError, before
+ * anybody was asked to end where that is possible.
+ */
+export async function takeOver(specs: readonly TargetSpec[], log: Log, partial = false): Promise<void> {
+  if (!partial) for (const { luns } of specs) for (const { disk } of luns) checkUsable(disk);
   const processes = inTheWay(specs);
   for (const pid of processes) checkLunport(pid);
   for (const pid of processes) {
@@ -37,12 +40,13 @@ export async function takeOver(specs: readonly TargetSpec[], log: Log): Promise<
 
 function inTheWay(specs: readonly TargetSpec[]): ReadonlySet<number> {
   const found = new Set<number>();
-  for (const { sockets, disks } of specs) {
+  for (const { sockets, luns } of specs) {
     for (const { path, role } of sockets) {
       const pid = role === 'listen' ? listener(path) : undefined;
       if (pid !== undefined) found.add(pid);
     }
-    for (const { kind, name, share, readOnly } of disks) {
+    for (const { disk } of luns) {
+      const { kind, name, share, readOnly } = disk;
       const pid = kind === 'file' && !share && !readOnly ? lockingProcess(name) : undefined;
       if (pid !== undefined) found.add(pid);
     }

@@ -1,14 +1,8 @@
 /** `lunport stop` and `log-level`, as somebody at a shell uses them. */
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { promisify } from 'node:util';
 import test from 'ava';
-import { packageRoot } from '../../qemu/package-root.ts';
+import { lunport } from '../support/lunport-command.ts';
 import { startServe } from '../support/serve-process.ts';
-
-const MAIN = join(packageRoot(), 'dist', 'src', 'cli', 'main.js');
-const lunport = (...args: string[]) => promisify(execFile)(process.execPath, [MAIN, ...args]);
 
 test('a running lunport logs as it is told, and ends with its sockets gone', async (t) => {
   const serve = await startServe(['ram:1M']);

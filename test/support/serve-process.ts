@@ -54,19 +54,28 @@ export async function startServe(
 ): Promise<ServeProcess> {
   const folder = temporaryFolder();
   const socket = options.socket ?? join(folder.path, 'serve.sock');
+  const given = [...disks, '--socket', socket, '--ephemeral', ...(options.serveArguments ?? [])];
+  const serve = await start(given, options.nodeArguments, () => folder.remove());
+  return { ...serve, socket };
+}
+
+/** The same from a file; `socket` is the first one. */
+export function serveConfiguration(
+  file: string,
+  serveArguments: readonly string[] = [],
+): Promise<ServeProcess> {
+  return start(['--config', file, ...serveArguments]);
+}
+
+async function start(
+  given: readonly string[],
+  nodeArguments: readonly string[] = [],
+  cleanUp = () => {},
+): Promise<ServeProcess> {
   const main = join(packageRoot(), 'dist', 'src', 'cli', 'main.js');
-  const child = spawnOwned(
-    [
-      process.execPath,
-      ...(options.nodeArguments ?? []),
-      main,
-      'serve',
-      ...disks,
-      ...['--socket', socket, '--ephemeral', '--json'],
-      ...(options.serveArguments ?? []),
-    ],
-    { stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+  const child = spawnOwned([process.execPath, ...nodeArguments, main, 'serve', ...given, '--json'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   const otherLines: string[] = [];
   let errors = '';
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
@@ -74,7 +83,7 @@ export async function startServe(
   });
   const exited = new Promise<number | null>((resolve) => {
     child.once('exit', (code) => {
-      folder.remove();
+      cleanUp();
       resolve(code);
     });
   });
@@ -95,7 +104,7 @@ export async function startServe(
   });
   return {
     pid: child.pid!,
-    socket,
+    socket: targets[0].sockets[0].path,
     iscsi,
     nbd,
     targets,

@@ -1,8 +1,15 @@
 import test from 'ava';
+import { RunningConfiguration } from '../../src/target/configuration/running.ts';
 import { Daemon, type DaemonOptions } from '../../src/target/daemon.ts';
 
 const daemon = (options: Partial<DaemonOptions>) =>
-  new Daemon({ call: async () => null, stop: () => {}, setLogLevel: () => {}, ...options });
+  new Daemon({
+    call: async () => null,
+    stop: () => {},
+    setLogLevel: () => {},
+    configuration: new RunningConfiguration({ version: 1, disks: {}, targets: [] }),
+    ...options,
+  });
 
 test('operations of the table are passed on', async (t) => {
   const called: unknown[] = [];

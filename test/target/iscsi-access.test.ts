@@ -9,7 +9,7 @@ import {
   TaskFunction,
   TaskResponse,
 } from '../../src/fabrics/iscsi/iscsi-spec.ts';
-import { parseDisk, UsageError } from '../../src/target/disk-spec.ts';
+import { UsageError } from '../../src/target/disk-spec.ts';
 import { LunportError } from '../../src/target/errors.ts';
 import type { IscsiAcl, IscsiTargetOptions } from '../../src/target/iscsi-access.ts';
 import type { IscsiOptions } from '../../src/target/iscsi-options.ts';
@@ -18,6 +18,7 @@ import { describeServer } from '../../src/target/server-description.ts';
 import { type Controlled, startControlled } from '../support/control.ts';
 import { IscsiClient } from '../support/iscsi-client.ts';
 import { chapDigest, chapLogin, execute, reportLuns, settle } from '../support/iscsi-commands.ts';
+import { luns } from '../support/luns.ts';
 import { outCdb, parameterList, TYPES } from '../support/persistent-reservations.ts';
 
 const IQN = 'iqn.2026-01.example.lunport:acl';
@@ -346,7 +347,7 @@ test('a target may be kept from iSCSI, or have a name and ACLs of its own', asyn
   t.teardown(() => folder.remove());
   const specs = [undefined, null, own].map((iscsi, i) => ({
     sockets: [{ path: `${folder.path}/${i}.sock`, role: 'listen' as const }],
-    disks: [parseDisk('ram:1M')],
+    luns: luns('ram:1M'),
     iscsi,
   }));
   const server = await Server.open(specs, {

@@ -4,10 +4,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
-import { parseDisk } from '../../src/target/disk-spec.ts';
 import { LunportError } from '../../src/target/errors.ts';
 import type { NbdOptions } from '../../src/target/nbd-options.ts';
 import { Server } from '../../src/target/server.ts';
+import { luns } from '../support/luns.ts';
 
 const folder = temporaryFolder();
 test.after.always(() => folder.remove());
@@ -23,7 +23,7 @@ function open(
   const specs = [
     {
       sockets: [{ path: path(`target-${targets++}.sock`), role: 'listen' as const }],
-      disks: disks.map(parseDisk),
+      luns: luns(...disks),
     },
   ];
   const options = { certificates: undefined, keys: undefined, open: false, ...nbd };

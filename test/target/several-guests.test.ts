@@ -2,10 +2,10 @@ import { join } from 'node:path';
 import test from 'ava';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
 import { Status } from '../../src/scsi/status-spec.ts';
-import { parseDisk } from '../../src/target/disk-spec.ts';
 import type { LunportError } from '../../src/target/errors.ts';
 import { initiatorName } from '../../src/target/served-target.ts';
 import { Server } from '../../src/target/server.ts';
+import { luns } from '../support/luns.ts';
 import { OUT, type Out, type OutFields, parameterList, TYPES } from '../support/persistent-reservations.ts';
 import { FrontEnd } from '../support/vhost-user/front-end.ts';
 import { bootGuest, type Guest } from '../support/vhost-user/served.ts';
@@ -36,7 +36,7 @@ test('guests at several sockets share a disk, and a reservation stays with the g
       [
         {
           sockets: order.map((path) => ({ path, role: 'listen' })),
-          disks: [parseDisk(`${join(folder.path, 'disk.img')},create,size=1M`)],
+          luns: luns(`${join(folder.path, 'disk.img')},create,size=1M`),
         },
       ],
       { io: 'auto', stateDirectory: join(folder.path, 'state'), iscsi: undefined, log },
@@ -69,13 +69,13 @@ test('guests at several sockets share a disk, and a reservation stays with the g
 
 test('an image is not served twice by one process, where each disk would have reservations of its own', async (t) => {
   const folder = temporaryFolder();
-  const disk = parseDisk(`${join(folder.path, 'disk.img')},create,size=1M,share`);
-  const target = (name: string, disks = [disk]) => ({
+  const disk = `${join(folder.path, 'disk.img')},create,size=1M,share`;
+  const target = (name: string, ...disks: string[]) => ({
     sockets: [{ path: join(folder.path, name), role: 'listen' as const }],
-    disks,
+    luns: luns(disk, ...disks),
   });
   const options = { io: 'auto' as const, stateDirectory: undefined, iscsi: undefined, log };
-  for (const targets of [[target('a'), target('b')], [target('a', [disk, disk])]]) {
+  for (const targets of [[target('a'), target('b')], [target('a', disk)]]) {
     const error = await t.throwsAsync(Server.open(targets, options), { code: 'served-twice' });
     t.regex((error as LunportError).hint ?? '', /several sockets/);
   }

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
-import { parseDisk } from '../../src/target/disk-spec.ts';
 import { FileStateStore } from '../../src/target/file-state-store.ts';
 import { takeOver } from '../../src/target/takeover.ts';
+import { luns } from '../support/luns.ts';
 import { startServe } from '../support/serve-process.ts';
 
 const folder = temporaryFolder();
@@ -59,7 +59,7 @@ test('a process that is no lunport is not ended', async (t) => {
   });
   t.teardown(() => void other.kill());
   await new Promise((resolve) => other.stdout.once('data', resolve));
-  const spec = { sockets: [{ path: path('d.sock'), role: 'listen' as const }], disks: [parseDisk(disk)] };
+  const spec = { sockets: [{ path: path('d.sock'), role: 'listen' as const }], luns: luns(disk) };
   await t.throwsAsync(takeOver([spec], LOG), { code: 'not-lunport' });
   await delay(50);
   t.is(other.exitCode, null);

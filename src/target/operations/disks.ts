@@ -25,7 +25,7 @@ export const add = operation({
     const served = targetOf(server, params.target);
     refuseBlockDevice(served);
     const place = params.lun ?? freeLun(served);
-    if (served.disks.has(place)) {
+    if (served.disks.has(place) || served.absent.has(place)) {
       throw new LunportError({
         code: 'lun-taken',
         object: `LUN ${place}`,
@@ -46,6 +46,7 @@ export const remove = operation({
   async run(server: Server, params) {
     const served = targetOf(server, params.target);
     refuseBlockDevice(served);
+    if (served.absent.delete(params.lun)) return { lun: params.lun };
     const { unit } = diskOf(served, params.lun);
     const { held, persistent } = unit.reservations;
     const [name] = server.attached.namesOf(served, params.lun);
@@ -83,6 +84,12 @@ export const resize = operation({
   },
 });
 
+/** What `add` names a disk by. */
+export interface AddedDisk {
+  readonly disk: string;
+  readonly directory?: string;
+}
+
 /** A virtio block device is one disk, for as long as it is there. */
 function refuseBlockDevice({ device, sockets }: ServedTarget): void {
   if (device !== 'blk') return;
@@ -94,11 +101,14 @@ function refuseBlockDevice({ device, sockets }: ServedTarget): void {
   });
 }
 
-function freeLun({ disks }: ServedTarget): number {
-  for (let candidate = 0; ; candidate++) if (!disks.has(candidate)) return candidate;
+/** The place of a disk that could not be had is kept for it. */
+function freeLun({ disks, absent }: ServedTarget): number {
+  for (let candidate = 0; ; candidate++)
+    if (!disks.has(candidate) && !absent.has(candidate)) return candidate;
 }
 
-function specOf({ disk, directory = '/' }: { disk: string; directory?: string }): DiskSpec {
+/** Throws LunportError. */
+export function specOf({ disk, directory = '/' }: AddedDisk): DiskSpec {
   try {
     const spec = parseDisk(disk);
     return spec.kind === 'file' ? { ...spec, name: resolve(directory, spec.name) } : spec;

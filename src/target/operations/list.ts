@@ -26,6 +26,7 @@ function describeTarget({ iscsi, nbd }: Server, target: ServedTarget): JsonObjec
     device: target.device,
     name: target.name,
     luns: target.luns().map((lun) => describeDisk(lun, target.disks.get(lun)!)),
+    absent: [...target.absent].map(([lun, { spec, reason }]) => ({ lun, disk: spec.text, reason })),
     // Trees of strings, numbers and booleans.
     vhostUser: target.vhostUser.map(({ state }) => state as unknown as Json),
     iscsi: iscsi?.nameOf(target) ?? null,

@@ -5,8 +5,7 @@
 import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { deriveSerial } from '../disk-identity.ts';
-import type { DiskSpec } from '../disk-spec.ts';
-import type { TargetSpec } from '../server.ts';
+import type { LunSpec, TargetSpec } from '../server.ts';
 
 /**
  * By target, in the order given, the shard's number from 0. Targets that share nothing are dealt out in turn; one
@@ -16,8 +15,8 @@ export function placeTargets(targets: readonly TargetSpec[], shards: number): nu
   const groups = targets.map((_, i) => i);
   /** The first target of a disk's group, by what names the disk. */
   const owners = new Map<string, number>();
-  for (const [i, { disks }] of targets.entries()) {
-    for (const key of disks.flatMap(namesOf)) {
+  for (const [i, { luns }] of targets.entries()) {
+    for (const key of luns.flatMap(namesOf)) {
       const owner = owners.get(key);
       if (owner === undefined) owners.set(key, i);
       else join(groups, owner, i);
@@ -36,10 +35,13 @@ function join(groups: number[], a: number, b: number): void {
   for (let i = 0; i < groups.length; i++) if (groups[i] === second) groups[i] = first;
 }
 
-/** Memory is a disk of its own each time it is named, but for a serial number that was given. */
-function namesOf({ kind, name, serial }: DiskSpec): string[] {
-  if (kind !== 'file') return serial === undefined ? [] : [`serial ${serial}`];
-  return [`file ${realPath(name)}`, `serial ${serial ?? deriveSerial(resolve(name))}`];
+/** Memory is a disk of its own each time it is described, but for a serial number that was given. */
+function namesOf({ name, disk }: LunSpec): string[] {
+  const names = name === undefined ? [] : [`disk ${name}`];
+  const serial = disk.serial ?? (disk.kind === 'file' ? deriveSerial(resolve(disk.name)) : undefined);
+  if (serial !== undefined) names.push(`serial ${serial}`);
+  if (disk.kind === 'file') names.push(`file ${realPath(disk.name)}`);
+  return names;
 }
 
 /** Also of a file that is yet to be made. */

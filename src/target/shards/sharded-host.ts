@@ -9,9 +9,6 @@ import { LocalHost, type ServerHost } from '../server-host.ts';
 import { placeTargets } from './placement.ts';
 import { WorkerHost } from './worker-host.ts';
 
-/** Far more than is of use; each takes a thread and some megabytes. */
-export const MAX_SHARDS = 64;
-
 /**
  * `shards`: worker threads, or 0 for this one. Throws LunportError, and UsageError for what cannot be served by
  * several shards; nothing stays open then.

@@ -10,8 +10,8 @@ import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
 import { MessageFlags, Request } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
 import { checked } from '../../../src/native/errno.ts';
-import { parseDisk } from '../../../src/target/disk-spec.ts';
 import { Server } from '../../../src/target/server.ts';
+import { luns } from '../luns.ts';
 import { FrontEnd } from '../vhost-user/front-end.ts';
 import { message } from '../vhost-user/messages.ts';
 import { bootGuest, resources } from '../vhost-user/served.ts';
@@ -74,7 +74,7 @@ export class MessageFuzz {
     const error = (text: string) => void this.complaints.push(text);
     const target = (device: 'scsi' | 'blk') => ({
       sockets: [{ path: socket(device), role: 'listen' as const }],
-      disks: [parseDisk('ram:1M')],
+      luns: luns('ram:1M'),
       device,
     });
     const server = await Server.open([target('scsi'), target('blk')], {

@@ -15,8 +15,8 @@ import { ScsiFeature } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts
 import { VirtioFeature } from '../../../src/fabrics/vhost-user/virtio-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
 import { checked } from '../../../src/native/errno.ts';
-import { parseDisk } from '../../../src/target/disk-spec.ts';
 import { Server } from '../../../src/target/server.ts';
+import { luns } from '../luns.ts';
 import { FrontEnd, USUAL_FEATURES, USUAL_PROTOCOL_FEATURES } from '../vhost-user/front-end.ts';
 import {
   inflight,
@@ -76,7 +76,7 @@ export class RingFuzz {
     const error = (message: string) => void this.complaints.push(message);
     const target = (device: 'scsi' | 'blk') => ({
       sockets: [{ path: socket(device), role: 'listen' as const }],
-      disks: [parseDisk('ram:1M')],
+      luns: luns('ram:1M'),
       device,
     });
     const server = await Server.open([target('scsi'), target('blk')], {

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
 import { ConfigMessage, ProtocolFeature, Request } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
 import { BlkFeature } from '../../../src/fabrics/vhost-user/virtio-blk-spec.ts';
-import { parseDisk } from '../../../src/target/disk-spec.ts';
 import { Server } from '../../../src/target/server.ts';
+import { luns } from '../luns.ts';
 import { ByteBuilder } from './byte-builder.ts';
 import { cut, LAYOUTS, type Layout } from './descriptor-layout.ts';
 import { FrontEnd, USUAL_FEATURES, USUAL_PROTOCOL_FEATURES } from './front-end.ts';
@@ -80,7 +80,7 @@ export class ServedBlk {
     const path = join(folder.path, 'blk.sock');
     const silent = () => {};
     const server = await Server.open(
-      [{ sockets: [{ path, role: 'listen' }], disks: [parseDisk(disk)], device: 'blk' }],
+      [{ sockets: [{ path, role: 'listen' }], luns: luns(disk), device: 'blk' }],
       {
         io: 'auto',
         stateDirectory: undefined,

@@ -9,9 +9,9 @@ import test, { type ExecutionContext } from 'ava';
 import type { MeasurementRequest, MeasurementResult } from '../../../bench/measurement.ts';
 import { packageRoot } from '../../../qemu/package-root.ts';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
-import { parseDisk } from '../../../src/target/disk-spec.ts';
 import type { ServerOptions } from '../../../src/target/server.ts';
 import { openHost } from '../../../src/target/shards/sharded-host.ts';
+import { luns } from '../../support/luns.ts';
 
 /** Milliseconds. */
 const BUSY = 500;
@@ -31,7 +31,7 @@ async function measure(t: ExecutionContext, shards: number, busy: () => void): P
   const socket = join(folder.path, 's');
   const spec = {
     sockets: [{ path: socket, role: 'listen' as const }],
-    disks: [parseDisk(`ram:${DISK_BYTES}`)],
+    luns: luns(`ram:${DISK_BYTES}`),
   };
   const host = await openHost([spec], OPTIONS, shards);
   t.teardown(async () => {

@@ -2,8 +2,8 @@ import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { parseDisk } from '../../../src/target/disk-spec.ts';
 import { placeTargets } from '../../../src/target/shards/placement.ts';
+import { luns } from '../../support/luns.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'lunport-placement-'));
 const image = join(folder, 'image');
@@ -15,7 +15,7 @@ test.after.always(() => rmSync(folder, { recursive: true }));
 function placed(targets: readonly (readonly string[])[], shards: number): number[] {
   const specs = targets.map((disks, i) => ({
     sockets: [{ path: `/run/${i}.sock`, role: 'listen' as const }],
-    disks: disks.map(parseDisk),
+    luns: luns(...disks),
   }));
   return placeTargets(specs, shards);
 }

@@ -3,11 +3,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
-import { parseDisk, UsageError } from '../../../src/target/disk-spec.ts';
+import { UsageError } from '../../../src/target/disk-spec.ts';
 import { LunportError } from '../../../src/target/errors.ts';
 import type { ServerOptions, TargetSpec } from '../../../src/target/server.ts';
 import type { ServerHost } from '../../../src/target/server-host.ts';
 import { openHost } from '../../../src/target/shards/sharded-host.ts';
+import { luns } from '../../support/luns.ts';
 import { FrontEnd } from '../../support/vhost-user/front-end.ts';
 
 const folder = temporaryFolder();
@@ -29,7 +30,7 @@ function options(lines: string[] = []): ServerOptions {
 function targets(name: string, ...disks: string[][]): TargetSpec[] {
   return disks.map((texts, i) => ({
     sockets: [{ path: path(`${name}-${i}`), role: 'listen' }],
-    disks: texts.map(parseDisk),
+    luns: luns(...texts),
   }));
 }
 

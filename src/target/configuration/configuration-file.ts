@@ -1,0 +1,138 @@
+/**
+ * A configuration as a file: read and checked, and replaced so that a kill or a power loss leaves the old or the new
+ * one. What somebody else has written there in the meantime is not written over.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import { fromNodeError } from '../../native/errno.ts';
+import { replaceFile } from '../durable-file.ts';
+import { LunportError } from '../errors.ts';
+import { withPlaces } from './places.ts';
+import { type Configuration, configurationSchema } from './schema.ts';
+import type { PlacedConfiguration } from './server-setup.ts';
+
+const DOCUMENTATION = 'docs/configuration.md describes every key.';
+/** Group's and others' permissions. */
+const OTHERS = 0o077;
+
+export class ConfigurationFile {
+  readonly path: string;
+  /** What is in the file, as we know. */
+  private text: string;
+
+  private constructor(path: string, text: string) {
+    this.path = path;
+    this.text = text;
+  }
+
+  /** Throws LunportError. `runtimeDirectory`: where sockets are that have no name in the file. */
+  static read(
+    path: string,
+    runtimeDirectory: () => string,
+  ): { readonly file: ConfigurationFile; readonly configuration: PlacedConfiguration } {
+    const text = readText(path);
+    const configuration = parseConfiguration(text, path);
+    refuseReadableSecrets(path, configuration);
+    return {
+      file: new ConfigurationFile(path, text),
+      configuration: withPlaces(configuration, dirname(path), runtimeDirectory),
+    };
+  }
+
+  /** Resolves when it is on stable storage. Throws LunportError when it is not what we know any more. */
+  async write(configuration: Configuration): Promise<void> {
+    if (readText(this.path) !== this.text) throw changedBehindUs(this.path);
+    const text = configurationText(configuration);
+    await writeText(this.path, text);
+    this.text = text;
+  }
+}
+
+/** Replaces a file that is nobody's yet, or that is to be forgotten. Throws LunportError. */
+export async function writeConfiguration(path: string, configuration: Configuration): Promise<void> {
+  await writeText(path, configurationText(configuration));
+}
+
+/** Throws LunportError that says where in it what is wrong; `path` is for messages. */
+export function parseConfiguration(text: string, path: string): Configuration {
+  const checked = configurationSchema.safeParse(parseJson(text, path));
+  if (checked.success) return checked.data;
+  const lines = checked.error.issues.flatMap(describeIssue);
+  throw new LunportError({
+    code: 'configuration',
+    object: path,
+    message: `${path}: ${lines.join(`\n  ${path}: `)}`,
+    hint: DOCUMENTATION,
+  });
+}
+
+function configurationText(configuration: Configuration): string {
+  return `${JSON.stringify(configuration, undefined, 2)}\n`;
+}
+
+/** Throws LunportError. */
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new LunportError({
+      code: 'configuration',
+      object: path,
+      message: `${path} is no JSON: ${(error as Error).message}`,
+      hint: 'It may be cut short, or a comma may be missing or too many; JSON has no comments.',
+      cause: error,
+    });
+  }
+}
+
+/** Throws LunportError. */
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw fromNodeError(error, 'read', path);
+  }
+}
+
+async function writeText(path: string, text: string): Promise<void> {
+  try {
+    await replaceFile(path, text);
+  } catch (error) {
+    throw fromNodeError(error, 'write', path);
+  }
+}
+
+function describeIssue(issue: z.core.$ZodIssue): string[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => `${z.core.toDotPath([...issue.path, key])}: there is no such key`);
+  }
+  const place = issue.path.length === 0 ? '' : `${z.core.toDotPath(issue.path)}: `;
+  return [place + issue.message];
+}
+
+function refuseReadableSecrets(path: string, { iscsi, targets }: Configuration): void {
+  const mode = statSync(path).mode & 0o777;
+  if ((mode & OTHERS) === 0) return;
+  const offers = [iscsi?.target, ...targets.map((target) => target.iscsi)];
+  const secrets = [
+    iscsi?.discoveryCredentials,
+    ...offers.flatMap((offer) => [offer?.credentials, ...(offer?.acls ?? []).map((acl) => acl.credentials)]),
+  ];
+  if (secrets.every((secret) => secret === undefined)) return;
+  throw new LunportError({
+    code: 'secrets-readable',
+    object: path,
+    message: `${path} holds CHAP secrets, and its mode is 0${mode.toString(8)}: others can read it`,
+    hint: `chmod 600 ${path}`,
+  });
+}
+
+function changedBehindUs(path: string): LunportError {
+  return new LunportError({
+    code: 'configuration-changed',
+    object: path,
+    message: `${path} was changed by somebody else since it was read, and is left as it is`,
+    hint: 'lunport save SOCKET FILE writes what is running to another file; a restart takes over what is in this one.',
+  });
+}

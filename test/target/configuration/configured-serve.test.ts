@@ -1,0 +1,191 @@
+/** `lunport serve --config`: what is added to it is there after a kill and a restart. */
+import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import test, { type ExecutionContext } from 'ava';
+import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
+import { lunport } from '../../support/lunport-command.ts';
+import { type ServeProcess, serveConfiguration, startServe } from '../../support/serve-process.ts';
+
+function folderOf(t: ExecutionContext): (name: string) => string {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  return (name) => join(folder.path, name);
+}
+
+/** One target with a disk of memory, and the rest that is given. */
+function write(path: (name: string) => string, more: object = {}): string {
+  const file = path('lunport.json');
+  const document = {
+    version: 1,
+    disks: { memory: { kind: 'ram', size: '1M' } },
+    targets: [{ sockets: [{ path: 'a.sock' }], luns: [{ lun: 0, disk: 'memory' }] }],
+    stateDirectory: 'state',
+    ...more,
+  };
+  writeFileSync(file, JSON.stringify(document));
+  return file;
+}
+
+async function serving(t: ExecutionContext, file: string): Promise<ServeProcess> {
+  const serve = await serveConfiguration(file);
+  t.teardown(() => serve.kill());
+  return serve;
+}
+
+interface Listed {
+  readonly targets: readonly {
+    readonly luns: readonly { readonly lun: number; readonly size: number; readonly naa: string }[];
+    readonly absent: readonly { readonly lun: number; readonly reason: string }[];
+  }[];
+}
+
+async function list(socket: string): Promise<Listed['targets']> {
+  return (JSON.parse((await lunport('list', socket, '--json')).stdout) as Listed).targets;
+}
+
+test('what was added and grown is there after kill -9, and what was removed is not', async (t) => {
+  const path = folderOf(t);
+  const file = write(path);
+  const socket = path('a.sock');
+  const first = await serving(t, file);
+  await lunport('add', socket, `${path('b.img')},create,size=1M`, '--lun', '7');
+  await lunport('add', socket, 'ram:2M');
+  await lunport('resize', socket, '7', '3M');
+  await lunport('remove', socket, '0');
+  const [before] = await list(socket);
+  await first.kill();
+  t.is(statSync(file).mode & 0o777, 0o600);
+  const second = await serving(t, file);
+  const [after] = await list(socket);
+  t.deepEqual(
+    after.luns.map(({ naa }) => naa),
+    before.luns.map(({ naa }) => naa),
+  );
+  t.deepEqual(
+    after.luns.map(({ lun, size }) => [lun, size]),
+    [
+      [1, 2 << 20],
+      [7, 3 << 20],
+    ],
+  );
+  t.is(await second.stop(), 0);
+});
+
+test('a disk that has vanished costs its LUN only, is not made again, and keeps its place', async (t) => {
+  const path = folderOf(t);
+  const file = write(path);
+  const socket = path('a.sock');
+  const first = await serving(t, file);
+  await lunport('add', socket, `${path('b.img')},create,size=1M`);
+  t.is(await first.stop(), 0);
+  rmSync(path('b.img'));
+  const second = await serving(t, file);
+  t.regex(second.errors(), /LUN 1 of .*a\.sock is left out: .*b\.img/);
+  t.false(existsSync(path('b.img')));
+  const [{ luns, absent }] = await list(socket);
+  t.deepEqual(
+    luns.map(({ lun }) => lun),
+    [0],
+  );
+  t.is(absent[0].lun, 1);
+  await lunport('add', socket, 'ram:1M');
+  await t.throwsAsync(lunport('add', socket, 'ram:1M', '--lun', '1'), { message: /has a LUN 1 already/ });
+  t.deepEqual(
+    (await list(socket))[0].luns.map(({ lun }) => lun),
+    [0, 2],
+  );
+  await lunport('remove', socket, '1');
+  t.deepEqual(Object.keys(JSON.parse(readFileSync(file, 'utf8')).disks), ['memory', 'ram']);
+  t.is(await second.stop(), 0);
+});
+
+test('one disk in two targets is one logical unit: a name, and a reservation that the other target sees', async (t) => {
+  const path = folderOf(t);
+  const luns = [{ lun: 0, disk: 'memory' }];
+  const file = write(path, {
+    targets: [
+      { sockets: [{ path: 'a.sock' }], luns },
+      { sockets: [{ path: 'b.sock' }], luns: [{ lun: 5, disk: 'memory' }] },
+    ],
+    shards: 2,
+  });
+  const serve = await serving(t, file);
+  await lunport('sg', 'persist', '--register', '--param-sark', '1', `${path('a.sock')}:0`);
+  const [one] = await list(path('a.sock'));
+  const [, other] = await list(path('b.sock'));
+  t.is(one.luns[0].naa, other.luns[0].naa);
+  const { stdout } = await lunport('sg', 'persist', '--read-keys', `${path('b.sock')}:5`);
+  t.regex(stdout, /0x0*1\b/);
+  await lunport('remove', path('b.sock'), '5', '--force');
+  await lunport('sg', 'inq', `${path('a.sock')}:0`);
+  t.is(await serve.stop(), 0);
+});
+
+test('secrets that others can read are refused, and so is a file that is not right', async (t) => {
+  const path = folderOf(t);
+  const credentials = { user: 'u', secret: 'a secret of some length' };
+  const file = write(path, {
+    iscsi: { addresses: [{ host: '127.0.0.1', port: 0 }], target: { credentials } },
+  });
+  chmodSync(file, 0o640);
+  await t.throwsAsync(serving(t, file), { message: /its mode is 0640/ });
+  chmodSync(file, 0o600);
+  const serve = await serving(t, file);
+  t.is(await serve.stop(), 0);
+  writeFileSync(file, readFileSync(file, 'utf8').slice(0, -3));
+  await t.throwsAsync(serving(t, file), { message: /is no JSON/ });
+  await t.throwsAsync(serving(t, path('none.json')), { message: /none\.json/ });
+  await t.throwsAsync(lunport('serve', 'ram:1M', '--config', file), { code: 2 });
+  await t.throwsAsync(lunport('serve', '--config', file, '--shards', '2'), { code: 2, message: /--shards/ });
+});
+
+test('what somebody else has written in the meantime is not written over', async (t) => {
+  const path = folderOf(t);
+  const file = write(path);
+  const serve = await serving(t, file);
+  const changed = `${readFileSync(file, 'utf8')}\n`;
+  writeFileSync(file, changed);
+  await t.throwsAsync(lunport('add', path('a.sock'), 'ram:1M'), {
+    message: /"add" is done, LUN 1, .*was changed by somebody else/,
+  });
+  t.is(readFileSync(file, 'utf8'), changed);
+  await lunport('save', path('a.sock'), path('other.json'));
+  t.is(await serve.stop(), 0);
+  const again = await serving(t, path('other.json'));
+  t.deepEqual(
+    (await list(path('a.sock')))[0].luns.map(({ lun }) => lun),
+    [0, 1],
+  );
+  t.is(await again.stop(), 0);
+});
+
+test('a lunport of the command line is saved, and started again from that with the same names', async (t) => {
+  const path = folderOf(t);
+  const serve = await startServe(
+    ['ram:1M,serial=S', `${path('a.img')},create,size=1M,pi=1,attr.emulate_tpu=0`],
+    {
+      socket: path('a.sock'),
+      serveArguments: [
+        '--iscsi',
+        '127.0.0.1:0',
+        '--acl',
+        'iqn.2026-01.com.example:x,lun=0:1:ro',
+        '--poll-us',
+        '5',
+      ],
+    },
+  );
+  t.teardown(() => serve.kill());
+  const before = await list(path('a.sock'));
+  await t.throwsAsync(lunport('save', path('a.sock')), { message: /started without --config/ });
+  await lunport('save', path('a.sock'), path('saved.json'));
+  t.is(statSync(path('saved.json')).mode & 0o777, 0o600);
+  await serve.kill();
+  const again = await serving(t, path('saved.json'));
+  const [{ luns }] = await list(path('a.sock'));
+  t.deepEqual(
+    luns.map(({ naa }) => naa),
+    before[0].luns.map(({ naa }) => naa),
+  );
+  t.is(await again.stop(), 0);
+});

@@ -1,0 +1,160 @@
+/** What a configuration may say, and how one is told that it says something else. */
+import test from 'ava';
+import { parseConfiguration } from '../../../src/target/configuration/configuration-file.ts';
+
+const RAM = { kind: 'ram', size: '1M' };
+const TARGET = { sockets: [{ path: 'a.sock' }], luns: [{ lun: 0, disk: 'a' }] };
+const GOOD = { version: 1, disks: { a: RAM }, targets: [TARGET] };
+const PORTAL = { host: '127.0.0.1', port: 3260 };
+
+const parse = (document: unknown) => parseConfiguration(JSON.stringify(document), 'x.json');
+
+test('sizes are bytes or texts, and what is left out has its usual value', (t) => {
+  const { disks, targets, iscsi } = parse({ ...GOOD, iscsi: { addresses: [{ host: '::1' }] } });
+  t.deepEqual(disks, { a: { kind: 'ram', size: 1 << 20 } });
+  t.deepEqual(targets[0].sockets, [{ path: 'a.sock', role: 'listen' }]);
+  t.deepEqual(iscsi, {
+    addresses: [{ host: '::1', port: 3260 }],
+    target: { acls: [], others: 'admitted', demo: false },
+  });
+});
+
+test('who names initiators lets no others in', (t) => {
+  const iscsi = { acls: [{ initiator: 'IQN.2026-01.com.example:One' }] };
+  const [target] = parse({ ...GOOD, targets: [{ ...TARGET, iscsi }] }).targets;
+  t.is(target.iscsi?.others, 'refused');
+  t.is(target.iscsi?.acls[0].initiator, 'iqn.2026-01.com.example:one');
+});
+
+const CHAP = { user: 'u', secret: 's' };
+
+const refused: readonly [title: string, document: unknown, message: RegExp][] = [
+  ['another version', { ...GOOD, version: 2 }, /x\.json: version: expected 1/],
+  ['no version', { disks: {}, targets: [] }, /version: /],
+  ['an unknown key', { ...GOOD, diskz: {} }, /diskz: there is no such key/],
+  [
+    'an unknown key below',
+    { ...GOOD, disks: { a: { ...RAM, sise: 1 } } },
+    /disks\.a\.sise: there is no such key/,
+  ],
+  ['a kind of disk that there is not', { ...GOOD, disks: { a: { kind: 'tape' } } }, /disks\.a\.kind: /],
+  [
+    'a size that is none',
+    { ...GOOD, disks: { a: { kind: 'ram', size: 'much' } } },
+    /disks\.a\.size: expected a size/,
+  ],
+  [
+    'half a block',
+    { ...GOOD, disks: { a: { kind: 'ram', size: 700 } } },
+    /disks\.a\.size: 700 bytes are not a multiple/,
+  ],
+  ['a block size', { ...GOOD, disks: { a: { ...RAM, blockSize: 513 } } }, /disks\.a\.blockSize: /],
+  ['an attribute', { ...GOOD, disks: { a: { ...RAM, attributes: { emulate: 1 } } } }, /disks\.a\.attributes/],
+  ['a path that is empty', { ...GOOD, disks: { a: { kind: 'file', path: '' } } }, /disks\.a\.path: /],
+  [
+    'an NAA',
+    { ...GOOD, disks: { a: { ...RAM, identity: { vendor: '', product: '', revision: '', naa: 'naa.6' } } } },
+    /disks\.a\.identity\.naa: expected/,
+  ],
+  [
+    'a disk that is not there',
+    { ...GOOD, disks: { b: RAM } },
+    /targets\[0\]\.luns\[0\]\.disk: no disk is called "a"; there are: b/,
+  ],
+  [
+    'a disk called like what every object has',
+    { ...GOOD, targets: [{ ...TARGET, luns: [{ lun: 0, disk: 'toString' }] }] },
+    /no disk is called "toString"/,
+  ],
+  [
+    'one LUN twice',
+    {
+      ...GOOD,
+      disks: { a: RAM, b: RAM },
+      targets: [
+        {
+          ...TARGET,
+          luns: [
+            { lun: 3, disk: 'a' },
+            { lun: 3, disk: 'b' },
+          ],
+        },
+      ],
+    },
+    /luns\[1\]\.lun: LUN 3 is there already/,
+  ],
+  [
+    'one disk at two LUNs',
+    {
+      ...GOOD,
+      targets: [
+        {
+          ...TARGET,
+          luns: [
+            { lun: 0, disk: 'a' },
+            { lun: 1, disk: 'a' },
+          ],
+        },
+      ],
+    },
+    /luns\[1\]\.disk: "a" is at another LUN/,
+  ],
+  [
+    'a LUN beyond all',
+    { ...GOOD, targets: [{ ...TARGET, luns: [{ lun: 16384, disk: 'a' }] }] },
+    /targets\[0\]\.luns\[0\]\.lun: /,
+  ],
+  [
+    'a socket named twice',
+    { ...GOOD, targets: [TARGET, TARGET] },
+    /targets\[1\]\.sockets\[0\]\.path: a\.sock is named twice/,
+  ],
+  [
+    'a block device with a LUN 1',
+    { ...GOOD, targets: [{ ...TARGET, device: 'blk', luns: [{ lun: 1, disk: 'a' }] }] },
+    /targets\[0\]\.luns: a virtio block device/,
+  ],
+  [
+    'an address that is a name',
+    { ...GOOD, iscsi: { addresses: [{ host: 'localhost' }] } },
+    /iscsi\.addresses\[0\]\.host: expected an IP address/,
+  ],
+  [
+    'an iSCSI name',
+    { ...GOOD, targets: [{ ...TARGET, iscsi: { name: 'disk' } }] },
+    /targets\[0\]\.iscsi\.name: "disk" is no iSCSI name/,
+  ],
+  [
+    'half of mutual CHAP',
+    { ...GOOD, iscsi: { addresses: [PORTAL], discoveryCredentials: { ...CHAP, mutualUser: 'm' } } },
+    /iscsi\.discoveryCredentials: mutualUser and mutualSecret/,
+  ],
+  [
+    'one secret for both sides',
+    {
+      ...GOOD,
+      iscsi: { addresses: [PORTAL], discoveryCredentials: { ...CHAP, mutualUser: 'm', mutualSecret: 's' } },
+    },
+    /the two secrets must differ/,
+  ],
+  ['a log level', { ...GOOD, logLevel: 'loud' }, /logLevel: /],
+];
+
+for (const [title, document, message] of refused) {
+  test(`${title} is refused, with its place`, (t) => {
+    t.throws(() => parse(document), { code: 'configuration', message });
+  });
+}
+
+test('everything that is wrong is said at once', (t) => {
+  const error = t.throws(() => parse({ version: 1, disks: { a: { kind: 'ram' } }, targets: [{}], more: 1 }));
+  for (const place of ['disks.a.size', 'targets[0].luns', 'more'])
+    t.true(error.message.includes(place), place);
+});
+
+test('what is no JSON, or cut short, is refused as that', (t) => {
+  const text = JSON.stringify(GOOD);
+  for (const end of [0, 1, 10, text.length - 1]) {
+    t.throws(() => parseConfiguration(text.slice(0, end), 'x.json'), { message: /x\.json is no JSON/ });
+  }
+});
