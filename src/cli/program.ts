@@ -7,6 +7,7 @@ import { addCommand, removeCommand, resizeCommand } from './disks.ts';
 import { ExitCode } from './exit-codes.ts';
 import { listCommand } from './list.ts';
 import { saveCommand } from './save.ts';
+import { exportCommand, importCommand } from './saveconfig.ts';
 import { serveCommand } from './serve.ts';
 import { sgCommand } from './sg.ts';
 import { logLevelCommand, stopCommand } from './stop.ts';
@@ -52,6 +53,8 @@ export async function runProgram(): Promise<number> {
     detachCommand,
     sgCommand,
     saveCommand,
+    importCommand,
+    exportCommand,
     stopCommand,
     logLevelCommand,
   ])

@@ -3,6 +3,7 @@ import type { ChapCredentials } from '../fabrics/iscsi/chap.ts';
 import type { AccessControl } from '../fabrics/iscsi/target-node.ts';
 import { MAX_LUN } from '../scsi/lun-map.ts';
 import { UsageError } from './disk-spec.ts';
+import type { IscsiAddress } from './iscsi-options.ts';
 import type { LunView } from './lun-mask.ts';
 
 /** One initiator's rights to one target. Plain data, as JSON has it. */
@@ -22,6 +23,8 @@ export interface IscsiTargetOptions {
   readonly name?: string;
   /** What initiators must prove whose ACL says nothing else; undefined: nothing. */
   readonly credentials?: ChapCredentials;
+  /** Those of the server's portals that lead to it; default: all. */
+  readonly addresses?: readonly IscsiAddress[];
   readonly acls: readonly IscsiAcl[];
   readonly others: Others;
   /**

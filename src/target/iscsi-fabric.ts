@@ -25,8 +25,8 @@ type OwnOptions = ReadonlyMap<ServedTarget, IscsiTargetOptions | null | undefine
 /** One target as iSCSI initiators find it. */
 interface Offer {
   readonly name: string;
-  /** One per portal. */
-  readonly ports: readonly TargetPort[];
+  /** By portal; undefined where it does not lead here. */
+  readonly ports: readonly (TargetPort | undefined)[];
   readonly access: IscsiAccess;
   /** With several portals, the paths. */
   readonly groups: readonly TargetPortGroup[];
@@ -61,14 +61,14 @@ export class IscsiFabric {
       for (const [i, address] of options.addresses.entries()) {
         node.openPortal(
           address,
-          [...offers.values()].map((offer) => targetAt(offer, i)),
+          [...offers.values()].flatMap((offer) => targetAt(offer, i)),
         );
       }
     } catch (error) {
       await node.close();
       throw error;
     }
-    for (const [target, { ports }] of offers) for (const port of ports) target.announce(port);
+    for (const [target, { ports }] of offers) for (const port of ports) if (port) target.announce(port);
     const fabric = new IscsiFabric(node, offers);
     for (const target of offers.keys()) for (const disk of target.disks.values()) fabric.add(target, disk);
     return fabric;
@@ -77,6 +77,11 @@ export class IscsiFabric {
   /** The target's iSCSI name; undefined when it has none. */
   nameOf(target: ServedTarget): string | undefined {
     return this.offers.get(target)?.name;
+  }
+
+  /** Whether the portal, by its place in `addresses`, leads to the target. */
+  isAt(target: ServedTarget, portal: number): boolean {
+    return this.offers.get(target)?.ports[portal] !== undefined;
   }
 
   /** The LUNs that some initiator may see, in ascending order. */
@@ -107,18 +112,21 @@ function makeOffers(targets: OwnOptions, options: IscsiOptions): Map<ServedTarge
   for (const [i, [target, own]] of [...targets].entries()) {
     if (own === null) continue;
     const chosen = own ?? options.target;
-    const base = chosen.name ?? DEFAULT_NAME;
-    const name = own?.name !== undefined || i === 0 ? base : `${base}-${i}`;
+    const name = iscsiName(own, options, i);
     if (names.has(name)) throw new UsageError(`two targets have the iSCSI name ${name}`);
     names.add(name);
     const access = new IscsiAccess(chosen);
-    if (access.open && !chosen.demo) for (const { host } of options.addresses) refuseOpenDoor(host);
+    const ports = options.addresses.map((address, portal) =>
+      leadsTo(chosen, address) ? targetPort(name, portal, target.firstPort) : undefined,
+    );
+    const hosts = options.addresses.filter((_, portal) => ports[portal] !== undefined);
+    if (access.open && !chosen.demo) for (const { host } of hosts) refuseOpenDoor(host);
     const lunMaps = lunMapsOf(target, chosen, access);
     offers.set(target, {
       name,
       access,
-      ports: options.addresses.map((_, portal) => targetPort(name, portal, target.firstPort)),
-      groups: pathGroups(options.addresses.length, target.firstPort),
+      ports,
+      groups: pathGroups(ports),
       lunMap: (initiator) => lunMaps.get(lunMaps.has(initiator) ? initiator : OTHERS)!,
       lunMaps: [...lunMaps.values()],
     });
@@ -136,6 +144,20 @@ function allCredentials(
     ...acls.map((acl) => acl.credentials),
   ]);
   return [discoveryCredentials, ...all].filter((one) => one !== undefined);
+}
+
+/** Under which name the server's target number `i` is found, if it is. */
+export function iscsiName(
+  own: Pick<IscsiTargetOptions, 'name'> | null | undefined,
+  { target }: Pick<IscsiOptions, 'target'>,
+  i: number,
+): string {
+  const base = (own ?? target).name ?? DEFAULT_NAME;
+  return own?.name !== undefined || i === 0 ? base : `${base}-${i}`;
+}
+
+function leadsTo({ addresses }: IscsiTargetOptions, { host, port }: IscsiAddress): boolean {
+  return addresses === undefined || addresses.some((each) => each.host === host && each.port === port);
 }
 
 /** Stands for the initiators without an ACL; no initiator has this name. */
@@ -167,25 +189,22 @@ function targetPort(name: string, portal: number, firstPort: number): TargetPort
   };
 }
 
-function targetAt({ name, ports, access, lunMap }: Offer, portal: number): IscsiTarget {
-  return {
-    name,
-    alias: '',
-    portalGroupTag: portal + 1,
-    targetPort: ports[portal],
-    access,
-    mayReset: (initiator) => access.view(initiator) === undefined,
-    lunMap,
-  };
+function targetAt({ name, ports, access, lunMap }: Offer, portal: number): IscsiTarget[] {
+  const port = ports[portal];
+  if (port === undefined) return [];
+  const mayReset = (initiator: string) => access.view(initiator) === undefined;
+  return [{ name, alias: '', portalGroupTag: portal + 1, targetPort: port, access, mayReset, lunMap }];
 }
 
 /** With several portals each is a target port group too, so that initiators can choose between paths (ALUA). */
-function pathGroups(portals: number, firstPort: number): TargetPortGroup[] {
-  if (portals === 1) return [];
-  return Array.from({ length: portals }, (_, portal) => {
-    const ports = [firstPort + FIRST_RELATIVE_PORT + portal];
-    return new TargetPortGroup({ id: firstPort + portal + 1, ports });
-  });
+function pathGroups(ports: readonly (TargetPort | undefined)[]): TargetPortGroup[] {
+  const own = ports.flatMap((port) => port ?? []);
+  if (own.length === 1) return [];
+  // As many before it as portals before its own, and unique among targets that share a disk.
+  return own.map(
+    ({ relativeId }) =>
+      new TargetPortGroup({ id: relativeId - FIRST_RELATIVE_PORT + 1, ports: [relativeId] }),
+  );
 }
 
 /** Demo mode, everybody welcome, is for this machine only unless it is asked for. */

@@ -11,7 +11,7 @@ import { WellKnownUnit } from '../scsi/well-known-unit.ts';
 import { deriveSerial, deriveWwn, diskIdentity, sasTransportId } from './disk-identity.ts';
 import type { DiskSpec } from './disk-spec.ts';
 import { LunportError } from './errors.ts';
-import { LunMask, type LunView } from './lun-mask.ts';
+import { LunMask, type LunView, type MappedLun } from './lun-mask.ts';
 import type { ServedDisk } from './served-disk.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
@@ -32,6 +32,10 @@ export interface SocketSpec {
   /** Absolute. */
   readonly path: string;
   readonly role: SocketRole;
+  /** WWN of the initiator there; default: from the path. */
+  readonly initiator?: string;
+  /** What it sees; default: all of the target. */
+  readonly luns?: readonly MappedLun[];
 }
 
 /** Which virtio device a virtual machine finds at a socket. */
@@ -139,8 +143,9 @@ export class ServedTarget {
   async open(shard: Shard, log: Log, ready?: Promise<void>): Promise<void> {
     const { lunMap, name } = this;
     const { engine, memory, poller, environment } = shard;
-    for (const { path, role } of this.sockets) {
-      const initiator = initiatorName(path);
+    for (const socket of this.sockets) {
+      const { path, role, luns } = socket;
+      const initiator = initiatorName(socket);
       let block: BlkDeviceOptions | undefined;
       const vhostUser: VhostUserTarget = new VhostUserTarget({
         socketPath: path,
@@ -149,7 +154,7 @@ export class ServedTarget {
         memory,
         poller,
         environment,
-        lunMap,
+        lunMap: luns === undefined ? lunMap : this.mask({ luns }),
         initiatorPort: { name: initiator, transportId: sasTransportId(initiator) },
         targetPort: { name, relativeId: this.firstPort + VHOST_USER_PORT, protocol: SAS },
         logger: log,
@@ -216,6 +221,6 @@ export function targetWwn({ sockets, wwn }: Pick<ServedTargetOptions, 'sockets' 
  * Whoever is met at this socket is one initiator, today and after a restart: a vhost-user front-end has no name of
  * its own, and a reservation must come back to the guest that made it.
  */
-export function initiatorName(path: string): string {
-  return deriveWwn(`${path} initiator`);
+export function initiatorName({ path, initiator }: SocketSpec): string {
+  return initiator ?? deriveWwn(`${path} initiator`);
 }

@@ -51,7 +51,11 @@ export function describeServer({ targets, iscsi, nbd }: Server): ServerDescripti
 
 function describeTarget(target: ServedTarget): TargetDescription {
   return {
-    sockets: target.sockets.map(({ path, role }) => ({ path, role, initiator: initiatorName(path) })),
+    sockets: target.sockets.map((socket) => ({
+      path: socket.path,
+      role: socket.role,
+      initiator: initiatorName(socket),
+    })),
     device: target.device,
     name: target.name,
     luns: [...target.disks].map(([lun, disk]) => ({
@@ -66,9 +70,10 @@ function describeTarget(target: ServedTarget): TargetDescription {
 }
 
 function iscsiUrls(targets: readonly ServedTarget[], iscsi: IscsiFabric): string[] {
-  return iscsi.addresses.flatMap(({ host, port }) => {
+  return iscsi.addresses.flatMap(({ host, port }, portal) => {
     const place = `${host.includes(':') ? `[${host}]` : host}:${port}`;
-    return targets.flatMap((target) =>
+    const there = targets.filter((target) => iscsi.isAt(target, portal));
+    return there.flatMap((target) =>
       iscsi.lunsOf(target).map((lun) => `iscsi://${place}/${iscsi.nameOf(target)}/${lun}`),
     );
   });

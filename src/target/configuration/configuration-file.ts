@@ -56,7 +56,12 @@ export async function writeConfiguration(path: string, configuration: Configurat
 
 /** Throws LunportError that says where in it what is wrong; `path` is for messages. */
 export function parseConfiguration(text: string, path: string): Configuration {
-  const checked = configurationSchema.safeParse(parseJson(text, path));
+  return parseWhole(configurationSchema, parseJson(text, path), path);
+}
+
+/** Throws LunportError that says all that is wrong with the document; `path` is for messages. */
+export function parseWhole<T>(schema: z.ZodType<T>, document: unknown, path: string): T {
+  const checked = schema.safeParse(document);
   if (checked.success) return checked.data;
   const lines = checked.error.issues.flatMap(describeIssue);
   throw new LunportError({
@@ -72,7 +77,7 @@ function configurationText(configuration: Configuration): string {
 }
 
 /** Throws LunportError. */
-function parseJson(text: string, path: string): unknown {
+export function parseJson(text: string, path: string): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
@@ -87,7 +92,7 @@ function parseJson(text: string, path: string): unknown {
 }
 
 /** Throws LunportError. */
-function readText(path: string): string {
+export function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
@@ -95,7 +100,7 @@ function readText(path: string): string {
   }
 }
 
-async function writeText(path: string, text: string): Promise<void> {
+export async function writeText(path: string, text: string): Promise<void> {
   try {
     await replaceFile(path, text);
   } catch (error) {
@@ -111,7 +116,7 @@ function describeIssue(issue: z.core.$ZodIssue): string[] {
   return [place + issue.message];
 }
 
-function refuseReadableSecrets(path: string, { iscsi, targets }: Configuration): void {
+function refuseReadableSecrets(path: string, { iscsi, targets, saveconfig }: Configuration): void {
   const mode = statSync(path).mode & 0o777;
   if ((mode & OTHERS) === 0) return;
   const offers = [iscsi?.target, ...targets.map((target) => target.iscsi)];
@@ -119,7 +124,8 @@ function refuseReadableSecrets(path: string, { iscsi, targets }: Configuration):
     iscsi?.discoveryCredentials,
     ...offers.flatMap((offer) => [offer?.credentials, ...(offer?.acls ?? []).map((acl) => acl.credentials)]),
   ];
-  if (secrets.every((secret) => secret === undefined)) return;
+  const lio = /password":"[^"]/.test(JSON.stringify(saveconfig ?? {}));
+  if (!lio && secrets.every((secret) => secret === undefined)) return;
   throw new LunportError({
     code: 'secrets-readable',
     object: path,

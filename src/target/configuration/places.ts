@@ -13,9 +13,12 @@ export function withPlaces(
   const { disks, targets, nbd, stateDirectory, control } = configuration;
   const named = targets.map(({ sockets, ...target }) => ({
     ...target,
-    sockets: sockets?.map(({ path, role }) => ({ path: at(path), role })),
+    sockets: (sockets ?? [{ role: 'listen' as const }]).map(({ path, ...socket }) => ({
+      ...socket,
+      path: path === undefined ? undefined : at(path),
+    })),
   }));
-  const used = new Set(named.flatMap(({ sockets = [] }) => sockets.map(({ path }) => path)));
+  const used = new Set(named.flatMap(({ sockets }) => sockets.flatMap(({ path }) => path ?? [])));
   return {
     ...configuration,
     disks: Object.fromEntries(
@@ -26,8 +29,11 @@ export function withPlaces(
     ),
     targets: named.map((target) => {
       const [first] = target.luns;
-      const fallback = () => freeSocket(runtimeDirectory(), stem(first && disks[first.disk]), used);
-      return { ...target, sockets: target.sockets ?? [{ path: fallback(), role: 'listen' as const }] };
+      const free = () => freeSocket(runtimeDirectory(), stem(first && disks[first.disk]), used);
+      return {
+        ...target,
+        sockets: target.sockets.map((socket) => ({ ...socket, path: socket.path ?? free() })),
+      };
     }),
     ...(nbd === undefined ? {} : { nbd: nbdAt(nbd, at) }),
     ...(typeof stateDirectory === 'string' ? { stateDirectory: at(stateDirectory) } : {}),

@@ -90,9 +90,19 @@ const iscsiName = z.string().transform((text, context) => {
   }
 });
 
+const host = z.string().refine((text) => isIP(text) !== 0, 'expected an IP address');
+const port = z.int().min(0).max(65535);
+const address = z.strictObject({ host, port: port.default(3260) });
+
+const mappedLuns = z.array(
+  z.strictObject({ lun, targetLun: lun, writeProtected: z.boolean().default(false) }),
+);
+
 const iscsiTarget = z
   .strictObject({
     name: iscsiName.optional(),
+    /** Absent: all portals. */
+    addresses: z.array(address).min(1).optional(),
     credentials: credentials.optional(),
     acls: z
       .array(
@@ -100,9 +110,7 @@ const iscsiTarget = z
           initiator: iscsiName,
           credentials: credentials.optional(),
           readOnly: z.boolean().optional(),
-          luns: z
-            .array(z.strictObject({ lun, targetLun: lun, writeProtected: z.boolean().default(false) }))
-            .optional(),
+          luns: mappedLuns.optional(),
         }),
       )
       .default([]),
@@ -114,17 +122,21 @@ const iscsiTarget = z
     others: target.others ?? (target.acls.length > 0 ? ('refused' as const) : ('admitted' as const)),
   }));
 
-const host = z.string().refine((text) => isIP(text) !== 0, 'expected an IP address');
-const port = z.int().min(0).max(65535);
+const wwn = z.string().regex(NAA_PORT, 'expected naa. and 16 hexadecimal digits');
 
 const socket = z.strictObject({
-  path: z.string().min(1),
+  /** Absent: one in the runtime directory. */
+  path: z.string().min(1).optional(),
   role: z.enum(['listen', 'connect']).default('listen'),
+  /** Who comes there; absent: a name made from the path. */
+  initiator: wwn.optional(),
+  /** What it sees; absent: all of the target. */
+  luns: mappedLuns.optional(),
 });
 
 const targetSchema = z.strictObject({
   device: z.enum(['scsi', 'blk']).optional(),
-  wwn: z.string().regex(NAA_PORT, 'expected naa. and 16 hexadecimal digits').optional(),
+  wwn: wwn.optional(),
   /** Absent: one in the runtime directory. */
   sockets: z.array(socket).min(1).optional(),
   luns: z.array(z.strictObject({ lun, disk: z.string() })),
@@ -142,7 +154,7 @@ export const configurationSchema = z
     targets: z.array(targetSchema),
     iscsi: z
       .strictObject({
-        addresses: z.array(z.strictObject({ host, port: port.default(3260) })).min(1),
+        addresses: z.array(address).min(1),
         discoveryCredentials: credentials.optional(),
         target: iscsiTarget.prefault({}),
       })
@@ -163,6 +175,8 @@ export const configurationSchema = z
     /** Absent: beside every target's sockets. */
     control: z.array(z.string().min(1)).optional(),
     logLevel: z.enum(LOG_LEVELS).optional(),
+    /** LIO's file that this one was imported from, for the way back. */
+    saveconfig: z.looseObject({}).optional(),
   })
   .check((context) => {
     for (const { path, message } of contradictions(context.value)) {
@@ -176,7 +190,7 @@ interface Contradiction {
 }
 
 /** What no part of it shows alone. */
-function* contradictions({ disks, targets }: Configuration): Iterable<Contradiction> {
+function* contradictions({ disks, targets, iscsi }: Configuration): Iterable<Contradiction> {
   for (const [name, { kind, size: bytes = 0, blockSize = 512 }] of Object.entries(disks)) {
     if (kind === 'file' || bytes % blockSize === 0) continue;
     yield {
@@ -204,16 +218,31 @@ function* contradictions({ disks, targets }: Configuration): Iterable<Contradict
     if (target.device === 'blk' && (target.luns.length !== 1 || target.luns[0].lun !== 0)) {
       yield { path: ['targets', i, 'luns'], message: 'a virtio block device is one disk, at LUN 0' };
     }
-    for (const [j, { path }] of (target.sockets ?? []).entries()) {
-      if (sockets.has(path))
-        yield { path: ['targets', i, 'sockets', j, 'path'], message: `${path} is named twice` };
-      sockets.add(path);
+    for (const [j, { path, luns: mapped = [] }] of (target.sockets ?? []).entries()) {
+      const place = ['targets', i, 'sockets', j];
+      if (path !== undefined && sockets.has(path))
+        yield { path: [...place, 'path'], message: `${path} is named twice` };
+      if (path !== undefined) sockets.add(path);
+      if (new Set(mapped.map((each) => each.lun)).size < mapped.length)
+        yield { path: [...place, 'luns'], message: 'a LUN is there twice' };
+      if (new Set(mapped.map(({ targetLun }) => targetLun)).size < mapped.length)
+        yield { path: [...place, 'luns'], message: 'a LUN of the target is mapped twice' };
+    }
+    const portals = iscsi?.addresses ?? [];
+    for (const [j, { host, port }] of (target.iscsi?.addresses ?? []).entries()) {
+      if (portals.some((portal) => portal.host === host && portal.port === port)) continue;
+      yield {
+        path: ['targets', i, 'iscsi', 'addresses', j],
+        message: `${host} port ${port} is not among iscsi.addresses`,
+      };
     }
   }
 }
 
 /** Checked, with defaults where other code would have to know them. */
-export type Configuration = Unchanging<z.infer<typeof configurationSchema>>;
+export type Configuration = Unchanging<Omit<z.infer<typeof configurationSchema>, 'saveconfig'>> & {
+  readonly saveconfig?: Readonly<Record<string, unknown>>;
+};
 export type DiskDescription = Unchanging<z.infer<typeof diskSchema>>;
 
 type Unchanging<T> = { readonly [K in keyof T]: Unchanging<T[K]> };

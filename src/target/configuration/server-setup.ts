@@ -11,9 +11,10 @@ export interface ServerSetup {
 }
 
 /** A configuration whose targets all know their sockets. */
-export interface PlacedConfiguration extends Configuration {
-  readonly targets: readonly (Configuration['targets'][number] & Pick<TargetSpec, 'sockets'>)[];
-}
+export type PlacedConfiguration = Omit<Configuration, 'targets'> & {
+  readonly targets: readonly (Omit<Configuration['targets'][number], 'sockets'> &
+    Pick<TargetSpec, 'sockets'>)[];
+};
 
 export function serverSetup(configuration: PlacedConfiguration): ServerSetup {
   const { disks, io = 'auto', pollMicroseconds, stateDirectory: directory, iscsi, nbd } = configuration;

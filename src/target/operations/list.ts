@@ -22,7 +22,11 @@ export const list = operation({
 
 function describeTarget({ iscsi, nbd }: Server, target: ServedTarget): JsonObject {
   return {
-    sockets: target.sockets.map(({ path, role }) => ({ path, role, initiator: initiatorName(path) })),
+    sockets: target.sockets.map((socket) => ({
+      path: socket.path,
+      role: socket.role,
+      initiator: initiatorName(socket),
+    })),
     device: target.device,
     name: target.name,
     luns: target.luns().map((lun) => describeDisk(lun, target.disks.get(lun)!)),
