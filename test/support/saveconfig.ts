@@ -24,7 +24,7 @@ export const RAM = {
   attributes: {},
 };
 
-export const LUNS = [
+const LUNS = [
   {
     index: 0,
     storage_object: '/backstores/fileio/disk',

@@ -110,7 +110,8 @@ function exportTargets(
     const own = target.iscsi === undefined ? iscsi?.target : (target.iscsi ?? undefined);
     if (target.device === 'blk')
       notes.ignored(`target ${i}`, 'LIO has no virtio block devices: it becomes vhost-scsi');
-    if (iscsi === undefined || own === undefined) return { fabric: 'vhost', wwn: wwns[i], target };
+    if (iscsi === undefined || own === undefined)
+      return { fabric: 'vhost', wwn: target.wwn ?? wwns[i], target };
     const addresses = own.addresses ?? iscsi.addresses;
     return { fabric: 'iscsi', wwn: iscsiName(target.iscsi, iscsi, i), target, offer: { ...own, addresses } };
   });

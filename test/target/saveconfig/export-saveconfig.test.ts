@@ -7,7 +7,7 @@ import { withLun, withoutLun } from '../../../src/target/configuration/changes.t
 import type { Configuration } from '../../../src/target/configuration/schema.ts';
 import { exportSaveconfig } from '../../../src/target/saveconfig/export-saveconfig.ts';
 import { importSaveconfig } from '../../../src/target/saveconfig/import-saveconfig.ts';
-import { FILE, IQN, ISCSI, RAM, SAVECONFIG, TPG, VHOST } from '../../support/saveconfig.ts';
+import { FILE, IQN, ISCSI, RAM, TPG, VHOST } from '../../support/saveconfig.ts';
 
 interface Lio {
   readonly storage_objects: readonly Record<string, unknown>[];
