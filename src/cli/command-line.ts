@@ -6,6 +6,7 @@ import { CONFIGURATION_VERSION, type DiskDescription } from '../target/configura
 import type { PlacedConfiguration } from '../target/configuration/server-setup.ts';
 import { runtimeDirectory } from '../target/directories.ts';
 import { UsageError } from '../target/disk-spec.ts';
+import type { MetricsAddress } from '../target/metrics/metrics-server.ts';
 import type { SocketSpec } from '../target/served-target.ts';
 import type { IoMode } from '../target/shard.ts';
 import { type IscsiCommandOptions, iscsiOptions } from './iscsi-options.ts';
@@ -21,6 +22,7 @@ export interface ConfigurationOptions extends IscsiCommandOptions, NbdCommandOpt
   readonly ephemeral?: true;
   /** False: --no-control. */
   readonly control?: string | false;
+  readonly metrics?: MetricsAddress;
 }
 
 /** Throws UsageError. */
@@ -41,7 +43,7 @@ export function commandLineConfiguration(
       return { lun, disk: name };
     }),
   }));
-  const { io, pollUs: pollMicroseconds, shards, state, ephemeral, control } = options;
+  const { io, pollUs: pollMicroseconds, shards, state, ephemeral, control, metrics } = options;
   return withPlaces(
     {
       version: CONFIGURATION_VERSION,
@@ -53,6 +55,7 @@ export function commandLineConfiguration(
       pollMicroseconds,
       shards,
       stateDirectory: ephemeral ? null : state,
+      metrics,
       control: control === false ? [] : control === undefined ? undefined : [control],
     },
     process.cwd(),

@@ -1,11 +1,12 @@
 /** The command line as a whole: one file per subcommand, joined here. */
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { inlineHotPath } from '../target/inlining.ts';
+import { version } from '../target/version.ts';
 import { attachCommand, detachCommand } from './attach.ts';
 import { addCommand, removeCommand, resizeCommand } from './disks.ts';
 import { ExitCode } from './exit-codes.ts';
 import { listCommand } from './list.ts';
+import { metricsCommand } from './metrics.ts';
 import { saveCommand } from './save.ts';
 import { exportCommand, importCommand } from './saveconfig.ts';
 import { serveCommand } from './serve.ts';
@@ -23,10 +24,6 @@ Examples:
 
 Exit codes: 0 ok, 1 failed (the reason is on stderr), 2 wrong usage;
 with --run, the command's own status.`;
-
-function version(): string {
-  return JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')).version;
-}
 
 /** Runs the command line of this process; resolves with the exit code. Throws what `report` explains. */
 export async function runProgram(): Promise<number> {
@@ -52,6 +49,7 @@ export async function runProgram(): Promise<number> {
     attachCommand,
     detachCommand,
     sgCommand,
+    metricsCommand,
     saveCommand,
     importCommand,
     exportCommand,

@@ -1,4 +1,5 @@
 /** `lunport serve DISK…`: the everyday command. */
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { Command, Option } from 'commander';
 import { ConfigurationFile } from '../target/configuration/configuration-file.ts';
@@ -9,6 +10,7 @@ import { ControlSockets } from '../target/control-sockets.ts';
 import { Daemon } from '../target/daemon.ts';
 import { runtimeDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, UsageError } from '../target/disk-spec.ts';
+import { type MetricsAddress, MetricsServer } from '../target/metrics/metrics-server.ts';
 import { LOG_LEVELS, MAX_POLL_MICROSECONDS, MAX_SHARDS } from '../target/option-values.ts';
 import { chardev, type GuestSocket, qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
 import type { SocketSpec } from '../target/served-target.ts';
@@ -105,6 +107,7 @@ export function serveCommand(ended: (code: number) => void): Command {
     .option('--ephemeral', 'keep reservations in memory only')
     .option('--control <path>', 'the control socket (default: the target socket\'s name and ".ctl")')
     .option('--no-control', 'no control socket')
+    .option('--metrics <address:port>', 'serve metrics over HTTP, for Prometheus', metricsAddress)
     .addOption(new Option('--log-level <level>', 'how much to log (default: info)').choices(LOG_LEVELS))
     .addHelpText('after', EXAMPLES);
   return withNbdOptions(withIscsiOptions(command)).action(
@@ -165,16 +168,20 @@ async function serve({ configuration, file }: Wanted, options: ServeOptions): Pr
   });
   const stopped = Promise.race([stop.received, died]);
   let controls: ControlSockets | undefined;
+  let metrics: MetricsServer | undefined;
   let code: number = ExitCode.OK;
   try {
     const served = await host.describe();
     const control = configuration.control ?? controlPaths(served);
     controls = new ControlSockets(control, daemon.call, log);
-    announce(served, control, options);
+    if (configuration.metrics !== undefined)
+      metrics = await MetricsServer.open(configuration.metrics, () => daemon.metrics(), log);
+    announce(served, control, metrics?.url, options);
     if (options.run === undefined) await stopped;
     else code = await runAround(served, options, stopped);
   } finally {
     daemon.stopping = true;
+    metrics?.close();
     await host.close();
     // Whoever asked for the end learns by its closing that every disk is durable.
     controls?.close();
@@ -186,6 +193,14 @@ async function serve({ configuration, file }: Wanted, options: ServeOptions): Pr
 /** Beside every target's sockets. */
 function controlPaths({ targets }: ServerDescription): string[] {
   return targets.flatMap(({ sockets }) => sockets.map(({ path }) => controlPath(path)));
+}
+
+/** Throws UsageError. */
+function metricsAddress(text: string): MetricsAddress {
+  const [, v6, v4, digits] = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(text) ?? [];
+  const host = v6 ?? (v4 || '127.0.0.1');
+  if (isIP(host) !== 0 && Number(digits) <= 65535) return { host, port: Number(digits) };
+  throw new UsageError(`--metrics: expected ADDRESS:PORT such as 127.0.0.1:9100 but received "${text}"`);
 }
 
 /** Resolves at the first SIGINT or SIGTERM, or at `now`; a second signal ends the process the hard way. */
@@ -212,10 +227,22 @@ async function runAround(
   return command.ended;
 }
 
-function announce(served: ServerDescription, control: readonly string[], options: ServeOptions): void {
+function announce(
+  served: ServerDescription,
+  control: readonly string[],
+  metrics: string | undefined,
+  options: ServeOptions,
+): void {
   const request = { sockets: firstGuest(served.targets), memory: options.memory };
   if (options.json === true) {
-    const document = { event: 'ready', pid: process.pid, control, ...served, qemu: qemuArguments(request) };
+    const document = {
+      event: 'ready',
+      pid: process.pid,
+      control,
+      metrics,
+      ...served,
+      qemu: qemuArguments(request),
+    };
     process.stdout.write(`${JSON.stringify(document)}\n`);
     return;
   }
@@ -229,6 +256,7 @@ function announce(served: ServerDescription, control: readonly string[], options
   }
   for (const url of served.iscsi) process.stdout.write(`  iSCSI: ${url}\n`);
   for (const uri of served.nbd) process.stdout.write(`  NBD: ${uri}\n`);
+  if (metrics !== undefined) process.stdout.write(`  Metrics: ${metrics}\n`);
   if (options.run !== undefined) return;
   process.stdout.write(
     `\nAdd to QEMU's command line (${options.memory} is the guest's memory, in both places):\n${qemuCommandLine(request)}\n` +

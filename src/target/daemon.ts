@@ -6,9 +6,13 @@ import { z } from 'zod';
 import type { RunningConfiguration } from './configuration/running.ts';
 import type { Call } from './control-socket.ts';
 import { LunportError } from './errors.ts';
+import type { Sample } from './metrics/families.ts';
+import { processSamples } from './metrics/process-samples.ts';
+import { prometheusText } from './metrics/prometheus-text.ts';
 import { type Json, type Operation, operation, perform, Scope } from './operations/operation.ts';
 import { findOperation, OPERATIONS } from './operations/table.ts';
 import { LOG_LEVELS } from './option-values.ts';
+import { version } from './version.ts';
 
 export interface DaemonOptions {
   /** Performs an operation of the table where it belongs. */
@@ -56,11 +60,19 @@ const save = operation({
   run: async (daemon: Daemon) => ({ path: await daemon.options.configuration.save() }),
 });
 
+const metrics = operation({
+  description: "Counters and gauges in Prometheus's text format.",
+  schema: z.strictObject({}),
+  scope: Scope.ALL,
+  run: async (daemon: Daemon) => ({ text: await daemon.metrics() }),
+});
+
 const DAEMON_OPERATIONS: Readonly<Record<string, Operation<Daemon>>> = {
   'log-level': logLevel,
   stop,
   configuration,
   save,
+  metrics,
 };
 
 export class Daemon {
@@ -90,6 +102,14 @@ export class Daemon {
       return result;
     });
   };
+
+  /** In Prometheus's text format. */
+  async metrics(): Promise<string> {
+    const { samples } = (await this.options.call('metrics', {})) as unknown as {
+      readonly samples: readonly Sample[];
+    };
+    return prometheusText([...samples, ...processSamples(version())]);
+  }
 
   /** Changes happen one after the other. */
   private change(make: () => Promise<Json>): Promise<Json> {

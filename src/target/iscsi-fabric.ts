@@ -74,6 +74,11 @@ export class IscsiFabric {
     return fabric;
   }
 
+  /** Connections that ended because an initiator broke the protocol. */
+  get protocolErrors(): number {
+    return this.node.breaches;
+  }
+
   /** The target's iSCSI name; undefined when it has none. */
   nameOf(target: ServedTarget): string | undefined {
     return this.offers.get(target)?.name;

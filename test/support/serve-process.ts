@@ -13,6 +13,8 @@ export interface ServeProcess {
   /** NBD URIs, one per LUN, where `--nbd` was among the arguments. */
   readonly nbd: readonly string[];
   readonly targets: readonly ServedTarget[];
+  /** URL, where `--metrics` was among the arguments. */
+  readonly metrics: string | undefined;
   /** Lines on stdout that are not JSON: what Node itself prints, as with --trace-gc. */
   readonly otherLines: readonly string[];
   /** Resolves with the exit code when it has ended, whoever ended it. */
@@ -45,6 +47,7 @@ interface ReadyDocument {
   readonly iscsi?: readonly string[];
   readonly nbd?: readonly string[];
   readonly targets?: readonly ServedTarget[];
+  readonly metrics?: string;
 }
 
 /** Resolves when the socket is ready; rejects with what was printed when it never is. */
@@ -91,6 +94,7 @@ async function start(
     iscsi = [],
     nbd = [],
     targets = [],
+    metrics,
   } = await new Promise<ReadyDocument>((resolve, reject) => {
     createInterface({ input: child.stdout! }).on('line', (line) => {
       if (!line.startsWith('{')) {
@@ -108,6 +112,7 @@ async function start(
     iscsi,
     nbd,
     targets,
+    metrics,
     otherLines,
     exited,
     errors: () => errors,

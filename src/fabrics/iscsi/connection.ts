@@ -176,7 +176,10 @@ export class Connection implements StreamOwner, PduOwner, Flushable, Visitor {
 
   /** Ends a connection whose initiator does what it must not. */
   breach(reason: string): void {
-    if (this.closeReason === undefined) this.portal.node.complain(this, reason);
+    if (this.closeReason === undefined) {
+      this.portal.node.breaches++;
+      this.portal.node.complain(this, reason);
+    }
     this.close(reason);
   }
 

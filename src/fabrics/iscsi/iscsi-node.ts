@@ -72,6 +72,8 @@ export class IscsiNode {
   /** Connections whose login is done but for the end of an old session. */
   private readonly entering = new Map<string, Connection>();
   private readonly admission = new Admission();
+  /** Connections that ended because the initiator broke the protocol. */
+  breaches = 0;
   readonly complaints: ComplaintLog;
   private readonly budget = new TotalBudget();
   readonly held = new HeldBytes();

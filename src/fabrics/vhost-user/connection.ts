@@ -51,6 +51,8 @@ export class Connection implements MessageSocketOwner {
   private readonly socket: MessageSocket;
   private backendChannel: MessageSocket | undefined = undefined;
   private readonly signals = new InBandSignals((request, payload) => this.signal(request, payload));
+  /** Whether the front-end's breaking the protocol is why it ends. */
+  breached = false;
   private ending = false;
   /** The message that is being worked on, if that takes time. */
   private current: Promise<void> = Promise.resolve();
@@ -151,6 +153,7 @@ export class Connection implements MessageSocketOwner {
   }
 
   socketClosed(cause: Error | undefined): void {
+    this.breached ||= cause instanceof ProtocolError;
     this.end(cause === undefined ? 'the front-end disconnected' : cause.message);
   }
 
@@ -186,6 +189,7 @@ export class Connection implements MessageSocketOwner {
 
   private failed(error: unknown, { request, flags }: Header): void {
     if (this.wantsReply(flags)) this.send(request, { payload: u64Payload(FAILURE) });
+    this.breached ||= error instanceof ProtocolError;
     this.end(`request ${request}: ${describe(error)}`);
   }
 

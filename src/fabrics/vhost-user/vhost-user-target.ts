@@ -78,6 +78,8 @@ export interface VhostUserTargetState {
   readonly socketPath: string;
   readonly role: SocketRole;
   readonly connects: number;
+  /** Connections that ended because the front-end broke the protocol. */
+  readonly protocolErrors: number;
   readonly frontEnd?: FrontEndState;
   readonly lastDisconnect?: string;
 }
@@ -98,6 +100,7 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
   private waiting: number | undefined = undefined;
   private succession: NodeJS.Timeout | undefined = undefined;
   private connects = 0;
+  private protocolErrors = 0;
   private lastDisconnect: string | undefined = undefined;
 
   constructor(options: VhostUserTargetOptions) {
@@ -140,11 +143,12 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
 
   /** For the control plane. */
   get state(): VhostUserTargetState {
-    const { session, connects, lastDisconnect } = this;
+    const { session, connects, protocolErrors, lastDisconnect } = this;
     return {
       socketPath: this.options.socketPath,
       role: this.options.role ?? 'listen',
       connects,
+      protocolErrors,
       ...(session === undefined ? {} : { frontEnd: frontEndState(session) }),
       ...(lastDisconnect === undefined ? {} : { lastDisconnect }),
     };
@@ -194,7 +198,10 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
       this.session = { connection, device: device!, pid };
       this.connects++;
       this.info(`process ${pid} connected`);
-      void connection.closed.then((reason) => this.ended(reason, pid));
+      void connection.closed.then((reason) => {
+        if (connection.breached) this.protocolErrors++;
+        this.ended(reason, pid);
+      });
       return true;
     } catch (error) {
       this.warn(`process ${pid} was refused: ${error instanceof Error ? error.message : String(error)}`);

@@ -174,6 +174,8 @@ export const configurationSchema = z
     stateDirectory: z.string().min(1).nullable().optional(),
     /** Absent: beside every target's sockets. */
     control: z.array(z.string().min(1)).optional(),
+    /** Where Prometheus finds the metrics over HTTP. */
+    metrics: z.strictObject({ host, port }).optional(),
     logLevel: z.enum(LOG_LEVELS).optional(),
     /** LIO's file that this one was imported from, for the way back. */
     saveconfig: z.looseObject({}).optional(),

@@ -5,11 +5,13 @@ import { attach, detach } from './attach.ts';
 import { add, remove, resize } from './disks.ts';
 import { execute } from './execute.ts';
 import { list } from './list.ts';
+import { metrics } from './metrics.ts';
 import { type Json, type Operation, perform } from './operation.ts';
 import { ErrorCode } from './operation-error.ts';
 
 export const OPERATIONS: Readonly<Record<string, Operation<Server>>> = {
   list,
+  metrics,
   add,
   remove,
   resize,
