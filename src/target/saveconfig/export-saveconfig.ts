@@ -9,6 +9,7 @@ import { iscsiName } from '../iscsi-fabric.ts';
 import type { IscsiTarget } from './import-iscsi.ts';
 import { importSaveconfig } from './import-saveconfig.ts';
 import { type Note, Notes } from './notes.ts';
+import { storageObjectPath } from './saveconfig-spec.ts';
 
 type Json = Record<string, unknown>;
 type Target = Configuration['targets'][number];
@@ -43,7 +44,7 @@ function exportDisks({ disks }: Configuration, base: Base, notes: Notes) {
   const paths = new Map<string, string>();
   const taken = new Set<string>();
   const kept = originals.flatMap((original) => {
-    const path = `/backstores/${original.plugin}/${original.name}`;
+    const path = storageObjectPath(original as { plugin: string; name: string });
     const known = base.disks.find((each) => each.path === path);
     // What was not imported is not ours to leave out.
     if (known === undefined) return [original];
@@ -118,7 +119,7 @@ function exportTargets(
   const originals = arrayIn(base.configuration.saveconfig!, 'targets') as unknown as Named[];
   const kept = originals.flatMap((original) => {
     const known = base.targets.find(({ lio }) => same(lio, original));
-    if (known === undefined) return [original as unknown as Json];
+    if (known === undefined) return [{ ...original }];
     const now = current.find((each) => same(each, original));
     if (now === undefined) return [];
     const tpgs = arrayIn(original as unknown as Json, 'tpgs').map((tpg) =>
