@@ -12,7 +12,7 @@ const IDLE_SECONDS = 10;
 const MAX_TICKS = 1;
 const READ_10 = [0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0];
 
-for (const serveArguments of [[], ['--poll-us', '1000'], ['--shards', '2']]) {
+for (const serveArguments of [[], ['--poll-us', '1000'], ['--shards', '2', '--poll-us', '1000']]) {
   test(`a connected guest that is idle costs no CPU time, ${serveArguments.join(' ') || 'asleep'}`, async (t) => {
     t.timeout(60_000);
     const server = await startServe(['ram:64M', 'null:1G'], { serveArguments });

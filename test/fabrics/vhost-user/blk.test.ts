@@ -13,15 +13,11 @@ import {
 import { OperationKind } from '../../../src/scsi/backstore.ts';
 import { runOperation } from '../../../src/target/operations/table.ts';
 import { pattern } from '../../support/block-cdbs.ts';
+import { type BlkOptions, type BlkRequest, UNTOUCHED } from '../../support/vhost-user/blk-guest.ts';
 import { ByteBuilder } from '../../support/vhost-user/byte-builder.ts';
 import { LAYOUTS } from '../../support/vhost-user/descriptor-layout.ts';
 import { config } from '../../support/vhost-user/messages.ts';
-import {
-  type BlkOptions,
-  type BlkRequest,
-  ServedBlk,
-  UNTOUCHED,
-} from '../../support/vhost-user/served-blk.ts';
+import { ServedBlk } from '../../support/vhost-user/served-blk.ts';
 
 const { IN, OUT, FLUSH, GET_ID, DISCARD, WRITE_ZEROES } = BlkType;
 const { OK, IOERR, UNSUPP } = BlkStatus;

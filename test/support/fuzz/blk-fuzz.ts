@@ -13,8 +13,9 @@ import {
   RANGE_UNMAP,
   SECTOR,
 } from '../../../src/fabrics/vhost-user/virtio-blk-spec.ts';
+import type { BlkOptions } from '../vhost-user/blk-guest.ts';
 import type { BufferElement } from '../vhost-user/driver-ring.ts';
-import { type BlkOptions, ServedBlk } from '../vhost-user/served-blk.ts';
+import { ServedBlk } from '../vhost-user/served-blk.ts';
 import { Chance } from './chance.ts';
 
 const DISK_BYTES = 256 << 10;
