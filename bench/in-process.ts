@@ -47,7 +47,13 @@ async function measure(
   const socketPath = join(folder.path, 's');
   const silent = () => {};
   const server = await Server.open(
-    [{ sockets: [{ path: socketPath, role: 'listen' }], luns: [{ lun: 0, disk: parseDisk(disk) }], device: kind }],
+    [
+      {
+        sockets: [{ path: socketPath, role: 'listen' }],
+        luns: [{ lun: 0, disk: parseDisk(disk) }],
+        device: kind,
+      },
+    ],
     {
       io: 'auto',
       stateDirectory: undefined,
