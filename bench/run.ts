@@ -16,14 +16,15 @@ const PATIENCE_SECONDS = 60;
 
 /**
  * A pass over the whole disk before anything is measured: memory that was never written costs a page fault per
- * first touch, and a file may have left the page cache.
+ * first touch, a file may have left the page cache, and lunport's program has to be compiled, which on a slow disk
+ * takes longer than a measurement.
  */
 const WHOLE_DISK = { requestBytes: 1 << 17, sequential: true };
 const PREPARATION: Readonly<Record<DiskKind, Pattern | undefined>> = {
   null: undefined,
   ram: { name: 'fill', ...WHOLE_DISK, readPercentage: 0 },
   file: { name: 'read', ...WHOLE_DISK, readPercentage: 100 },
-  direct: undefined,
+  direct: { name: 'read', ...WHOLE_DISK, readPercentage: 100 },
 };
 const FILE_KINDS: readonly DiskKind[] = ['file', 'direct'];
 /** Sockets made so far. */
