@@ -15,6 +15,7 @@ import { Bursts } from './bursts.ts';
 import type { CommandPool } from './command-pool.ts';
 import { sendDataIn, sendFault, sendResponse } from './command-response.ts';
 import type { Connection } from './connection.ts';
+import type { InputBuffer } from './input-buffers.ts';
 import {
   Bhs,
   CommandFlag,
@@ -47,6 +48,9 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
   /** Bytes; no more than we are ready to hold. */
   bufferLength = 0;
   buffer: Scratch | undefined = undefined;
+  /** What a write's data was received in, and where there; then there is no buffer. */
+  private input: InputBuffer | undefined = undefined;
+  private inputAt = 0;
   /** Data-In PDUs so far, and R2Ts. */
   dataInPdus = 0;
   r2ts = 0;
@@ -134,7 +138,7 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
     if (whole) {
       this.buffer = pdu.scratch;
       pdu.scratch = undefined;
-    } else {
+    } else if (!this.keepInput(pdu)) {
       this.buffer = memory.allocate(this.bufferLength, true);
       this.store(pdu, 0);
     }
@@ -142,6 +146,14 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
     this.requested = pdu.dataLength;
     for (let i = 1; held !== undefined && i < held.length; i++) this.unsolicited(held[i]);
     this.continueTransfer();
+  }
+
+  /** Takes the data where it was received, when all of it is there. */
+  private keepInput(pdu: Pdu): boolean {
+    if (pdu.dataLength !== this.bufferLength || this.unsolicitedOpen) return false;
+    this.input = this.connection.portal.node.inputs.keep(pdu.bytes);
+    this.inputAt = pdu.dataAt;
+    return this.input !== undefined;
   }
 
   /** Where the data of a Data-Out PDU goes, when it is what we expect next; else undefined. */
@@ -263,7 +275,7 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
   /** Hands the task to the core: it may be over, and this object in use again, when this returns. */
   private run(): void {
     this.executing = true;
-    const { task, buffer } = this;
+    const { task, buffer, input } = this;
     if (this.transferFault !== undefined) {
       sendFault(this, this.transferFault);
       this.end();
@@ -272,6 +284,8 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
     if (buffer !== undefined) {
       const list = this.writes ? task.dataOut : task.dataIn;
       list.add(buffer.region, buffer.offset, this.bufferLength);
+    } else if (input !== undefined) {
+      task.dataOut.add(input.scratch.region, input.scratch.offset + this.inputAt, this.bufferLength);
     }
     execute(task, this.session.environment);
   }
@@ -335,13 +349,18 @@ export class ScsiCommand implements TaskOwner, BudgetClaimant, SendOwner {
 
   /** Gives back what the command held, and the command itself. */
   private release(): void {
-    const { buffer, session } = this;
+    const { buffer, input, session } = this;
     // The budget still knows it, see `bufferGranted`: it is not used again.
     if (this.claiming) return;
     if (buffer !== undefined) {
       this.buffer = undefined;
       this.connection.detach(buffer.bytes);
       session.environment.memory.release(buffer);
+      session.budget.giveBack(this.bufferLength);
+    }
+    if (input !== undefined) {
+      this.input = undefined;
+      this.connection.portal.node.inputs.giveBack(input);
       session.budget.giveBack(this.bufferLength);
     }
     this.recycle();

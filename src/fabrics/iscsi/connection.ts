@@ -231,7 +231,8 @@ export class Connection implements StreamOwner, PduOwner, Flushable, Visitor {
 
   private receive(): void {
     const { receiver, socket } = this;
-    const { chunks, input } = this.portal.node;
+    const { chunks, inputs } = this.portal.node;
+    const input = inputs.next();
     const { wanted } = receiver;
     chunks.count = 0;
     if (wanted > 0) chunks.add(receiver.target, receiver.targetAt, wanted);
@@ -278,7 +279,8 @@ export class Connection implements StreamOwner, PduOwner, Flushable, Visitor {
   }
 
   private hangUp(): void {
-    const { chunks, input } = this.portal.node;
+    const { chunks, inputs } = this.portal.node;
+    const input = inputs.next();
     this.socket.finish();
     chunks.count = 0;
     chunks.add(input, 0, input.length);

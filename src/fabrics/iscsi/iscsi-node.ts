@@ -12,6 +12,7 @@ import { CommandPool } from './command-pool.ts';
 import { ComplaintLog } from './complaint-log.ts';
 import type { Connection } from './connection.ts';
 import { HeldBytes } from './held-bytes.ts';
+import { InputBuffers } from './input-buffers.ts';
 import { LoginStatus } from './iscsi-spec.ts';
 import { KeepAlive } from './keep-alive.ts';
 import type { LoginPhase } from './login.ts';
@@ -21,8 +22,6 @@ import { Portal, type PortalAddress } from './portal.ts';
 import { Session } from './session.ts';
 import { type AccessControl, type IscsiTarget, OPEN_ACCESS } from './target-node.ts';
 
-/** Bytes that one receive takes at most, besides data that go straight to their command. */
-const INPUT_LENGTH = 64 << 10;
 /** Milliseconds that initiators get to log out when the target stops. */
 export const LOGOUT_GRACE = 2000;
 /** Milliseconds from connecting to the full feature phase. */
@@ -61,7 +60,7 @@ export class IscsiNode {
   readonly batch: OutputBatch;
   readonly slabs = new SlabPool();
   readonly commands = new CommandPool();
-  readonly input = new Uint8Array(INPUT_LENGTH);
+  readonly inputs: InputBuffers;
   readonly chunks = new ChunkList();
   readonly loginTimeout: number;
   /** What discovery sessions must prove. */
@@ -86,6 +85,7 @@ export class IscsiNode {
   constructor({ environment, log, engine, pingInterval, loginTimeout = LOGIN_TIMEOUT }: NodeOptions) {
     this.environment = environment;
     this.batch = new OutputBatch(engine);
+    this.inputs = new InputBuffers(environment.memory);
     this.log = log;
     this.loginTimeout = loginTimeout;
     this.complaints = new ComplaintLog((message) => log.warn(message));
@@ -108,6 +108,7 @@ export class IscsiNode {
     for (const connection of this.admission.allStrangers()) connection.close('the target stops');
     await Promise.all(this.closing.values());
     this.batch.close();
+    this.inputs.close();
   }
 
   /** A connection came in. */

@@ -10,13 +10,12 @@ const run = promisify(execFile);
 const SEMI_SPACE = 16;
 const REQUESTS = 150_000;
 /**
- * Collections allowed. Turns of the event loop allocate some hundred bytes each, shared by the requests of a batch; a
- * write whose data came in one piece with its header costs one view, some 200 bytes. A task or a buffer per request
- * would show as dozens.
+ * Collections allowed. Turns of the event loop allocate some hundred bytes each, shared by the requests of a batch. A
+ * task or a buffer per request would show as dozens.
  */
 const WORK = [
   { name: 'reads', flags: [], limit: 2 },
-  { name: 'writes', flags: ['-w'], limit: 5 },
+  { name: 'writes', flags: ['-w'], limit: 2 },
 ];
 
 for (const { name, flags, limit } of WORK) {

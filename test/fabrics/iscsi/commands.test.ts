@@ -57,6 +57,28 @@ test('a write without immediate data is asked for by R2T, burst by burst', async
   t.is(open.core.environment.memory.outstanding, 0);
 });
 
+test('the data of writes that came together stays theirs while they run, whatever comes behind', async (t) => {
+  const { open, client } = await session();
+  const { backstore } = open.core;
+  backstore.hold = true;
+  // More buffers than writes may keep, so that some are copied; several writes in most of them.
+  const count = 100;
+  const data = (i: number) => Buffer.alloc(512, i + 1);
+  for (let i = 0; i < count; i++) {
+    client.send(client.command(write10(i, 1), FINAL | CommandFlag.WRITE, 512), data(i));
+    if (i % 3 === 0) while (backstore.held.length <= i) await new Promise((resolve) => setImmediate(resolve));
+  }
+  while (backstore.held.length < count) await new Promise((resolve) => setImmediate(resolve));
+  backstore.hold = false;
+  backstore.releaseHeld();
+  for (let i = 0; i < count; i++) t.is((await client.next())?.header[3], 0);
+  for (let i = 0; i < count; i++)
+    t.deepEqual(Buffer.from(backstore.bytes.subarray(512 * i, 512 * (i + 1))), data(i), `block ${i}`);
+  client.close();
+  await open.close();
+  t.is(open.core.environment.memory.outstanding, 0);
+});
+
 test('immediate and unsolicited data come without R2T where agreed', async (t) => {
   const { open, client } = await session([
     ['InitialR2T', 'No'],
