@@ -11,4 +11,8 @@ export interface Identity {
   readonly serial: string;
   /** NAA IEEE Registered Extended designator (16 bytes), derived from the serial; the same on every path. */
   readonly naa: Uint8Array;
+  /** VENDOR SPECIFIC IDENTIFIER of the T10 designator, ASCII, sent null-terminated; default: product and serial number. */
+  readonly vendorSpecific?: string;
+  /** Whether there is a SCSI name string designator, which some initiators prefer to the NAA; default true. */
+  readonly nameString?: boolean;
 }

@@ -29,11 +29,17 @@ export function diskIdentity(serial: string, product: string): Identity {
   return { vendor: VENDOR, product: product.slice(0, 16), revision: REVISION, serial, naa };
 }
 
-/** The names that were given to the disk, when some were. */
+/** The names that were given to the disk, when some were: with the designators of VPD page 83h that LIO has. */
 export function givenIdentity({ identity }: DiskSpec, serial: string): Identity | undefined {
   if (identity === undefined) return undefined;
   const { naa, ...names } = identity;
-  return { ...names, serial, naa: Buffer.from(naa.slice('naa.'.length), 'hex') };
+  return {
+    ...names,
+    serial,
+    naa: Buffer.from(naa.slice('naa.'.length), 'hex'),
+    vendorSpecific: `${names.product}:${serial}`,
+    nameString: false,
+  };
 }
 
 /** `naa.5…` (NAA IEEE Registered), for ports; from any text. */

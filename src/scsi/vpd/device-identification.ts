@@ -52,7 +52,7 @@ export const deviceIdentificationPage: VpdPage = {
   },
 };
 
-function logicalUnitDesignators(identity: Identity): Uint8Array[] {
+function logicalUnitDesignators(identity: Identity): (Uint8Array | undefined)[] {
   const association = Association.LOGICAL_UNIT;
   // Digits above 9 are capitals in name strings (SPC-4 7.8.6.11).
   const naaDigits = toHex(identity.naa).toUpperCase();
@@ -69,18 +69,25 @@ function logicalUnitDesignators(identity: Identity): Uint8Array[] {
       type: DesignatorType.T10_VENDOR_ID,
       designator: vendorDesignator(identity),
     }),
-    designationDescriptor({
-      codeSet: CodeSet.UTF8,
-      association,
-      type: DesignatorType.SCSI_NAME_STRING,
-      designator: nameString(`naa.${naaDigits}`),
-    }),
+    identity.nameString === false
+      ? undefined
+      : designationDescriptor({
+          codeSet: CodeSet.UTF8,
+          association,
+          type: DesignatorType.SCSI_NAME_STRING,
+          designator: nameString(`naa.${naaDigits}`),
+        }),
   ];
 }
 
 /** Vendor, then product and serial number, as SPC-4 7.8.6.4 recommends. */
-function vendorDesignator(identity: Identity): Uint8Array {
-  const { vendor, product, serial } = identity;
+function vendorDesignator({ vendor, product, serial, vendorSpecific }: Identity): Uint8Array {
+  if (vendorSpecific !== undefined) {
+    const given = new Uint8Array(VENDOR_LENGTH + vendorSpecific.length + 1);
+    putAscii(given, 0, VENDOR_LENGTH, vendor);
+    putAscii(given, VENDOR_LENGTH, vendorSpecific.length, vendorSpecific);
+    return given;
+  }
   const bytes = new Uint8Array(VENDOR_LENGTH + PRODUCT_LENGTH + serial.length);
   putAscii(bytes, 0, VENDOR_LENGTH, vendor);
   putAscii(bytes, VENDOR_LENGTH, PRODUCT_LENGTH, product);
