@@ -1,4 +1,5 @@
-// Asynchronous operations by threads that block, where io_uring is forbidden.
+// Asynchronous operations by threads that block, where io_uring is forbidden. Threads come when those there are have
+// work, up to a limit, and stay. One file may have a quarter of them: one that hangs leaves the rest to others.
 #pragma once
 
 #include <condition_variable>
@@ -25,21 +26,27 @@ class ThreadPool final : public AsyncIo {
   void wait(Finished& finished) override;
 
  private:
-  explicit ThreadPool(unsigned depth);
-  int start_threads(unsigned count);
+  ThreadPool(unsigned threads, unsigned depth);
+  int start_thread();
   void work();
+  Operation* take();  // with the lock held; null when nothing may run now
+  unsigned& running_on(int fd);
   void report(Operation& operation);  // with the lock held
 
+  const unsigned max_threads_;
+  const unsigned max_per_file_;
   int eventfd_ = -1;
-  std::vector<Operation*> staged_;  // the loop's thread only
-  std::mutex mutex_;                // guards what follows
+  std::vector<Operation*> staged_;    // the loop's thread only
+  std::vector<std::thread> threads_;  // the loop's thread only
+  std::mutex mutex_;                  // guards what follows
   std::condition_variable wanted_;
   std::condition_variable reported_;
   std::vector<Operation*> queue_;  // oldest first, from `next_` on
   size_t next_ = 0;
   std::vector<Operation*> done_;
+  std::vector<unsigned> running_;  // by descriptor: threads that work for it
+  unsigned idle_ = 0;              // threads that wait for work
   bool stopping_ = false;
-  std::vector<std::thread> threads_;
 };
 
 }  // namespace lunport

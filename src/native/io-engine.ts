@@ -29,7 +29,7 @@ export interface IoEngineOptions {
   readonly maxVectors?: number;
   /** 'auto' is io_uring where it is allowed, unless the environment's LUNPORT_IO names a mode. */
   readonly mode?: IoMode;
-  /** Threads where there is no io_uring. */
+  /** Most threads where there is no io_uring. They come when needed; a quarter of them may work for one file. */
   readonly threads?: number;
   /** Hears of what an owner or a listener threw: a defect of ours. Without it, it becomes an uncaught exception. */
   readonly defect?: (error: unknown) => void;
@@ -37,7 +37,7 @@ export interface IoEngineOptions {
 
 const DEFAULT_DEPTH = 1024;
 const DEFAULT_MAX_VECTORS = 16384;
-const DEFAULT_THREADS = 4;
+const DEFAULT_THREADS = 64;
 
 /** IoKind: from here on a region's memory is meant, not a file. */
 const FIRST_RAM_KIND = IoKind.RAM_READ;

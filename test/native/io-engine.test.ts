@@ -401,15 +401,15 @@ if (USABLE_MODES.includes('io_uring')) {
   });
 }
 
-if (USABLE_MODES.includes('io_uring') && CAN_HANG) {
-  test('a file whose server hangs, with all that it may have in flight, holds up no sync of another', async (t) => {
-    const { engine, guest, fd } = setUp(t, { mode: 'io_uring' });
+for (const mode of CAN_HANG ? USABLE_MODES : []) {
+  test(`${mode}: a file whose server hangs, with all that it may have in flight, holds up no sync of another`, async (t) => {
+    const { engine, guest, fd } = setUp(t, { mode });
     const list = segments([guest.id, 0, PAGE]);
     const hanging = new Recorder();
     const file = await hangingFile(join(temporaryFolder(t), 'hanging'));
     try {
       file.hang();
-      // Each of them blocks a worker of the kernel.
+      // Each of them blocks a worker of the kernel, or a thread.
       for (let i = 0; i < 400; i++) engine.read(file.fd, i * PAGE, PAGE, list, 0, IoFlag.WORKER, hanging);
       const others = new Recorder();
       for (let i = 0; i < 40; i++) {
