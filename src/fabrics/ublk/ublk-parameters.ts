@@ -9,9 +9,11 @@ const shift = (bytes: number) => Math.log2(bytes);
 
 /** `view` holds zeroes. `maximumBytes` is what one request may carry. */
 export function encodeParameters(view: DataView, geometry: BlockGeometry, maximumBytes: number): void {
-  const { blockSize, physicalBlockSize, byteLength, readOnly, volatileCache, unmap } = geometry;
+  const { blockSize, physicalBlockSize, byteLength, readOnly, volatileCache } = geometry;
   // The kernel's flush and FUA become SYNCHRONIZE CACHE where the disk has no FUA of its own.
   const cache = volatileCache ? Attribute.VOLATILE_CACHE | Attribute.FUA : 0;
+  const zeroes = readOnly ? 0 : MAX_DISCARD / SECTOR;
+  const discard = geometry.unmap ? zeroes : 0;
   view.setUint32(Parameters.LENGTH, Parameters.SIZE, true);
   view.setUint32(Parameters.TYPES, ParameterType.BASIC | ParameterType.DISCARD, true);
   view.setUint32(Parameters.ATTRIBUTES, cache | (readOnly ? Attribute.READ_ONLY : 0), true);
@@ -22,8 +24,8 @@ export function encodeParameters(view: DataView, geometry: BlockGeometry, maximu
   view.setUint32(Parameters.MAX_SECTORS, maximumBytes / SECTOR, true);
   view.setBigUint64(Parameters.SECTORS, BigInt(byteLength / SECTOR), true);
   view.setUint32(Parameters.DISCARD_GRANULARITY, geometry.unmapGranularity || physicalBlockSize, true);
-  view.setUint32(Parameters.MAX_DISCARD_SECTORS, unmap ? MAX_DISCARD / SECTOR : 0, true);
-  view.setUint32(Parameters.MAX_WRITE_ZEROES_SECTORS, MAX_DISCARD / SECTOR, true);
+  view.setUint32(Parameters.MAX_DISCARD_SECTORS, discard, true);
+  view.setUint32(Parameters.MAX_WRITE_ZEROES_SECTORS, zeroes, true);
   view.setUint16(Parameters.MAX_DISCARD_SEGMENTS, 1, true);
 }
 

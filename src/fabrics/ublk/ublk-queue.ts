@@ -3,7 +3,7 @@
  * descriptor the driver has written; it goes back with the result, to wait for the next. Data lies in the tag's own
  * buffer: the driver has copied it there for a write, and copies it from there after a read.
  */
-import { CommandRing } from '../../native/command-ring.ts';
+import { type CommandOwner, CommandRing } from '../../native/command-ring.ts';
 import type { Region, RegionMemory } from '../../native/memory.ts';
 import { BlockError } from '../loopback/block-error.ts';
 import type { BlockInitiator } from '../loopback/block-initiator.ts';
@@ -30,13 +30,16 @@ const KINDS: readonly (BlockKind | undefined)[] = (() => {
   return kinds;
 })();
 
-export class UblkQueue {
+/** What the queue needs of a ring; tests have one without a kernel behind it. */
+export type QueueRing = Pick<CommandRing, 'send' | 'close'>;
+
+export class UblkQueue implements CommandOwner {
   /** Resolves when the driver has taken every command back: the device is stopped. */
   readonly ended: Promise<void>;
   private readonly fd: number;
   private readonly device: BlockInitiator;
   private readonly memory: RegionMemory;
-  private readonly ring: CommandRing;
+  private readonly ring: QueueRing;
   private readonly buffers: Region;
   private readonly descriptorRegion: Region;
   private readonly descriptors: Uint32Array;
@@ -46,7 +49,13 @@ export class UblkQueue {
   private resolveEnded!: () => void;
 
   /** `fd` is /dev/ublkcN; it stays the caller's. Throws LunportError. */
-  constructor(fd: number, device: BlockInitiator, memory: RegionMemory) {
+  constructor(
+    fd: number,
+    device: BlockInitiator,
+    memory: RegionMemory,
+    makeRing: (depth: number, owner: CommandOwner) => QueueRing = (depth, owner) =>
+      new CommandRing(depth, owner),
+  ) {
     this.fd = fd;
     this.device = device;
     this.memory = memory;
@@ -57,7 +66,7 @@ export class UblkQueue {
     this.descriptorRegion = memory.mapReadOnly(fd, words * 4, 'the queue of a ublk device');
     this.descriptors = memory.u32(this.descriptorRegion, 0, words);
     this.buffers = memory.mapAnonymous(QUEUE_DEPTH * MAX_IO_BYTES, { name: 'the buffers of a ublk device' });
-    this.ring = new CommandRing(QUEUE_DEPTH, this);
+    this.ring = makeRing(QUEUE_DEPTH, this);
     for (let tag = 0; tag < QUEUE_DEPTH; tag++) {
       const request = device.request();
       request.owner = this;
