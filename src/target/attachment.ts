@@ -206,7 +206,7 @@ async function attachNbd(
   try {
     await server.addExport({ name, description: disk, nexus, lun });
     const { readOnly, blockSize } = server.exports[0].device.geometry;
-    await server.listen({ path });
+    server.listen({ path });
     const record = { name, kind: 'nbd', disk, socket, path } as const;
     writeRecord(record);
     const device = await makeNbdDevice(path, name, { readOnly, blockSize });

@@ -3,7 +3,6 @@ import { basename, parse } from 'node:path';
 import type { TlsOptions } from 'node:tls';
 import { type NbdAddress, NbdServer } from '../fabrics/nbd/nbd-server.ts';
 import { authenticatesClients, certificateOptions, presharedKeyOptions } from '../fabrics/nbd/tls.ts';
-import { fromNodeError } from '../native/errno.ts';
 import { Nexus } from '../scsi/nexus.ts';
 import { deriveWwn, sasTransportId } from './disk-identity.ts';
 import { LunportError } from './errors.ts';
@@ -52,7 +51,7 @@ export class NbdFabric {
     try {
       for (const target of targets)
         for (const [lun, disk] of target.disks) await fabric.add(target, lun, disk);
-      fabric.port = await listen(fabric.server, options.address);
+      fabric.port = fabric.server.listen(options.address);
       return fabric;
     } catch (error) {
       await fabric.close();
@@ -108,14 +107,6 @@ function freeName(disk: ServedDisk, taken: readonly string[]): string {
   for (let i = 0; ; i++) {
     const name = i === 0 ? stem : `${stem}-${i}`;
     if (!taken.includes(name)) return name;
-  }
-}
-
-async function listen(server: NbdServer, address: NbdAddress): Promise<number> {
-  try {
-    return await server.listen(address);
-  } catch (error) {
-    throw fromNodeError(error, 'listen for NBD on', addressText(address));
   }
 }
 

@@ -30,7 +30,7 @@ export async function openNbdServer(options: CoreOptions = {}, tls?: TlsOptions)
   const initiator = { name: 'naa.5000000000000055', transportId: new Uint8Array(24) };
   const nexus = new Nexus(initiator, port, core.lunMap);
   await server.addExport({ name: EXPORT_NAME, description: 'a disk in memory', nexus, lun: 0 });
-  await server.listen({ path });
+  server.listen({ path });
   const scheme = tls === undefined ? 'nbd' : 'nbds';
   return {
     core,

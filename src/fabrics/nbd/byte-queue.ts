@@ -51,6 +51,15 @@ export class ByteQueue {
     return skipped;
   }
 
+  /** Copies what waits of the chunk that came last: its memory will be used again. */
+  keep(): void {
+    const last = this.chunks.length - 1;
+    if (last < 0) return;
+    const from = last === 0 ? this.taken : 0;
+    this.chunks[last] = Buffer.from(this.chunks[last].subarray(from));
+    if (last === 0) this.taken = 0;
+  }
+
   private drop(bytes: number): void {
     this.length -= bytes;
     this.taken += bytes;

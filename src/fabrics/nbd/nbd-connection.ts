@@ -1,5 +1,5 @@
 /** One NBD connection: the socket, the order of its phases, and its end. Any breach of protocol is that end. */
-import type { Socket } from 'node:net';
+import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { TlsOptions } from 'node:tls';
 import { ByteQueue } from './byte-queue.ts';
 import { type ExportDirectory, Handshake, Next, tooBig } from './handshake.ts';
@@ -17,6 +17,9 @@ export interface ConnectionOwner extends ExportDirectory {
   readonly tls: TlsOptions | undefined;
   connectionClosed(connection: NbdConnection, reason: string): void;
 }
+
+/** Bytes that one read takes, unless they go straight to where they belong. */
+const INPUT_LENGTH = 64 << 10;
 
 /** What the bytes that come next are. */
 const Phase = { FLAGS: 0, OPTION: 1, TRANSMISSION: 2, WAITING: 3 } as const;
@@ -36,14 +39,20 @@ export class NbdConnection implements ReplyChannel {
   private transmission: Transmission | undefined = undefined;
   private closed = false;
   private corked = false;
+  /** Where bytes arrive that are not payload of a known request; undefined with TLS, which has buffers of its own. */
+  private input: Buffer | undefined = undefined;
+  /** Whether the next bytes go to the buffer of a request. */
+  private direct = false;
 
-  constructor(socket: Socket, owner: ConnectionOwner) {
-    this.socket = socket;
+  /** `fd`, a connected stream socket, is its own from now on. */
+  constructor(fd: number, owner: ConnectionOwner) {
+    this.socket = this.open(fd, owner.tls !== undefined);
+    this.socket.setNoDelay(true);
     this.owner = owner;
     this.handshake = new Handshake(owner, owner.tls === undefined ? 'none' : 'required');
     this.timer = setTimeout(() => this.close('negotiation took too long'), HANDSHAKE_TIMEOUT);
     this.timer.unref();
-    this.listen(socket);
+    this.listen(this.socket);
     this.send(this.handshake.greeting());
   }
 
@@ -83,7 +92,39 @@ export class NbdConnection implements ReplyChannel {
     this.owner.connectionClosed(this, reason);
   }
 
+  private open(fd: number, encrypted: boolean): Socket {
+    const options: SocketConstructorOpts = { fd, readable: true, writable: true };
+    if (encrypted) return new Socket(options);
+    this.input = Buffer.allocUnsafeSlow(INPUT_LENGTH);
+    const onread: OnReadOpts = {
+      buffer: () => this.nextBuffer(),
+      callback: (length) => {
+        this.arrived(length);
+        return true;
+      },
+    };
+    // Node knows the option here as well as in `connect`; its types do not.
+    return new Socket({ ...options, onread } as SocketConstructorOpts);
+  }
+
+  /** Where the kernel is to put what it reads next: payload of a large write is not copied again. */
+  private nextBuffer(): Uint8Array {
+    const target =
+      this.queue.length > 0 || this.phase !== Phase.TRANSMISSION ? undefined : this.transmission!.target();
+    this.direct = target !== undefined;
+    return target ?? this.input!;
+  }
+
+  private arrived(length: number): void {
+    if (this.direct) this.transmission!.arrived(length);
+    else this.queue.push(this.input!.subarray(0, length));
+    this.process();
+    // The next read has the same place.
+    if (!this.direct) this.queue.keep();
+  }
+
   private listen(socket: Socket): void {
+    // Only with TLS; otherwise `arrived` hears of them.
     socket.on('data', (chunk: Buffer) => {
       this.queue.push(chunk);
       this.process();

@@ -1,6 +1,7 @@
 /** An NBD server: listens on a TCP address or a Unix socket and offers disks under export names. */
-import { createServer, type Server, Socket } from 'node:net';
+import { closeSync } from 'node:fs';
 import type { TlsOptions } from 'node:tls';
+import { TcpListener } from '../../native/stream-socket.ts';
 import { UnixListener } from '../../native/unix-socket.ts';
 import type { Environment } from '../../scsi/environment.ts';
 import { findExport } from './handshake.ts';
@@ -23,7 +24,7 @@ export class NbdServer implements ConnectionOwner {
   private readonly environment: Environment;
   private readonly log: NbdLog;
   private readonly connections = new Set<NbdConnection>();
-  private readonly listeners: (Server | UnixListener)[] = [];
+  private readonly listeners: (TcpListener | UnixListener)[] = [];
 
   constructor(environment: Environment, log: NbdLog, tls?: TlsOptions) {
     this.environment = environment;
@@ -51,26 +52,19 @@ export class NbdServer implements ConnectionOwner {
     return findExport(this.exports, name);
   }
 
-  /** Resolves with the port in use, 0 for a Unix socket (mode 0600). Rejects with Node's error or a LunportError. */
-  async listen(address: NbdAddress): Promise<number> {
+  /** Returns the port in use, 0 for a Unix socket (mode 0600). Throws LunportError when the address cannot be had. */
+  listen(address: NbdAddress): number {
+    const owner = {
+      connected: (fd: number) => this.accept(fd),
+      acceptFailed: (error: Error) => this.log.warn(`NBD: ${error.message}`),
+    };
     if ('path' in address) {
-      const listener = new UnixListener(address.path, {
-        connected: (fd) => this.accept(new Socket({ fd, readable: true, writable: true })),
-        acceptFailed: (error) => this.log.warn(`NBD: ${error.message}`),
-      });
-      this.listeners.push(listener);
+      this.listeners.push(new UnixListener(address.path, owner));
       return 0;
     }
-    const server = createServer((socket) => this.accept(socket));
-    this.listeners.push(server);
-    return new Promise((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(address.port, address.host, () => {
-        server.off('error', reject);
-        const bound = server.address();
-        resolve(typeof bound === 'object' && bound !== null ? bound.port : 0);
-      });
-    });
+    const listener = new TcpListener(address.host, address.port, owner);
+    this.listeners.push(listener);
+    return listener.address.port;
   }
 
   /** Hangs up on everybody; resolves when no command touches memory any more. */
@@ -88,13 +82,12 @@ export class NbdServer implements ConnectionOwner {
     );
   }
 
-  private accept(socket: Socket): void {
+  private accept(fd: number): void {
     if (this.connections.size >= MAX_CONNECTIONS) {
       this.log.warn('NBD: too many connections; one more is refused');
-      socket.destroy();
+      closeSync(fd);
       return;
     }
-    socket.setNoDelay(true);
-    this.connections.add(new NbdConnection(socket, this));
+    this.connections.add(new NbdConnection(fd, this));
   }
 }

@@ -100,6 +100,18 @@ export class Transmission implements BlockRequestOwner {
     }
   }
 
+  /** Where the payload goes that comes next; undefined when something else comes, or it is not wanted. */
+  target(): Uint8Array | undefined {
+    const command = this.receiving;
+    if (command?.buffer === undefined) return undefined;
+    return command.buffer.bytes.subarray(this.received, command.payload);
+  }
+
+  /** So many bytes have come to where `target` said; `receive` then goes on. */
+  arrived(length: number): void {
+    this.received += length;
+  }
+
   /** The connection is gone: aborts what runs. Buffers go back as the requests end. */
   close(): void {
     this.closed = true;
