@@ -74,8 +74,8 @@ interface Opened {
   readonly driver: Driver;
   readonly queue: UblkQueue;
   /** A copy of a tag's buffer. */
-  data(tag: number): Uint8Array;
-  fill(tag: number, data: Uint8Array): void;
+  readonly data: (tag: number) => Uint8Array;
+  readonly fill: (tag: number, data: Uint8Array) => void;
 }
 
 async function open(t: ExecutionContext, disk = 'ram:1M'): Promise<Opened> {
