@@ -38,8 +38,6 @@ const { EINTR, EINVAL, EIO, ENOENT, ENOSPC, ENOSYS, ENXIO, EOPNOTSUPP, EPROTO } 
 
 /** Requests in the kernel's background queue: asynchronous reads and writes. */
 const MAX_BACKGROUND = 64;
-/** Seconds after which the kernel gives the whole connection up, where it can do so (Linux 6.14). */
-const REQUEST_TIMEOUT = 120;
 const PAGE = 4096;
 /** st_blocks counts in these, whatever the block size. */
 const STAT_BLOCK = 512;
@@ -47,6 +45,8 @@ const STAT_BLOCK = 512;
 /** What a request needs of its session. */
 export interface FuseRequestOwner {
   readonly file: DiskFile;
+  /** Seconds after which the kernel gives the whole connection up, where it can do so (Linux 6.14). */
+  readonly requestTimeout: number;
   /** Hands an answer to the kernel. */
   write(bytes: Uint8Array, at: number, length: number): void;
   /** Ends the request that the kernel gave up on. */
@@ -243,7 +243,7 @@ export class FuseRequest implements Abortable {
     out.setUint32(InitOut.TIME_GRANULARITY, 1, true);
     out.setUint16(InitOut.MAX_PAGES, MAX_TRANSFER / PAGE, true);
     out.setUint32(InitOut.FLAGS2, flags2, true);
-    out.setUint16(InitOut.REQUEST_TIMEOUT, flags2 === 0 ? 0 : REQUEST_TIMEOUT, true);
+    out.setUint16(InitOut.REQUEST_TIMEOUT, flags2 === 0 ? 0 : this.owner.requestTimeout, true);
     this.answer(0, 0, InitOut.SIZE);
   }
 

@@ -12,6 +12,8 @@ import { FuseRequest, type FuseRequestOwner } from './fuse-request.ts';
 const READABLE = 1;
 /** Requests at a time; the kernel keeps the others. Each has a buffer of a little more than 1 MiB, once used. */
 const MAX_REQUESTS = 64;
+/** Seconds. */
+const REQUEST_TIMEOUT = 120;
 /** How the file system goes away in an orderly manner; and requests that ended before we read them. */
 const UNMOUNTED = 'ENODEV';
 const PASSING: ReadonlySet<string> = new Set(['EAGAIN', 'EINTR', 'ENOENT']);
@@ -23,6 +25,7 @@ export interface FuseSessionOwner {
 
 export class FuseSession implements FuseRequestOwner {
   readonly file: DiskFile;
+  readonly requestTimeout: number;
   private readonly fd: number;
   private readonly owner: FuseSessionOwner;
   private readonly poll: RawPoll;
@@ -33,8 +36,14 @@ export class FuseSession implements FuseRequestOwner {
   private closed = false;
   private whenIdle: (() => void) | undefined = undefined;
 
-  /** `fd` is its own from now on; see `mountFuse`. */
-  constructor(fd: number, device: BlockInitiator, owner: FuseSessionOwner) {
+  /** `fd` is its own from now on; see `mountFuse`. `requestTimeout`: seconds, which the kernel counts in quarters of a minute. */
+  constructor(
+    fd: number,
+    device: BlockInitiator,
+    owner: FuseSessionOwner,
+    requestTimeout: number = REQUEST_TIMEOUT,
+  ) {
+    this.requestTimeout = requestTimeout;
     this.fd = fd;
     this.owner = owner;
     this.file = new DiskFile(device);

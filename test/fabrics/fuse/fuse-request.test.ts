@@ -13,6 +13,7 @@ const MIB = 1 << 20;
 class Kernel implements FuseRequestOwner {
   readonly core: Core;
   readonly file: DiskFile;
+  readonly requestTimeout = 120;
   readonly answers: Buffer[] = [];
   readonly interrupted: [number, number][] = [];
   private idle: () => void = () => {};
