@@ -27,6 +27,7 @@ interface Work {
 
 const WORK: readonly Work[] = [
   { name: '4 KiB read, depth 1', bytes: 4096, depth: 1, write: false, count: 20_000 },
+  { name: '4 KiB write, depth 1', bytes: 4096, depth: 1, write: true, count: 20_000 },
   { name: '4 KiB read, depth 32', bytes: 4096, depth: 32, write: false, count: 60_000 },
   { name: '4 KiB write, depth 32', bytes: 4096, depth: 32, write: true, count: 60_000 },
   { name: '128 KiB read, depth 16', bytes: 131_072, depth: 16, write: false, count: 12_000 },
@@ -79,7 +80,7 @@ async function main(): Promise<void> {
   if (tgt === undefined) console.log('tgt is not installed: lunport alone');
   else peers.push({ name: 'tgt', pid: tgt.pid, url: tgt.url });
   try {
-    for (const peer of peers) await measure(peer, { ...WORK[4], count: 4096 });
+    for (const peer of peers) await measure(peer, { ...WORK[0], count: 4096 });
     for (const work of WORK) {
       const all: Figures[][] = peers.map(() => []);
       for (let round = 0; round < rounds; round++)

@@ -32,11 +32,10 @@ async function run(t: ExecutionContext, guest: Guest, ...lines: string[]): Promi
 }
 
 test.serial(
-  'with digests and mutual CHAP, what was written is read back, and the logout is clean',
+  'with an ACL, digests and mutual CHAP, what was written is read back, and the logout is clean',
   async (t) => {
-    const serve = await startServe(['ram:128M'], {
-      serveArguments: [...ANY_PORT, '--chap', 'guest:twelve-letters:disk:other-letters'],
-    });
+    const acl = `${FIRST},lun=0,lun=3:1:ro,chap=guest:twelve-letters:disk:other-letters`;
+    const serve = await startServe(['ram:128M', 'ram:8M'], { serveArguments: [...ANY_PORT, '--acl', acl] });
     t.teardown(() => serve.stop());
     const settings = [
       'node.conn[0].iscsi.HeaderDigest = CRC32C',
@@ -57,6 +56,17 @@ test.serial(
     const session = await run(t, guest, login(address), 'iscsiadm -m session -P 3');
     t.regex(session, /HeaderDigest: CRC32C\s+DataDigest: CRC32C/);
     await run(t, guest, fio('/dev/ISCSI0', '16m'));
+    // The target's second disk, which this initiator sees as LUN 3 and may not write to.
+    const mapped = await run(
+      t,
+      guest,
+      'until disk=$(ls /sys/class/iscsi_session/session1/device/target*/*:3/block 2>/dev/null); do sleep 0.1; done',
+      'until [ -b /dev/$disk ]; do sleep 0.1; done',
+      'echo "read-only: $(cat /sys/block/$disk/ro), sectors: $(cat /sys/block/$disk/size)"',
+      'dd if=/dev/zero of=/dev/$disk bs=4096 count=1 oflag=direct 2>/dev/null && exit 1',
+      'dd if=/dev/$disk of=/dev/null bs=4096 iflag=direct 2>/dev/null',
+    );
+    t.regex(mapped, /read-only: 1, sectors: 16384/);
     t.notRegex(await run(t, guest, logout(address), 'iscsiadm -m session || true'), /tcp:/);
   },
 );

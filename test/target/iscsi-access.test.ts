@@ -257,6 +257,18 @@ for (const algorithm of algorithms) {
   });
 }
 
+test("QEMU's initiator writes where it may, and finds the other LUN write-protected", async (t) => {
+  const it = await serve(t, { acls: [MAPPED] });
+  const { port } = it.server.iscsi!.addresses[0];
+  const write = async (lun: number) => {
+    const node = { driver: 'iscsi', transport: 'tcp', portal: `127.0.0.1:${port}`, target: IQN, lun };
+    const file = `json:${JSON.stringify({ driver: 'raw', file: { ...node, 'initiator-name': A } })}`;
+    await promisify(execFile)('qemu-img', ['bench', '-w', '-c', '4', '-t', 'none', file]);
+  };
+  await t.notThrowsAsync(write(7));
+  await t.throwsAsync(write(0), { message: /write protected/i });
+});
+
 test("libiscsi's tools see what their ACL lets them", async (t) => {
   const acls: IscsiAcl[] = [{ ...MAPPED, credentials: OWN }];
   const it = await serve(t, { acls });
