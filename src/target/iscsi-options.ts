@@ -40,13 +40,17 @@ export function parseAddress(text: string): IscsiAddress {
   return { host, port };
 }
 
+/** In whatever case. */
+export function isIscsiName(name: string): boolean {
+  return name.length <= MAX_NAME_LENGTH && NAME.test(name.toLowerCase());
+}
+
 /** Throws UsageError for what no initiator would accept as a name. */
 export function checkName(name: string): string {
-  const lower = name.toLowerCase();
-  if (lower.length > MAX_NAME_LENGTH || !NAME.test(lower)) {
+  if (!isIscsiName(name)) {
     throw new UsageError(`"${name}" is no iSCSI name; expected something like iqn.2026-01.com.example:disk1`);
   }
-  return lower;
+  return name.toLowerCase();
 }
 
 /** The same for others' names, which hold what their makers thought good. Throws UsageError. */

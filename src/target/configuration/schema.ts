@@ -10,6 +10,7 @@ import { ATTRIBUTE_NAMES, BLOCK_SIZES, SERIAL } from '../disk-spec.ts';
 import { checkName } from '../iscsi-options.ts';
 import { LOG_LEVELS, MAX_POLL_MICROSECONDS, MAX_SHARDS } from '../option-values.ts';
 import { parseSize } from '../size.ts';
+import { contradictions } from './contradictions.ts';
 
 export const CONFIGURATION_VERSION = 1;
 
@@ -27,7 +28,9 @@ const size = z.union(
 );
 
 const NAA_DISK = /^naa\.(6[0-9a-f]{31}|[25][0-9a-f]{15})$/;
-const NAA_PORT = /^naa\.[25c-f][0-9a-f]{15}$/;
+/** What a configuration may call a disk. */
+export const DISK_NAME = /^[^/\s]{1,64}$/;
+export const NAA_PORT = /^naa\.[25c-f][0-9a-f]{15}$/;
 const ascii = (most: number) =>
   z.string().regex(new RegExp(`^[\\x20-\\x7e]{0,${most}}$`), `expected at most ${most} printable characters`);
 
@@ -94,9 +97,16 @@ const host = z.string().refine((text) => isIP(text) !== 0, 'expected an IP addre
 const port = z.int().min(0).max(65535);
 const address = z.strictObject({ host, port: port.default(3260) });
 
-const mappedLuns = z.array(
-  z.strictObject({ lun, targetLun: lun, writeProtected: z.boolean().default(false) }),
-);
+/** No two of `items` have the same of what `key` gives. */
+function distinct<T>(items: readonly T[], key: (item: T) => unknown): boolean {
+  return new Set(items.map(key)).size === items.length;
+}
+
+const mappedLuns = z
+  .array(z.strictObject({ lun, targetLun: lun, writeProtected: z.boolean().default(false) }))
+  .refine((luns) => distinct(luns, (each) => each.lun), 'a LUN is there twice')
+  // One disk at two LUNs of one initiator: its reservations and unit attentions would be ambiguous.
+  .refine((luns) => distinct(luns, ({ targetLun }) => targetLun), 'a LUN of the target is mapped twice');
 
 const iscsiTarget = z
   .strictObject({
@@ -113,6 +123,7 @@ const iscsiTarget = z
           luns: mappedLuns.optional(),
         }),
       )
+      .refine((acls) => distinct(acls, ({ initiator }) => initiator), 'an initiator is there twice')
       .default([]),
     others: z.enum(['refused', 'read-only', 'admitted']).optional(),
     demo: z.boolean().default(false),
@@ -150,7 +161,7 @@ export const configurationSchema = z
       CONFIGURATION_VERSION,
       `expected ${CONFIGURATION_VERSION}, the only version that there is`,
     ),
-    disks: z.record(z.string().regex(/^[^/\s]{1,64}$/, 'expected a name without "/" and spaces'), diskSchema),
+    disks: z.record(z.string().regex(DISK_NAME, 'expected a name without "/" and spaces'), diskSchema),
     targets: z.array(targetSchema),
     iscsi: z
       .strictObject({
@@ -185,61 +196,6 @@ export const configurationSchema = z
       context.issues.push({ code: 'custom', path, message, input: undefined });
     }
   });
-
-interface Contradiction {
-  readonly path: (string | number)[];
-  readonly message: string;
-}
-
-/** What no part of it shows alone. */
-function* contradictions({ disks, targets, iscsi }: Configuration): Iterable<Contradiction> {
-  for (const [name, { kind, size: bytes = 0, blockSize = 512 }] of Object.entries(disks)) {
-    if (kind === 'file' || bytes % blockSize === 0) continue;
-    yield {
-      path: ['disks', name, 'size'],
-      message: `${bytes} bytes are not a multiple of the block size ${blockSize}`,
-    };
-  }
-  const sockets = new Set<string>();
-  for (const [i, target] of targets.entries()) {
-    const luns = new Set<number>();
-    const served = new Set<string>();
-    for (const [j, { lun: at, disk: name }] of target.luns.entries()) {
-      const path = ['targets', i, 'luns', j];
-      if (!Object.hasOwn(disks, name)) {
-        const known = Object.keys(disks).join(', ') || 'none';
-        yield { path: [...path, 'disk'], message: `no disk is called "${name}"; there are: ${known}` };
-      }
-      if (luns.has(at)) yield { path: [...path, 'lun'], message: `LUN ${at} is there already` };
-      // Its reservations and unit attentions would be ambiguous.
-      if (served.has(name))
-        yield { path: [...path, 'disk'], message: `"${name}" is at another LUN of this target already` };
-      luns.add(at);
-      served.add(name);
-    }
-    if (target.device === 'blk' && (target.luns.length !== 1 || target.luns[0].lun !== 0)) {
-      yield { path: ['targets', i, 'luns'], message: 'a virtio block device is one disk, at LUN 0' };
-    }
-    for (const [j, { path, luns: mapped = [] }] of (target.sockets ?? []).entries()) {
-      const place = ['targets', i, 'sockets', j];
-      if (path !== undefined && sockets.has(path))
-        yield { path: [...place, 'path'], message: `${path} is named twice` };
-      if (path !== undefined) sockets.add(path);
-      if (new Set(mapped.map((each) => each.lun)).size < mapped.length)
-        yield { path: [...place, 'luns'], message: 'a LUN is there twice' };
-      if (new Set(mapped.map(({ targetLun }) => targetLun)).size < mapped.length)
-        yield { path: [...place, 'luns'], message: 'a LUN of the target is mapped twice' };
-    }
-    const portals = iscsi?.addresses ?? [];
-    for (const [j, { host, port }] of (target.iscsi?.addresses ?? []).entries()) {
-      if (portals.some((portal) => portal.host === host && portal.port === port)) continue;
-      yield {
-        path: ['targets', i, 'iscsi', 'addresses', j],
-        message: `${host} port ${port} is not among iscsi.addresses`,
-      };
-    }
-  }
-}
 
 /** Checked, with defaults where other code would have to know them. */
 export type Configuration = Unchanging<Omit<z.infer<typeof configurationSchema>, 'saveconfig'>> & {

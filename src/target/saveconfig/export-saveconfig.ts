@@ -170,13 +170,16 @@ function exportTpg(
 ): Json {
   const gone = before.luns.filter((old) => !luns.some((now) => isDeepStrictEqual(plain(now), plain(old))));
   const come = luns.filter((now) => !before.luns.some((old) => isDeepStrictEqual(plain(now), plain(old))));
-  const result: Json = {
-    ...tpg,
-    luns: [
-      ...arrayIn(tpg, 'luns').filter(({ index }) => !gone.some(({ lun }) => lun === index)),
-      ...come.map(({ lun, disk }) => ({ index: lun, storage_object: paths.get(disk), alias: alias() })),
-    ],
-  };
+  const result: Json =
+    gone.length + come.length === 0
+      ? tpg
+      : {
+          ...tpg,
+          luns: [
+            ...arrayIn(tpg, 'luns').filter(({ index }) => !gone.some(({ lun }) => lun === index)),
+            ...come.map(({ lun, disk }) => ({ index: lun, storage_object: paths.get(disk), alias: alias() })),
+          ],
+        };
   if (offer === undefined || isDeepStrictEqual(plain(offer), plain(before.iscsi))) return result;
   const old = before.iscsi ?? undefined;
   return {

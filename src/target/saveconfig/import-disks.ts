@@ -1,6 +1,6 @@
 /** Storage objects of LIO as disks of ours. What cannot be one is refused, with the reason. */
 
-import type { DiskDescription } from '../configuration/schema.ts';
+import { DISK_NAME, type DiskDescription } from '../configuration/schema.ts';
 import { ATTRIBUTE_NAMES, BLOCK_SIZES, SERIAL } from '../disk-spec.ts';
 import { lioIdentity } from './lio-identity.ts';
 import type { Notes } from './notes.ts';
@@ -44,13 +44,21 @@ export function importDisks(objects: readonly StorageObject[], notes: Notes): Im
     const disk = importDisk({ ...object, plugin }, notes);
     if (disk === undefined) return [];
     const name = (twice(object.name) ? `${plugin}-${object.name}` : object.name).replace(/[/\s]/g, '-');
-    if (names.has(name)) {
-      notes.refused(storageObjectPath(object), 'another storage object has its name');
+    if (names.has(name) || !DISK_NAME.test(name) || name === '__proto__') {
+      notes.refused(
+        storageObjectPath(object),
+        names.has(name) ? 'another storage object has its name' : 'its name cannot be had',
+      );
       return [];
     }
     names.add(name);
     return [{ path: storageObjectPath(object), name, disk }];
   });
+}
+
+/** What an attribute may be. */
+function isWord(value: number): boolean {
+  return Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
 }
 
 function importDisk(object: StorageObject, notes: Notes): DiskDescription | undefined {
@@ -73,7 +81,7 @@ function importDisk(object: StorageObject, notes: Notes): DiskDescription | unde
   switch (plugin) {
     case 'fileio':
     case 'block': {
-      if (!dev) return notes.refused(path, 'it names no file and no device');
+      if (!dev || dev.includes('\0')) return notes.refused(path, 'it names no file and no device');
       const cached = object.write_back === true && attributes.emulate_write_cache !== 0;
       // Block storage objects go past the page cache.
       const cache = plugin === 'block' ? 'none' : cached ? undefined : 'writethrough';
@@ -81,7 +89,8 @@ function importDisk(object: StorageObject, notes: Notes): DiskDescription | unde
       return { kind: 'file', path: dev, ...(cache === undefined ? {} : { cache }), ...readOnly, ...common };
     }
     case 'ramdisk':
-      if (!size || size % blockSize !== 0) return notes.refused(path, `${size} bytes are no size`);
+      if (!size || size < 0 || !Number.isSafeInteger(size) || size % blockSize !== 0)
+        return notes.refused(path, `${size} bytes are no size`);
       return { kind: object.nullio === true ? 'null' : 'ram', size, ...common };
     default:
       return notes.refused(path, REFUSED[plugin] ?? `lunport knows no plugin "${plugin}"`);
@@ -96,7 +105,7 @@ function importAttributes(
   const taken: Record<string, number> = {};
   for (const [name, value] of Object.entries(attributes)) {
     if (SILENT.test(name) || (FOUND_OUT.has(name) && value !== 0)) continue;
-    if (ATTRIBUTE_NAMES.includes(name) && typeof value === 'number' && value >= 0) taken[name] = value;
+    if (ATTRIBUTE_NAMES.includes(name) && typeof value === 'number' && isWord(value)) taken[name] = value;
     else if (LIO_DEFAULTS[name] !== value) notes.ignored(path, `attribute ${name} = ${value}`);
   }
   return Object.keys(taken).length === 0 ? {} : { attributes: taken };

@@ -1,6 +1,8 @@
 /** An iSCSI target portal group of LIO as what a target of ours says of itself: portals, initiators, secrets. */
+import { isIP } from 'node:net';
+import { MAX_LUN } from '../../scsi/lun-map.ts';
 import type { Configuration } from '../configuration/schema.ts';
-import { checkName } from '../iscsi-options.ts';
+import { checkName, isIscsiName } from '../iscsi-options.ts';
 import type { Notes } from './notes.ts';
 import type { LioChap, LioNodeAcl, LioTpg, Saveconfig } from './saveconfig-spec.ts';
 
@@ -9,6 +11,7 @@ type Acl = IscsiTarget['acls'][number];
 type Address = NonNullable<IscsiTarget['addresses']>[number];
 type Credentials = NonNullable<IscsiTarget['credentials']>;
 
+const MAX_PORT = 65535;
 const ANY_V4 = '0.0.0.0';
 const ANY_V6 = '::';
 /** Of an ACL's `authentication`: as its portal group has it. */
@@ -29,6 +32,7 @@ export function importIscsi(
   object: string,
   notes: Notes,
 ): IscsiTarget | undefined {
+  if (!isIscsiName(name)) return notes.refused(object, `"${name}" is no iSCSI name`);
   const addresses = importPortals(tpg, object, notes);
   if (addresses.length === 0) return notes.refused(object, 'it has no portal that lunport can open');
   for (const [key, usual] of Object.entries(USUAL)) {
@@ -46,10 +50,21 @@ export function importIscsi(
     name: checkName(name),
     addresses,
     ...(others === 'refused' || proof === undefined ? {} : { credentials: proof }),
-    acls: tpg.node_acls.flatMap((acl) => importAcl(acl, tpg, luns, `${object}/acls/${acl.node_wwn}`, notes)),
+    acls: tpg.node_acls.flatMap((acl, i) => {
+      const place = `${object}/acls/${acl.node_wwn}`;
+      const same = ({ node_wwn }: LioNodeAcl) => node_wwn.toLowerCase() === acl.node_wwn.toLowerCase();
+      if (tpg.node_acls.findIndex(same) === i) return importAcl(acl, tpg, luns, place, notes);
+      notes.refused(place, 'the initiator has an ACL already');
+      return [];
+    }),
     others,
     demo: others !== 'refused' && proof === undefined,
   };
+}
+
+/** A number that lunport can give to a LUN. */
+export function isLun(index: number): boolean {
+  return Number.isInteger(index) && index >= 0 && index <= MAX_LUN;
 }
 
 function importPortals({ portals }: LioTpg, object: string, notes: Notes): Address[] {
@@ -63,6 +78,10 @@ function importPortals({ portals }: LioTpg, object: string, notes: Notes): Addre
       return [];
     }
     const host = ip_address.replace(/^\[|\]$/g, '');
+    if (isIP(host) === 0 || !Number.isInteger(port) || port < 1 || port > MAX_PORT) {
+      notes.refused(place, 'it is no IP address and port');
+      return [];
+    }
     // LIO's takes IPv4 on it, too.
     const any = host === ANY_V6 || host === '::0';
     return any ? [ANY_V4, ANY_V6].map((each) => ({ host: each, port })) : [{ host, port }];
@@ -76,12 +95,16 @@ function importAcl(
   object: string,
   notes: Notes,
 ): Acl[] {
+  const nobody = (reason: string): Acl[] => {
+    notes.refused(object, reason);
+    return [];
+  };
+  if (!isIscsiName(acl.node_wwn)) return nobody('its initiator is no iSCSI name');
   const own = acl.attributes.authentication ?? INHERITED;
   const authentication = own === INHERITED ? (tpg.attributes.authentication ?? 0) : own;
   const credentials = authentication === 0 ? undefined : importChap(acl);
   if (authentication !== 0 && credentials === undefined) {
-    notes.refused(object, 'it must prove a secret, and none is set: nobody could log in by it');
-    return [];
+    return nobody('it must prove a secret, and none is set: nobody could log in by it');
   }
   return [
     {
@@ -101,12 +124,15 @@ export function importMappedLuns(
   notes: Notes,
 ): NonNullable<Acl['luns']> {
   const seen = new Set<number>();
+  const shown = new Set<number>();
   return mapped_luns.flatMap(({ index, tpg_lun, write_protect }) => {
     const place = `${object}/mapped_lun${index}`;
     if (!luns.has(tpg_lun)) notes.refused(place, `LUN ${tpg_lun} is not imported`);
     else if (seen.has(tpg_lun)) notes.refused(place, `LUN ${tpg_lun} is mapped for this initiator already`);
+    else if (!isLun(index) || shown.has(index)) notes.refused(place, `LUN ${index} cannot be had`);
     else {
       seen.add(tpg_lun);
+      shown.add(index);
       return [{ lun: index, targetLun: tpg_lun, writeProtected: write_protect }];
     }
     return [];
@@ -130,5 +156,6 @@ function importChap(chap: LioChap): Credentials | undefined {
   const { chap_userid: user, chap_password: secret } = chap;
   if (user === '' || secret === '') return undefined;
   const { chap_mutual_userid: mutualUser, chap_mutual_password: mutualSecret } = chap;
-  return { user, secret, ...(mutualUser === '' || mutualSecret === '' ? {} : { mutualUser, mutualSecret }) };
+  const mutual = mutualUser !== '' && mutualSecret !== '' && mutualSecret !== secret;
+  return { user, secret, ...(mutual ? { mutualUser, mutualSecret } : {}) };
 }

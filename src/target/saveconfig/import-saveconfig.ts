@@ -5,9 +5,9 @@
 
 import { parseWhole } from '../configuration/configuration-file.ts';
 import type { Configuration } from '../configuration/schema.ts';
-import { CONFIGURATION_VERSION } from '../configuration/schema.ts';
+import { CONFIGURATION_VERSION, NAA_PORT } from '../configuration/schema.ts';
 import { type ImportedDisk, importDisks } from './import-disks.ts';
-import { type IscsiTarget, importDiscovery, importIscsi, importMappedLuns } from './import-iscsi.ts';
+import { type IscsiTarget, importDiscovery, importIscsi, importMappedLuns, isLun } from './import-iscsi.ts';
 import { type Note, Notes } from './notes.ts';
 import { type LioTarget, type LioTpg, type Saveconfig, saveconfigSchema } from './saveconfig-spec.ts';
 
@@ -105,10 +105,18 @@ function importTpg(
     const iscsi = importIscsi(wwn, tpg, numbers, object, notes);
     return iscsi === undefined ? undefined : { luns, iscsi };
   }
+  if (!NAA_PORT.test(wwn.toLowerCase())) return notes.refused(object, `"${wwn}" is no NAA name`);
   if (fabric === 'loopback')
     notes.ignored(object, 'it is served at a socket; `lunport attach` makes devices of this host');
   // Each ACL is an initiator, and so a socket of its own.
-  const sockets = tpg.node_acls.map((acl) => ({
+  const known = tpg.node_acls.filter(({ node_wwn }) => {
+    if (NAA_PORT.test(node_wwn.toLowerCase())) return true;
+    notes.refused(`${object}/acls/${node_wwn}`, 'it is no NAA name');
+    return false;
+  });
+  // Without a socket nobody gets in; a socket for everybody would let in more than before.
+  if (tpg.node_acls.length > 0 && known.length === 0) return undefined;
+  const sockets = known.map((acl) => ({
     role: 'listen' as const,
     initiator: acl.node_wwn.toLowerCase(),
     luns: importMappedLuns(acl, numbers, `${object}/acls/${acl.node_wwn}`, notes),
@@ -123,14 +131,17 @@ function importLuns(
   notes: Notes,
 ): Target['luns'] {
   const used = new Set<string>();
+  const numbers = new Set<number>();
   return tpg.luns.flatMap(({ index, storage_object, alua_tg_pt_gp_name }) => {
     const place = `${object}/lun${index}`;
     const name = disks.find(({ path }) => path === storage_object)?.name;
     if (name === undefined) notes.refused(place, `${storage_object} is not imported`);
     else if (used.has(name))
       notes.refused(place, `${storage_object} is at another LUN of this target already`);
+    else if (!isLun(index) || numbers.has(index)) notes.refused(place, `LUN ${index} cannot be had`);
     else {
       used.add(name);
+      numbers.add(index);
       if ((alua_tg_pt_gp_name ?? 'default_tg_pt_gp') !== 'default_tg_pt_gp')
         notes.ignored(place, `target port group ${alua_tg_pt_gp_name}`);
       return [{ lun: index, disk: name }];

@@ -20,5 +20,10 @@ export function lioIdentity({ name, plugin, attributes }: StorageObject, serial:
   const digits = serial.toLowerCase().replace(/[^0-9a-f]/g, '');
   const naa = `naa.6${COMPANY}${digits.slice(0, SERIAL_DIGITS).padEnd(SERIAL_DIGITS, '0')}`;
   const product = attributes.emulate_model_alias === 0 ? (MODELS[plugin] ?? 'FILEIO') : name;
-  return { vendor: VENDOR, product: product.slice(0, 16), revision: REVISION, naa };
+  return {
+    vendor: VENDOR,
+    product: product.replace(/[^\x20-\x7e]/g, '?').slice(0, 16),
+    revision: REVISION,
+    naa,
+  };
 }

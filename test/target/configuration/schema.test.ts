@@ -26,6 +26,8 @@ test('who names initiators lets no others in', (t) => {
   t.is(target.iscsi?.acls[0].initiator, 'iqn.2026-01.com.example:one');
 });
 
+const LUN = { lun: 0, targetLun: 0 };
+const ACL = { initiator: 'iqn.2026-01.com.example:x' };
 const CHAP = { user: 'u', secret: 's' };
 
 const refused: readonly [title: string, document: unknown, message: RegExp][] = [
@@ -136,6 +138,21 @@ const refused: readonly [title: string, document: unknown, message: RegExp][] = 
       iscsi: { addresses: [PORTAL], discoveryCredentials: { ...CHAP, mutualUser: 'm', mutualSecret: 's' } },
     },
     /the two secrets must differ/,
+  ],
+  [
+    'an initiator named twice',
+    { ...GOOD, targets: [{ ...TARGET, iscsi: { acls: [ACL, ACL] } }] },
+    /targets\[0\]\.iscsi\.acls: an initiator is there twice/,
+  ],
+  [
+    'a LUN mapped twice',
+    { ...GOOD, targets: [{ ...TARGET, iscsi: { acls: [{ ...ACL, luns: [LUN, { ...LUN, lun: 1 }] }] } }] },
+    /acls\[0\]\.luns: a LUN of the target is mapped twice/,
+  ],
+  [
+    'a portal that there is not',
+    { ...GOOD, targets: [{ ...TARGET, iscsi: { addresses: [PORTAL] } }] },
+    /targets\[0\]\.iscsi\.addresses\[0\]: 127\.0\.0\.1 port 3260 is not among/,
   ],
   ['a log level', { ...GOOD, logLevel: 'loud' }, /logLevel: /],
 ];
