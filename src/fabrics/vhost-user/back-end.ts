@@ -271,6 +271,10 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     this.owner.deviceBroken(this.rings.brokenReason!);
   }
 
+  takeOn(): void {
+    this.rings.processFrom(0);
+  }
+
   obstructed({ index }: Vring): void {
     if (!this.closing) this.owner.connectionLost(`the front-end blocks the descriptors of ring ${index}`);
   }

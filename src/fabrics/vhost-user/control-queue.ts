@@ -67,6 +67,7 @@ interface ControlRequest {
 }
 
 export class ControlQueue implements VringHandler {
+  readonly urgent = true;
   private readonly device: ScsiDevice;
   /** Functions that failed, and wait for their tasks all the same. */
   private late = 0;

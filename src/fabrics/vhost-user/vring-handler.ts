@@ -3,6 +3,8 @@ import type { DescriptorChain } from './descriptor-chain.ts';
 import type { Vring } from './vring.ts';
 
 export interface VringHandler {
+  /** Its chains are few, and taken however many others are in flight: one may be what ends those. */
+  readonly urgent?: true;
   /** Works on a chain; gives it back with `vring.push`, now or later. `chain` is reused after this returns. */
   accept(vring: Vring, chain: DescriptorChain): void;
   /**

@@ -14,6 +14,8 @@ import { CHAIN_LIMIT, type Virtqueue } from './virtqueue.ts';
 import type { VringHandler } from './vring-handler.ts';
 
 const NO_FD = -1;
+/** Of a chain, besides its descriptors: in their unit of memory, about. */
+const CHAIN_COST = 16;
 
 /** After so many rounds without a pause, the ring lets others run first. */
 const ROUNDS_PER_KICK = 4;
@@ -62,6 +64,8 @@ export class Vring {
   private running = false;
   private readonly whenDrained: (() => void)[] = [];
   private readonly chain = new DescriptorChain(CHAIN_LIMIT);
+  /** Of chains in flight, by head: what they add to the batch's load. */
+  private costs = new Uint16Array(0);
 
   constructor(index: number, handler: VringHandler, batch: Batch) {
     this.index = index;
@@ -105,6 +109,8 @@ export class Vring {
   /** Starts, or starts again after its memory changed; looks at the ring without waiting for a kick. */
   start(queue: Virtqueue): void {
     this.queue = queue;
+    // Nothing of this ring is in flight now.
+    if (this.costs.length !== queue.size) this.costs = new Uint16Array(queue.size);
     this.waitsForMemory = false;
     this.paused = false;
     this.discarding = false;
@@ -205,7 +211,14 @@ export class Vring {
         while (this.unfinished.length > 0) this.acceptUnfinished(queue);
         const welcome = handler.available === undefined ? this.acceptAll(queue) : handler.available(this);
         batch.run();
-        if (this.queue !== queue || this.paused || !welcome || watch?.active) return;
+        if (
+          this.queue !== queue ||
+          this.paused ||
+          !welcome ||
+          watch?.active ||
+          (batch.stalled && !handler.urgent)
+        )
+          return;
         const more = queue.awaitKicks();
         this.logUsedRing();
         if (!more) return;
@@ -245,6 +258,7 @@ export class Vring {
   /** Gives a chain back; the driver hears of it at the end of the batch. `written` in bytes. */
   push(head: number, written: number): void {
     const queue = this.queue!;
+    this.unload(head);
     if (this.discarding) queue.drop(head);
     else queue.push(head, written);
     this.counters.completed++;
@@ -271,11 +285,12 @@ export class Vring {
 
   /** A round: no more than a ringful or ROUND_BYTES, so that no ring keeps the others waiting. */
   private acceptAll(queue: Virtqueue): boolean {
-    const { chain } = this;
+    const { chain, batch } = this;
+    const { urgent } = this.handler;
     let taken = 0;
     let bytes = 0;
     for (; bytes < ROUND_BYTES && taken < queue.size; bytes += chain.bytes) {
-      if (this.paused || !queue.pop(chain)) break;
+      if (this.paused || !(urgent || batch.admits) || !queue.pop(chain)) break;
       this.accept(queue);
       taken++;
     }
@@ -284,21 +299,42 @@ export class Vring {
   }
 
   private accept(queue: Virtqueue): void {
+    const { head } = this.chain;
+    this.load(head);
     try {
       this.handler.accept(this, this.chain);
     } catch (error) {
-      if (error === TRANSLATION_MISS) queue.undo(this.chain.head);
+      if (error === TRANSLATION_MISS) {
+        queue.undo(head);
+        this.unload(head);
+      }
       throw error;
     }
   }
 
+  private load(head: number): void {
+    const cost = CHAIN_COST + this.chain.count;
+    this.costs[head] = cost;
+    this.batch.load += cost;
+  }
+
+  private unload(head: number): void {
+    this.batch.load -= this.costs[head];
+    this.costs[head] = 0;
+  }
+
   private acceptUnfinished(queue: Virtqueue): void {
     queue.resubmit(this.unfinished[0], this.chain);
+    const { head } = this.chain;
+    this.load(head);
     try {
       this.handler.accept(this, this.chain);
     } catch (error) {
       // It stays in flight, as the process before left it.
-      if (error === TRANSLATION_MISS) queue.drop(this.chain.head);
+      if (error === TRANSLATION_MISS) {
+        queue.drop(head);
+        this.unload(head);
+      }
       throw error;
     }
     this.unfinished.shift();

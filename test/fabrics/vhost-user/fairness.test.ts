@@ -1,9 +1,14 @@
 /** Queues and logical units do not wait for each other. Counted in requests, not in time. */
 import test from 'ava';
 import { RamBackstore } from '../../../src/backstores/ram-backstore.ts';
+import {
+  QueueIndex,
+  TaskManagementSubtype,
+  VirtioScsiResponse,
+} from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
 import { HoldingBackstore } from '../../support/holding-backstore.ts';
-import { Served } from '../../support/vhost-user/served.ts';
+import { eventually, Served } from '../../support/vhost-user/served.ts';
 
 const BLOCK = 512;
 const MEMORY = [{ guestAddress: 0, length: 32 << 20 }];
@@ -60,4 +65,37 @@ test('a logical unit that hangs holds up no other, on its own queue neither', as
   for (const { status } of await Promise.all(stuck)) t.is(status, Status.GOOD);
   await served.close();
   await ram.close();
+});
+
+test('what is in flight has a bound, however large the ring: the rest waits there, and nothing is lost', async (t) => {
+  const SEGMENTS = 126;
+  const REQUESTS = 5000;
+  /** See batch.ts: a chain costs its descriptors and 16, all together no more than 2^19. */
+  const BOUND = Math.ceil(2 ** 19 / (16 + 2 + SEGMENTS));
+  const served = await Served.start();
+  const { driver, memory } = await served.boot({ memory: MEMORY, queueSize: 8192 });
+  const request = memory.allocate(64);
+  memory.bytes(request, 51).fill(0).set([1, 0, 0x40, 0]);
+  memory.bytes(request, 51).set(read(BLOCK).cdb, 19);
+  const response = memory.allocate(128);
+  const data = memory.allocate(SEGMENTS * 16);
+  const elements = [
+    { address: request, length: 51, writable: false },
+    { address: response, length: 108, writable: true },
+    // With gaps, or they would be one.
+    ...Array.from({ length: SEGMENTS }, (_, i) => ({ address: data + i * 16, length: 8, writable: true })),
+  ];
+  served.backstore.hold = true;
+  const all = Array.from({ length: REQUESTS }, () => driver.submit(QueueIndex.FIRST_REQUEST, elements));
+  await eventually(() => served.backstore.held.length >= BOUND);
+  t.is(await driver.manageTask(TaskManagementSubtype.QUERY_TASK_SET), VirtioScsiResponse.FUNCTION_SUCCEEDED);
+  t.is(served.backstore.held.length, BOUND);
+  served.backstore.release(1);
+  served.shard.engine.run();
+  await eventually(() => served.backstore.held.length === BOUND);
+  served.backstore.hold = false;
+  served.backstore.release();
+  served.shard.engine.run();
+  t.is((await Promise.all(all)).length, REQUESTS);
+  await served.close();
 });
