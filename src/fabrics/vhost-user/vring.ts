@@ -96,7 +96,7 @@ export class Vring {
     if (fd !== undefined) this.checkSignalled(fd);
     // QEMU 7.2 lets the guest kick before it hands over the real call descriptor. What was signalled on the old
     // one is lost, and a signal too many does no harm. A stopped ring has signalled nothing, and must not.
-    if (fd !== undefined && this.started) this.signal(fd);
+    if (fd !== undefined && (this.started || this.waitsForMemory)) this.signal(fd);
   }
 
   /** Takes over `fd`, or none. */
