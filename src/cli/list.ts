@@ -13,6 +13,7 @@ interface Listed {
 interface ListedTarget {
   readonly sockets: readonly { readonly path: string }[];
   readonly luns: readonly ListedLun[];
+  readonly absent?: readonly { readonly lun: number; readonly reason: string }[];
   readonly vhostUser: readonly { readonly frontEnd?: { readonly pid?: number } }[];
   readonly iscsi: string | null;
   readonly nbd: readonly string[];
@@ -88,6 +89,8 @@ function describe(target: ListedTarget): string[] {
       return frontEnd === undefined ? path : `${path} (used by process ${frontEnd.pid})`;
     }),
     ...target.luns.map(describeLun),
+    // An older lunport knows of none.
+    ...(target.absent ?? []).map(({ lun, reason }) => `  LUN ${lun}: absent: ${reason}`),
     ...(target.iscsi === null ? [] : [`  iSCSI: ${target.iscsi}`]),
     ...target.nbd.map((uri) => `  NBD: ${uri}`),
   ];

@@ -88,6 +88,7 @@ test('a disk that has vanished costs its LUN only, is not made again, and keeps 
     [0],
   );
   t.is(absent[0].lun, 1);
+  t.regex((await lunport('list', socket)).stdout, /LUN 1: absent: .*b\.img/);
   await lunport('add', socket, 'ram:1M');
   await t.throwsAsync(lunport('add', socket, 'ram:1M', '--lun', '1'), { message: /has a LUN 1 already/ });
   t.deepEqual(
@@ -137,6 +138,29 @@ test('secrets that others can read are refused, and so is a file that is not rig
   await t.throwsAsync(serving(t, path('none.json')), { message: /none\.json/ });
   await t.throwsAsync(lunport('serve', 'ram:1M', '--config', file), { code: 2 });
   await t.throwsAsync(lunport('serve', '--config', file, '--shards', '2'), { code: 2, message: /--shards/ });
+});
+
+test('an upgrade by --takeover serves what the file says now, also where a disk of it is missing', async (t) => {
+  const path = folderOf(t);
+  const file = write(path, { metrics: { host: '127.0.0.1', port: 0 } });
+  const socket = path('a.sock');
+  const first = await serving(t, file);
+  await lunport('add', socket, `${path('b.img')},create,size=1M`);
+  const document = JSON.parse(readFileSync(file, 'utf8'));
+  document.disks.gone = { kind: 'file', path: 'gone.img' };
+  document.targets[0].luns.push({ lun: 4, disk: 'gone' });
+  writeFileSync(file, JSON.stringify(document));
+  const second = await serveConfiguration(file, ['--takeover']);
+  t.teardown(() => second.kill());
+  t.is(await first.exited, 0);
+  const [{ luns, absent }] = await list(socket);
+  t.deepEqual([luns.map(({ lun }) => lun), absent.map(({ lun }) => lun)], [[0, 1], [4]]);
+  t.is((await fetch(second.metrics!)).status, 200);
+  t.regex(
+    await (await fetch(second.metrics!)).text(),
+    /lunport_lun_absent\{target="[^"]*a\.sock",lun="4"\} 1/,
+  );
+  t.is(await second.stop(), 0);
 });
 
 test('what somebody else has written in the meantime is not written over', async (t) => {
