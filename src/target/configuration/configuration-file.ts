@@ -2,11 +2,11 @@
  * A configuration as a file: read and checked, and replaced so that a kill or a power loss leaves the old or the new
  * one. What somebody else has written there in the meantime is not written over.
  */
-import { readFileSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { fromNodeError } from '../../native/errno.ts';
-import { replaceFile } from '../durable-file.ts';
+import { isTemporary, replaceFile } from '../durable-file.ts';
 import { LunportError } from '../errors.ts';
 import { withPlaces } from './places.ts';
 import { type Configuration, configurationSchema } from './schema.ts';
@@ -34,6 +34,7 @@ export class ConfigurationFile {
     const text = readText(path);
     const configuration = parseConfiguration(text, path);
     refuseReadableSecrets(path, configuration);
+    removeLeftovers(path);
     return {
       file: new ConfigurationFile(path, text),
       configuration: withPlaces(configuration, dirname(path), runtimeDirectory),
@@ -114,6 +115,15 @@ function describeIssue(issue: z.core.$ZodIssue): string[] {
   }
   const place = issue.path.length === 0 ? '' : `${z.core.toDotPath(issue.path)}: `;
   return [place + issue.message];
+}
+
+/** Files that were not renamed yet when their process was killed. */
+function removeLeftovers(path: string): void {
+  const directory = dirname(path);
+  for (const name of readdirSync(directory)) {
+    if (name.startsWith(`${basename(path)}.`) && isTemporary(name))
+      rmSync(join(directory, name), { force: true });
+  }
 }
 
 function refuseReadableSecrets(path: string, { iscsi, targets, saveconfig }: Configuration): void {

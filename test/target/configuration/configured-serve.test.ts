@@ -3,6 +3,7 @@ import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } 
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
+import { ControlClient } from '../../../src/target/control-client.ts';
 import { lunport } from '../../support/lunport-command.ts';
 import { type ServeProcess, serveConfiguration, startServe } from '../../support/serve-process.ts';
 
@@ -69,6 +70,33 @@ test('what was added and grown is there after kill -9, and what was removed is n
     ],
   );
   t.is(await second.stop(), 0);
+});
+
+test('whenever kill -9 comes, what was answered is in the file, and the file is whole', async (t) => {
+  const path = folderOf(t);
+  const file = write(path);
+  const socket = path('a.sock');
+  let answered = 1;
+  for (const adds of [1, 4, 9]) {
+    const serve = await serving(t, file);
+    const client = await ControlClient.connect(`${socket}.ctl`);
+    for (let i = 0; i < adds; i++) await client.call('add', { disk: 'null:1M' });
+    answered += adds;
+    // One more is under way when it dies.
+    const last = client.call('add', { disk: 'null:1M' });
+    await Promise.all([serve.kill(), t.notThrowsAsync(last.catch(() => {}))]);
+    client.close();
+    const { luns } = JSON.parse(readFileSync(file, 'utf8')).targets[0] as {
+      readonly luns: readonly unknown[];
+    };
+    t.true(luns.length === answered || luns.length === answered + 1, `${luns.length} of ${answered}`);
+    answered = luns.length;
+  }
+  writeFileSync(`${file}.4711.1.tmp`, '{');
+  const serve = await serving(t, file);
+  t.is((await list(socket))[0].luns.length, answered);
+  t.false(existsSync(`${file}.4711.1.tmp`));
+  t.is(await serve.stop(), 0);
 });
 
 test('a disk that has vanished costs its LUN only, is not made again, and keeps its place', async (t) => {
