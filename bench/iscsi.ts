@@ -80,7 +80,7 @@ async function main(): Promise<void> {
   if (tgt === undefined) console.log('tgt is not installed: lunport alone');
   else peers.push({ name: 'tgt', pid: tgt.pid, url: tgt.url });
   try {
-    for (const peer of peers) await measure(peer, { ...WORK[0], count: 4096 });
+    for (const peer of peers) await measure(peer, WORK[0]);
     for (const work of WORK) {
       const all: Figures[][] = peers.map(() => []);
       for (let round = 0; round < rounds; round++)
