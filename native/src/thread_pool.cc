@@ -13,7 +13,7 @@ namespace lunport {
 
 namespace {
 // Of all threads, the part that one file may have is 1 / this.
-constexpr unsigned kFilePart = 4;
+constexpr unsigned kFilePart = 16;
 constexpr size_t kMaxDescriptor = 1 << 16;
 }  // namespace
 
@@ -65,17 +65,16 @@ void ThreadPool::work() {
   std::unique_lock lock(mutex_);
   while (true) {
     Operation* operation = nullptr;
-    idle_++;
     wanted_.wait(lock, [&] { return stopping_ || (operation = take()) != nullptr; });
-    idle_--;
     if (stopping_) return;
     const int fd = operation->fd;
-    running_on(fd)++;
+    file(fd).running++;
     lock.unlock();
     while (!operation->settle(operation->attempt(0))) {
     }
     lock.lock();
-    running_on(fd)--;
+    file(fd).running--;
+    leave(fd);
     report(*operation);
   }
 }
@@ -85,7 +84,7 @@ void ThreadPool::work() {
 Operation* ThreadPool::take() {
   for (size_t at = next_; at < queue_.size(); at++) {
     Operation* const operation = queue_[at];
-    if (running_on(operation->fd) >= max_per_file_) continue;
+    if (file(operation->fd).running >= max_per_file_) continue;
     if (at == next_) {
       next_++;
     } else {
@@ -96,11 +95,15 @@ Operation* ThreadPool::take() {
   return nullptr;
 }
 
-unsigned& ThreadPool::running_on(int fd) {
+ThreadPool::File& ThreadPool::file(int fd) {
   // A bound for the table: descriptors above share an entry.
   const size_t index = std::min(static_cast<size_t>(fd), kMaxDescriptor);
-  if (index >= running_.size()) running_.resize(index + 1);
-  return running_[index];
+  if (index >= files_.size()) files_.resize(index + 1);
+  return files_[index];
+}
+
+void ThreadPool::leave(int fd) {
+  if (file(fd).present-- <= max_per_file_) useful_--;
 }
 
 void ThreadPool::report(Operation& operation) {
@@ -114,25 +117,23 @@ void ThreadPool::start(Operation& operation, Finished&) { staged_.push_back(&ope
 
 void ThreadPool::flush(Finished&) {
   if (staged_.empty()) return;
-  size_t idle;
-  size_t pending;
+  unsigned wake = 0;
+  size_t useful;
   {
     const std::lock_guard lock(mutex_);
     queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(next_));
     next_ = 0;
-    queue_.insert(queue_.end(), staged_.begin(), staged_.end());
-    pending = queue_.size();
-    idle = idle_;
+    for (Operation* operation : staged_) {
+      queue_.push_back(operation);
+      // Beyond that, threads that work for the file find it when they have done what they do.
+      if (file(operation->fd).present++ < max_per_file_) wake++;
+    }
+    useful = useful_ += wake;
   }
   // One that cannot be had is no harm: there is one at least.
-  for (; idle < pending && threads_.size() < max_threads_; idle++) {
-    if (start_thread() != 0) break;
+  while (threads_.size() < std::min<size_t>(useful, max_threads_) && start_thread() == 0) {
   }
-  if (staged_.size() == 1) {
-    wanted_.notify_one();
-  } else {
-    wanted_.notify_all();
-  }
+  for (; wake > 0; wake--) wanted_.notify_one();
   staged_.clear();
 }
 
@@ -152,6 +153,7 @@ void ThreadPool::cancel(Operation& operation) {
   const auto waiting = std::find(first, queue_.end(), &operation);
   if (waiting == queue_.end()) return;
   queue_.erase(waiting);
+  leave(operation.fd);
   operation.result = -ECANCELED;
   report(operation);
 }

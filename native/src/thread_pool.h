@@ -1,5 +1,5 @@
 // Asynchronous operations by threads that block, where io_uring is forbidden. Threads come when those there are have
-// work, up to a limit, and stay. One file may have a quarter of them: one that hangs leaves the rest to others.
+// work, up to a limit, and stay. One file may have a sixteenth of them: one that hangs leaves the rest to others.
 #pragma once
 
 #include <condition_variable>
@@ -30,7 +30,12 @@ class ThreadPool final : public AsyncIo {
   int start_thread();
   void work();
   Operation* take();  // with the lock held; null when nothing may run now
-  unsigned& running_on(int fd);
+  struct File {
+    unsigned present = 0;  // operations that wait or run
+    unsigned running = 0;
+  };
+  File& file(int fd);
+  void leave(int fd);
   void report(Operation& operation);  // with the lock held
 
   const unsigned max_threads_;
@@ -44,8 +49,8 @@ class ThreadPool final : public AsyncIo {
   std::vector<Operation*> queue_;  // oldest first, from `next_` on
   size_t next_ = 0;
   std::vector<Operation*> done_;
-  std::vector<unsigned> running_;  // by descriptor: threads that work for it
-  unsigned idle_ = 0;              // threads that wait for work
+  std::vector<File> files_;  // by descriptor
+  unsigned useful_ = 0;      // how many threads could work now, were there enough
   bool stopping_ = false;
 };
 

@@ -29,7 +29,7 @@ export interface IoEngineOptions {
   readonly maxVectors?: number;
   /** 'auto' is io_uring where it is allowed, unless the environment's LUNPORT_IO names a mode. */
   readonly mode?: IoMode;
-  /** Most threads where there is no io_uring. They come when needed; a quarter of them may work for one file. */
+  /** Most threads where there is no io_uring. They come when needed; a sixteenth of them may work for one file. */
   readonly threads?: number;
   /** Hears of what an owner or a listener threw: a defect of ours. Without it, it becomes an uncaught exception. */
   readonly defect?: (error: unknown) => void;
