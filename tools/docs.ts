@@ -87,7 +87,7 @@ ${table(
     'Timeout',
     'Test',
   ],
-  rows.map((row) => commandCells(row, tests.get(row)!)),
+  rows.map((row) => commandCells(row, tests.get(row.name)!)),
 )}
 `;
 }
@@ -126,20 +126,20 @@ function commandCells(row: CommandRow, test: string): string[] {
   ];
 }
 
-/** Which test goes with each row, by the file that the row is written in. */
-async function testFiles(): Promise<Map<CommandRow, string>> {
-  const tests = new Map<CommandRow, string>();
+/** Which test goes with each row, by its name: by the file that the row is written in. */
+async function testFiles(): Promise<Map<string, string>> {
+  const tests = new Map<string, string>();
   for (const file of readdirSync(COMMANDS)) {
     const name = /^([^.]+)\.[jt]s$/.exec(file)?.[1];
     if (name === undefined) continue;
     const module = (await import(join(COMMANDS, file))) as Record<string, unknown>;
     for (const exported of Object.values(module).filter(Array.isArray)) {
-      for (const row of exported as CommandRow[]) tests.set(row, TESTS[name] ?? name);
+      for (const row of exported as CommandRow[]) tests.set(row.name, TESTS[name] ?? name);
     }
   }
   // Rows made for one device type, by a function, are found by the name that their file has.
   for (const row of blockDeviceCommands.rows) {
-    if (!tests.has(row)) tests.set(row, row.name.toLowerCase().replaceAll(' ', '-'));
+    if (!tests.has(row.name)) tests.set(row.name, row.name.toLowerCase().replaceAll(' ', '-'));
   }
   return tests;
 }
