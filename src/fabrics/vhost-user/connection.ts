@@ -23,6 +23,7 @@ const PROTOCOL_FEATURES = featureSet(
   ProtocolFeature.RESET_DEVICE,
   ProtocolFeature.CONFIGURE_MEM_SLOTS,
   ProtocolFeature.INBAND_NOTIFICATIONS,
+  ProtocolFeature.GPA_ADDRESSES,
 );
 /** What signals by message need: a channel, and answers that say when the next one may follow. */
 const IN_BAND = featureSet(
@@ -92,6 +93,7 @@ export class Connection implements MessageSocketOwner {
       throw new ProtocolError('in-band notifications without a back-end channel and REPLY_ACK');
     }
     this.protocolFeatures = features;
+    this.backEnd.table.byGuestAddress = hasFeature(features, ProtocolFeature.GPA_ADDRESSES);
   }
 
   /** Takes over `fd`: the channel for requests of ours. */

@@ -33,6 +33,8 @@ export interface Location {
 export class MemoryTable implements AddressSpace {
   /** Of all mapped regions. */
   readonly views = new GuestViews();
+  /** What the front-end names by addresses of its own it names by guest-physical ones (GPA_ADDRESSES). */
+  byGuestAddress = false;
   private readonly memory: RegionMemory;
   /** Sorted by guest address. */
   private regions: MappedRegion[] = [];
@@ -129,18 +131,14 @@ export class MemoryTable implements AddressSpace {
 
   /** The place of a front-end address; undefined unless all `length` bytes lie in one region. */
   locateRing(address: number, length: number): Location | undefined {
-    for (const { userAddress, size, base, region } of this.regions) {
-      if (address >= userAddress && address + length <= userAddress + size) {
-        return { region, offset: base + address - userAddress };
-      }
-    }
-    return undefined;
+    const found = this.findUser(address);
+    return found !== undefined && length <= found.length ? found : undefined;
   }
 
   /** The place of a front-end address, and how many bytes from there on lie in the same region. */
   findUser(address: number): (Location & { readonly length: number }) | undefined {
-    for (const { userAddress, size, base, region } of this.regions) {
-      const within = address - userAddress;
+    for (const { guestAddress, userAddress, size, base, region } of this.regions) {
+      const within = address - (this.byGuestAddress ? guestAddress : userAddress);
       if (within >= 0 && within < size) return { region, offset: base + within, length: size - within };
     }
     return undefined;

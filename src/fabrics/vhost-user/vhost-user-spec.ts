@@ -91,6 +91,7 @@ export const ProtocolFeature = {
   INBAND_NOTIFICATIONS: 14,
   CONFIGURE_MEM_SLOTS: 15,
   STATUS: 16,
+  GPA_ADDRESSES: 21,
 } as const;
 
 /** A single u64 payload. */
