@@ -15,3 +15,18 @@ test('every test that the command table names exists', async (t) => {
   t.true(links.size > 20);
   for (const link of links) t.true(existsSync(join('docs', link)), link);
 });
+
+test('every test that the page of hazards names exists', (t) => {
+  const rows = readFileSync('docs/hazards.md', 'utf8').split('\n');
+  const hazards = rows.filter((line) => line.startsWith('|')).slice(2);
+  t.true(hazards.length > 20);
+  for (const row of hazards) {
+    const fed = row.split('|')[3];
+    t.regex(fed, /“.+”/, row);
+    for (const [, file, titles] of fed.matchAll(/([a-z-]+(?:\/[a-z-]+)*): ((?:“[^”]+”(?:, )?)+)/g)) {
+      const text = readFileSync(join('test', `${file}.test.ts`), 'utf8');
+      for (const [, title] of titles.matchAll(/“([^”]+)”/g))
+        t.true(text.includes(title), `${file}: ${title}`);
+    }
+  }
+});

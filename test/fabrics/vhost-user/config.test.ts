@@ -121,3 +121,23 @@ for (const [what, offset, value] of refused) {
     await served.close();
   });
 }
+
+test('with a CDB of 6 bytes, a longer command is refused where it ends, and takes nothing from the one before', async (t) => {
+  const served = await withConfig(async (guest) => {
+    await write(guest.frontEnd, ScsiConfig.CDB_SIZE, 6);
+    await write(guest.frontEnd, ScsiConfig.SENSE_SIZE, 18);
+    const request = guest.memory.allocate(25);
+    const response = guest.memory.allocate(30);
+    guest.memory.bytes(request, 25).fill(0).set([1, 0, 0x40, 0]);
+    guest.memory.bytes(request, 25).set([0x2a, 0, 0, 0, 0, 0], 19);
+    await guest.driver.submit(QueueIndex.FIRST_REQUEST, [
+      { address: request, length: 25, writable: false },
+      { address: response, length: 30, writable: true },
+    ]);
+    const bytes = guest.memory.bytes(response, 30).slice();
+    t.is(bytes[10], 0x02);
+    // INVALID FIELD IN CDB, byte 6.
+    t.deepEqual([bytes[14], bytes[24], bytes[25], bytes[29]], [0x05, 0x24, 0x00, 6]);
+  });
+  await served.close();
+});
