@@ -1,42 +1,63 @@
-/** lunport attach over ublk, in a guest with a newer kernel: file systems, and a server killed under verified load. */
+/** lunport attach over ublk, in a guest with a newer kernel: file systems, abilities, killed servers, and ends within bounds. */
 import test, { type ExecutionContext } from 'ava';
 import { Guest } from '../../qemu/guest.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
 import { LUNPORT_COMMAND, makePackageImage } from '../support/package-image.ts';
 
-async function startGuest(t: ExecutionContext): Promise<(script: string) => Promise<string>> {
-  const folder = temporaryFolder();
-  t.teardown(() => folder.remove());
-  const guest = await Guest.start({
+const folder = temporaryFolder();
+let guest: Guest;
+
+/** Shell functions: the process that serves an attachment, its keeper, and a wait for a condition within a minute. */
+const FUNCTIONS = `
+pid() { sed 's/.*"pid":\\([0-9]*\\).*/\\1/' /run/lunport/attached/$1/record.json; }
+keeper() { cat /proc/$(pid $1)/task/*/children | tr -d ' '; }
+until_() { tries=0; until eval "$1"; do tries=$((tries + 1)); [ $tries -lt 600 ] || { echo "never: $1"; return 1; }; sleep 0.1; done; }
+device() { sed 's/.*"path":".dev.\\([a-z0-9]*\\)".*/\\1/' /run/lunport/attached/$1/record.json; }
+make() { truncate -s 1T /tmp/$1.img; lunport attach /tmp/$1.img >/dev/null; d=$(device $1); }
+ended() { until_ '[ -e /tmp/$d.ended ]'; echo dd ended with $(cat /tmp/$d.ended); }
+gone() { until_ "[ ! -e /run/lunport/attached/$1 ] && [ ! -b /dev/$d ]" && echo gone; }
+load() { (dd if=/dev/$1 of=/dev/null bs=4k \${2:+count=$2} iflag=direct 2>/dev/null; echo $? >/tmp/$1.ended) & }
+running() { rm -f /tmp/$1.ended; load $*; sleep 0.5; test ! -e /tmp/$1.ended; }
+`;
+
+/** Runs a script that must succeed, and resolves with what it printed. */
+async function run(t: ExecutionContext, script: string): Promise<string> {
+  const { status, output } = await guest.exec(`${LUNPORT_COMMAND}${FUNCTIONS}${script}`, {
+    timeoutMs: 400_000,
+  });
+  if (status !== 0) t.fail(output);
+  return output;
+}
+
+test.before(async (t) => {
+  guest = await Guest.start({
     vehicle: 'initrd',
     memoryMiB: 1500,
     cpu: 'max,-cx16',
     accelerator: 'tcg',
     initrd: {
       kernel: 'backported',
-      tools: ['fio', 'mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'xfs_repair', 'mkfs.btrfs', 'btrfs'],
+      tools: ['fio', 'mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'xfs_repair', 'mkfs.btrfs', 'btrfs', 'blkdiscard'],
       modules: ['ublk_drv', 'xfs', 'btrfs'],
     },
     disks: [{ file: await makePackageImage(folder.path), device: { serial: 'package' } }],
   });
-  t.teardown(() => guest.close());
-  const run = async (script: string) => {
-    const { status, output } = await guest.exec(`${LUNPORT_COMMAND}\n${script}`, { timeoutMs: 120_000 });
-    if (status !== 0) t.fail(output);
-    return output;
-  };
-  await run('mkdir -p /opt && mount -o ro /dev/sda /opt');
-  return run;
-}
+  await guest.exec('mkdir -p /opt && mount -o ro /dev/sda /opt');
+  t.pass();
+});
+
+test.after.always(async () => {
+  await guest?.close();
+  folder.remove();
+});
 
 const FIO = [
   'fio --name=load --directory=/mnt --size=32M --bs=64k --rw=randwrite --ioengine=libaio --iodepth=16',
   '--direct=1 --verify=crc32c --verify_fatal=1 --fallocate=none --end_fsync=1',
 ].join(' ');
 
-test('ublk: file systems, and a killed server that nobody notices', async (t) => {
-  const run = await startGuest(t);
-  t.is(await run('lunport attach /tmp/a.img,create,size=512M'), '/dev/ublkb0\n');
+test.serial('file systems, and a killed server that nobody notices', async (t) => {
+  t.is(await run(t, 'lunport attach /tmp/a.img,create,size=512M'), '/dev/ublkb0\n');
   const checks = [
     ['mkfs.ext4 -q', 'e2fsck -f -n'],
     ['mkfs.xfs -q -f', 'xfs_repair -n'],
@@ -44,6 +65,7 @@ test('ublk: file systems, and a killed server that nobody notices', async (t) =>
   ];
   for (const [make, check] of checks) {
     const output = await run(
+      t,
       `set -e; ${make} /dev/ublkb0; mount /dev/ublkb0 /mnt; ${FIO} | grep err=; rm /mnt/load*; sync; fstrim -v /mnt; umount /mnt; ${check} /dev/ublkb0`,
     );
     t.regex(output, /err= 0/, make);
@@ -51,15 +73,118 @@ test('ublk: file systems, and a killed server that nobody notices', async (t) =>
   }
   // The keeper starts another server, and the load goes on without an error.
   const killed = await run(
+    t,
     [
-      'pid() { lunport attach --json | sed "s/.*pid.:\\([0-9]*\\).*/\\1/"; }',
-      'mkfs.ext4 -q -F /dev/ublkb0; mount /dev/ublkb0 /mnt; first=$(pid)',
+      'mkfs.ext4 -q -F /dev/ublkb0; mount /dev/ublkb0 /mnt; first=$(pid a)',
       `(${FIO} --loops=4 | grep err=) & sleep 2; kill -9 $first; wait`,
-      'second=$(pid); test "$first" != "$second" && echo another server',
+      'test "$first" != "$(pid a)" && echo another server',
       'umount /mnt; e2fsck -f -n /dev/ublkb0 >/dev/null 2>&1 && echo clean; dmesg | grep -c "I/O error.*ublkb0"',
       'true',
     ].join('\n'),
   );
   t.regex(killed, /err= 0[\s\S]*another server\nclean\n0\n/);
-  t.is(await run('lunport detach a; test ! -e /dev/ublkb0 && lunport attach'), 'Nothing is attached.\n');
+  t.is(await run(t, 'lunport detach a; test ! -e /dev/ublkb0 && lunport attach'), 'Nothing is attached.\n');
 });
+
+test.serial(
+  'blocks of 4096 bytes, zeroes and discard pass through; a read-only disk stays as it is',
+  async (t) => {
+    const output = await run(
+      t,
+      `set -e
+    lunport attach /tmp/b.img,create,size=64M,block-size=4096
+    cd /sys/block/ublkb0/queue; echo blocks $(cat logical_block_size)
+    test $(cat discard_max_bytes) -gt 0; test $(cat write_zeroes_max_bytes) -gt 0
+    dd if=/dev/urandom of=/tmp/data bs=1M count=16 2>/dev/null; dd if=/tmp/data of=/dev/ublkb0 bs=1M oflag=direct 2>/dev/null
+    before=$(stat -c %b /tmp/b.img)
+    /usr/sbin/blkdiscard --zeroout --offset 1M --length 64k /dev/ublkb0
+    dd if=/dev/zero of=/tmp/data bs=64k count=1 seek=16 conv=notrunc 2>/dev/null
+    cmp -n 16777216 /tmp/data /dev/ublkb0; echo zeroes
+    /usr/sbin/blkdiscard --offset 8M --length 8M /dev/ublkb0; sync
+    echo given back $(((before - $(stat -c %b /tmp/b.img)) / 2048)) MiB
+    cmp -n 8388608 /tmp/data /dev/ublkb0
+    ! dd if=/dev/zero of=/dev/ublkb0 bs=512 count=1 oflag=direct 2>/dev/null; echo no part of a block
+    cd /; lunport detach b; lunport attach /tmp/b.img,ro,block-size=4096
+    echo read-only $(blockdev --getro /dev/ublkb0)
+    ! dd if=/dev/zero of=/dev/ublkb0 bs=4096 count=1 oflag=direct 2>/dev/null
+    cmp /tmp/b.img /dev/ublkb0; echo same
+    lunport detach b`,
+    );
+    t.regex(
+      output,
+      /blocks 4096\nzeroes\ngiven back 8 MiB\nno part of a block\n\/dev\/ublkb0\nread-only 1\nsame\n$/,
+    );
+  },
+);
+
+test.serial(
+  'whatever dies, those who wait for the device go on or get an error, within bounds',
+  async (t) => {
+    // Half a minute passes for the first device while the others have their turn.
+    t.regex(
+      await run(
+        t,
+        `truncate -s 1T /tmp/f.img
+      (lunport attach /tmp/f.img --foreground --json >/tmp/f.out 2>&1 </dev/null) &
+      until_ 'grep -q ublkb /tmp/f.out'; d=$(device f); echo $d >/tmp/f.device; running $d && kill -9 $(pid f); echo waits`,
+      ),
+      /waits/,
+    );
+    // Keeper and server at once: the next attach goes on with what waits. Stopped, it cannot start another keeper.
+    t.regex(
+      await run(
+        t,
+        `make h; first=$(keeper h); kill -9 $first
+      until_ '[ -n "$(keeper h)" ] && [ "$(keeper h)" != $first ]' && echo another keeper
+      running $d 20000; kill -STOP $(pid h); kill -9 $(keeper h) $(pid h)
+      [ $(lunport attach /tmp/h.img) = /dev/$d ] && ended`,
+      ),
+      /^another keeper\ndd ended with 0\n$/,
+    );
+    t.regex(
+      await run(
+        t,
+        'd=$(device h); running $d; kill -STOP $(pid h); kill -9 $(keeper h) $(pid h); lunport detach h && ended && gone h',
+      ),
+      /^dd ended with 1\ngone\n$/,
+    );
+    // The keeper's server finds no disk.
+    t.regex(
+      await run(t, 'make m; running $d; mv /tmp/m.img /tmp/moved.img; kill -9 $(pid m); ended; gone m'),
+      /^dd ended with 1\ngone\n$/,
+    );
+    // Its servers have died five times within the last minute: the sixth time it is not served again.
+    t.regex(
+      await run(
+        t,
+        `make c; running $d; now=$(($(date +%s) + 60))000; server=$(pid c)
+      sed -i "s/}$/,\\"recoveries\\":[$now,$now,$now,$now,$now]}/" /run/lunport/attached/c/record.json
+      kill -9 $server; ended; gone c`,
+      ),
+      /^dd ended with 1\ngone\n$/,
+    );
+    t.regex(
+      await run(t, 'd=$(cat /tmp/f.device); ended; gone f; lunport attach'),
+      /^dd ended with 1\ngone\nNothing is attached\.\n$/,
+    );
+  },
+);
+
+test.serial(
+  'a LUN of a running lunport: a reservation decides who writes, and a new server goes on',
+  async (t) => {
+    const output = await run(
+      t,
+      `serve() { lunport serve /tmp/s.img,create,size=64M --socket /tmp/s.sock --json >/tmp/s.out 2>&1 </dev/null & until_ 'grep -q ready /tmp/s.out'; }
+    write() { dd if=/dev/zero of=/dev/$d bs=4096 count=1 oflag=direct 2>/dev/null; echo write $?; }
+    persist() { lunport sg persist /tmp/s.sock:0 --initiator other --param-rk 1 "$@"; }
+    serve; lunport attach /tmp/s.sock:0 --as ublk >/dev/null; d=$(device s); write
+    persist --register --param-sark 1 --param-rk 0; persist --reserve --prout-type 1; write; dmesg | grep -c 'reservation conflict error, dev '$d
+    persist --release --prout-type 1; write
+    lunport resize /tmp/s.sock 0 128M >/dev/null; blockdev --getsize64 /dev/$d
+    running $d 20000; kill -9 $(pid s); sleep 1; rm /tmp/s.out; serve; lunport attach /tmp/s.sock:0 --name s >/dev/null; ended
+    lunport detach s; gone s; kill $(cat /tmp/s.out | sed 's/.*"pid":\\([0-9]*\\).*/\\1/'); wait`,
+    );
+    t.regex(output, /^write 0\nwrite 1\n1\nwrite 0\n67108864\ndd ended with 0\ngone\n$/);
+  },
+);
