@@ -60,9 +60,10 @@ ${DISK_OPTIONS_HELP}
 
 ublk   /dev/ublkbN; needs root and Linux 6.5 with the ublk_drv module; killed servers are replaced without an error
 fuse   a file, for any user; with root also a loop device on it (file systems, LVM, partitions)
+iscsi  /dev/sdX by the kernel's iSCSI initiator over loopback, with sg and reservations; needs root and open-iscsi
 nbd    /dev/nbdN by the kernel's client over a Unix socket; needs root and the nbd module
 
-When lunport dies under nbd or fuse, whoever uses the disk gets I/O errors; nobody hangs. "lunport detach" then cleans up.
+When lunport dies under nbd, fuse or iscsi, whoever uses the disk gets I/O errors; nobody hangs. "lunport detach" then cleans up.
 
 Examples:
   lunport attach disk.img

@@ -2,6 +2,7 @@
  * LUNs of a running server that this host uses as well: the same logical units that virtual machines and iSCSI
  * initiators see, each over a nexus of its own, so reservations decide who writes.
  */
+import type { LunMap } from '../scsi/lun-map.ts';
 import {
   type Attachment,
   type AttachOptions,
@@ -54,11 +55,20 @@ export class Attached {
     const attachOptions: AttachOptions = { name, kind, loop, keeper: giveUpLater(name), log };
     // `lunport sg --initiator NAME` is the same initiator: so the host can hold reservations of its own.
     const { nexus } = target.initiator(name, shard.environment);
+    let map: LunMap | undefined;
+    const lunMap = () => {
+      map ??= target.mask({ luns: [{ lun: 0, targetLun: lun, writeProtected: false }] });
+      return map;
+    };
+    const disconnect = async () => {
+      if (map !== undefined) target.unmask(map);
+      await target.disconnect(name);
+    };
     let attachment: Attachment;
     try {
-      attachment = await attach({ shard, nexus, lun, disk, socket }, attachOptions);
+      attachment = await attach({ shard, nexus, lun, lunMap, disk, socket }, attachOptions);
     } catch (error) {
-      await target.disconnect(name);
+      await disconnect();
       throw error;
     }
     let closing: Promise<void> | undefined;
@@ -68,7 +78,7 @@ export class Attached {
           this.entries.delete(name);
         },
         () => attachment.close(),
-        () => target.disconnect(name),
+        disconnect,
       ]);
       return closing;
     };

@@ -7,7 +7,7 @@ import { basename, join, parse, resolve } from 'node:path';
 import { runtimeDirectory } from './directories.ts';
 import type { DiskSpec } from './disk-spec.ts';
 
-export const ATTACHMENT_KINDS = ['fuse', 'nbd', 'ublk'] as const;
+export const ATTACHMENT_KINDS = ['fuse', 'nbd', 'ublk', 'iscsi'] as const;
 export type AttachmentKind = (typeof ATTACHMENT_KINDS)[number];
 
 /** What an attachment may be called. */
@@ -23,7 +23,7 @@ export interface AttachmentRecord {
   readonly pid: number;
   /** Clock ticks since boot, field 22 of /proc/PID/stat: tells a process from a later one of the same number. */
   readonly startTime: string;
-  /** The file of a FUSE attachment; the socket of an NBD one; the device of a ublk one. */
+  /** The file of a FUSE attachment; the socket of an NBD one; the device of a ublk one; an iSCSI URL. */
   readonly path: string;
   /** The block device, when there is one. */
   readonly device?: string;

@@ -8,6 +8,7 @@ import { mountFuse, unmountFuse } from '../fabrics/fuse/fuse-mount.ts';
 import { FuseSession } from '../fabrics/fuse/fuse-session.ts';
 import { BlockInitiator } from '../fabrics/loopback/block-initiator.ts';
 import { NbdServer } from '../fabrics/nbd/nbd-server.ts';
+import type { LunMap } from '../scsi/lun-map.ts';
 import type { Nexus } from '../scsi/nexus.ts';
 import {
   type AttachmentKind,
@@ -30,6 +31,7 @@ import {
   removeNbdDevice,
   resizeLoopDevice,
 } from './host-device.ts';
+import { attachIscsi, isIscsiOnHost, releaseIscsi } from './iscsi-attachment.ts';
 import { LocalTarget } from './local-target.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
@@ -41,6 +43,8 @@ export interface AttachSource {
   /** The attachment's own. */
   readonly nexus: Nexus;
   readonly lun: number;
+  /** For a fabric that makes its own nexuses: a map with the unit at LUN 0 and nothing else. */
+  readonly lunMap: () => LunMap;
   /** How a user names it: a DISK, or SOCKET:LUN of a running lunport. */
   readonly disk: string;
   /** Socket of the target that it is a LUN of; undefined for a disk that is served for the attachment alone. */
@@ -81,8 +85,9 @@ export async function attachDisk(
 ): Promise<Attachment> {
   const target = LocalTarget.open([disk], { name: `attach ${options.name}`, stateDirectory });
   try {
-    const { shard } = target;
-    const attached = await attach({ shard, nexus: target.connect('host').nexus, lun: 0, disk }, options);
+    const { shard, lunMap } = target;
+    const { nexus } = target.connect('host');
+    const attached = await attach({ shard, nexus, lun: 0, lunMap: () => lunMap, disk }, options);
     const close = async () => {
       await attached.close();
       await target.close();
@@ -148,6 +153,7 @@ export async function releaseHost(record: AttachmentRecord): Promise<void> {
     else await giveUpUblk(path);
     return;
   }
+  if (kind === 'iscsi') return releaseIscsi(record);
   if (kind === 'nbd') {
     if (device !== undefined) await removeNbdDevice(device);
     return;
@@ -156,8 +162,10 @@ export async function releaseHost(record: AttachmentRecord): Promise<void> {
   if (isMounted(path)) await unmountFuse(path);
 }
 
-function isOnHost({ kind, path, device }: AttachmentRecord): boolean {
+function isOnHost(record: AttachmentRecord): boolean {
+  const { kind, path, device } = record;
   if (kind === 'ublk') return false;
+  if (kind === 'iscsi') return isIscsiOnHost(record);
   return isMounted(path) || (device !== undefined && isLoopDevice(device));
 }
 
@@ -218,7 +226,7 @@ async function attachNbd(
   }
 }
 
-const ATTACH = { fuse: attachFuse, nbd: attachNbd, ublk: attachUblk } as const;
+const ATTACH = { fuse: attachFuse, nbd: attachNbd, ublk: attachUblk, iscsi: attachIscsi } as const;
 
 /**
  * Asked of the kernel's list, not of the file: looking at the file would wait for its server, which may be dead, or

@@ -78,7 +78,7 @@ export class ServedTarget {
   readonly absent = new Map<number, AbsentDisk>();
   private readonly initiators = new Map<string, Initiator>();
   private readonly wellKnown: WellKnownUnit;
-  private readonly masks: LunMask[] = [];
+  private masks: LunMask[] = [];
   private readonly ports: TargetPort[] = [];
   /** In the order of `sockets`. */
   readonly vhostUser: VhostUserTarget[] = [];
@@ -113,6 +113,11 @@ export class ServedTarget {
     this.masks.push(mask);
     for (const [lun, { unit }] of this.disks) mask.add(lun, unit);
     return mask.map;
+  }
+
+  /** When nobody uses the map any more. */
+  unmask(map: LunMap): void {
+    this.masks = this.masks.filter((mask) => mask.map !== map);
   }
 
   /** Everybody who is connected, whatever LUNs they see. */

@@ -1,0 +1,104 @@
+/** lunport attach --as iscsi in a guest: a real SCSI disk by the kernel's own initiator over loopback. */
+import test, { type ExecutionContext } from 'ava';
+import { Guest } from '../../qemu/guest.ts';
+import { temporaryFolder } from '../../qemu/temporary-folder.ts';
+import { LUNPORT_COMMAND, makePackageImage } from '../support/package-image.ts';
+
+const SET_UP = `
+ip link set lo up; mkdir -p /opt /run/lock /etc/iscsi /var/lib/iscsi && mount -o ro /dev/sda /opt
+echo InitiatorName=iqn.2026-01.example:host >/etc/iscsi/initiatorname.iscsi
+iscsid
+`;
+const FUNCTIONS = `
+until_() { tries=0; until eval "$1"; do tries=$((tries + 1)); [ $tries -lt 900 ] || { echo "never: $1"; return 1; }; sleep 0.1; done; }
+record() { sed "s/.*\\"$2\\":\\"\\?\\([^,\\"}]*\\).*/\\1/" /run/lunport/attached/$1/record.json; }
+write() { dd if=/dev/zero of=$device bs=4096 count=1 oflag=direct 2>/dev/null; echo write $?; }
+sessions() { iscsiadm -m session 2>/dev/null | wc -l; }
+`;
+
+let guest: Guest;
+const folder = temporaryFolder();
+
+async function run(t: ExecutionContext, script: string): Promise<string> {
+  const { status, output } = await guest.exec(`${LUNPORT_COMMAND}${FUNCTIONS}${script}`, {
+    timeoutMs: 400_000,
+  });
+  if (status !== 0) t.fail(output);
+  return output;
+}
+
+test.before(async (t) => {
+  guest = await Guest.start({
+    vehicle: 'initrd',
+    memoryMiB: 1500,
+    initrd: { tools: ['open-iscsi', 'sg3-utils', 'mkfs.ext4', 'e2fsck'], modules: ['iscsi_tcp'] },
+    disks: [{ file: await makePackageImage(folder.path), device: { serial: 'package' } }],
+  });
+  await run(t, SET_UP);
+});
+
+test.after.always(async () => {
+  await guest?.close();
+  folder.remove();
+});
+
+test.serial('a host that lacks something is told what, and nothing stays behind', async (t) => {
+  const output = await run(
+    t,
+    `mv /usr/sbin/iscsiadm /tmp; lunport attach ram:1M --as iscsi; mv /tmp/iscsiadm /usr/sbin
+    rmmod iscsi_tcp; lunport attach ram:1M --as iscsi; insmod $(grep -o '.*/iscsi_tcp.ko.*' /modules | sed s,^,/usr/lib/modules/,)
+    lunport attach`,
+  );
+  t.regex(
+    output,
+    /iscsiadm is not installed[\s\S]*open-iscsi[\s\S]*no iSCSI initiator[\s\S]*Nothing is attached/,
+  );
+});
+
+test.serial('a disk is /dev/sdX, with a file system, sg and reservations of the host', async (t) => {
+  const output = await run(
+    t,
+    `set -e; lunport attach /tmp/a.img,create,size=64M --as iscsi >/dev/null; device=$(record a device)
+    sg_inq $device | grep -o 'lunport'; sg_readcap -16 $device | grep -o 'Device size: [0-9]*'
+    mkfs.ext4 -q $device; mount $device /mnt; echo alive >/mnt/file
+    lunport detach a 2>&1 | grep -o 'mounted on /mnt'; umount /mnt; e2fsck -f -n $device >/dev/null 2>&1; echo clean
+    sg_persist --out --register --param-sark=7 $device >/dev/null; sg_persist --out --reserve --param-rk=7 --prout-type=1 $device >/dev/null
+    sg_persist --in --read-full-status $device 2>/dev/null | grep -o 'iqn.2026-01.example:host'; write
+    lunport detach $device; test ! -b $device; echo sessions $(sessions); lunport attach`,
+  );
+  t.is(
+    output,
+    `lunport\nDevice size: ${64 << 20}\nmounted on /mnt\nclean\niqn.2026-01.example:host\nwrite 0\nsessions 0\nNothing is attached.\n`,
+  );
+});
+
+test.serial(
+  'a LUN of a running lunport: reservations decide who writes, and a new size is seen',
+  async (t) => {
+    const output = await run(
+      t,
+      `lunport serve /tmp/s.img,create,size=64M ram:1M --socket /tmp/s.sock --json >/tmp/s.out 2>&1 </dev/null &
+    until_ 'grep -q ready /tmp/s.out'; lunport attach /tmp/s.sock:0 --as iscsi >/dev/null; device=$(record s device)
+    persist() { lunport sg persist /tmp/s.sock:0 --initiator other --param-rk 1 "$@"; }
+    write; persist --register --param-sark 1 --param-rk 0; persist --reserve --prout-type 1; write
+    persist --release --prout-type 1; write
+    lunport resize /tmp/s.sock 0 128M >/dev/null; until_ '[ $(blockdev --getsize64 $device) = 134217728 ]' && echo grown
+    lunport detach s; echo sessions $(sessions); kill $(sed 's/.*"pid":\\([0-9]*\\).*/\\1/' /tmp/s.out | head -1); wait`,
+    );
+    t.is(output, 'write 0\nwrite 1\nwrite 0\ngrown\nsessions 0\n');
+  },
+);
+
+test.serial('kill -9 and silence under dd end dd with an error within a minute', async (t) => {
+  for (const signal of ['KILL', 'STOP']) {
+    const output = await run(
+      t,
+      `truncate -s 1T /tmp/k.img; lunport attach /tmp/k.img --as iscsi >/dev/null; device=$(record k device); rm -f /tmp/ended
+      (dd if=$device of=/dev/null bs=64k iflag=direct 2>/dev/null; echo $? >/tmp/ended) &
+      sleep 1; kill -${signal} $(record k pid); start=$(date +%s)
+      until_ '[ -e /tmp/ended ]'; took=$(($(date +%s) - start)); echo dd ended with $(cat /tmp/ended); [ $took -lt 60 ] && echo in time || echo $took s
+      kill -KILL $(record k pid) 2>/dev/null; lunport detach k; echo sessions $(sessions); lunport attach`,
+    );
+    t.is(output, 'dd ended with 1\nin time\nsessions 0\nNothing is attached.\n', signal);
+  }
+});
