@@ -45,6 +45,7 @@ export async function attachIscsi(
           portalGroupTag: PORTAL_GROUP,
         },
         access: { admits: () => true, credentials: () => secret },
+        mayReset: () => false,
         lunMap: () => map,
       },
     ]);
