@@ -30,6 +30,7 @@ async function run(t: ExecutionContext, script: string): Promise<string> {
 test.before(async (t) => {
   guest = await Guest.start({
     vehicle: 'initrd',
+    bootTimeoutMs: 400_000,
     memoryMiB: 1500,
     initrd: { tools: ['open-iscsi', 'sg3-utils', 'mkfs.ext4', 'e2fsck'], modules: ['iscsi_tcp'] },
     disks: [{ file: await makePackageImage(folder.path), device: { serial: 'package' } }],

@@ -32,6 +32,7 @@ async function run(t: ExecutionContext, script: string): Promise<string> {
 test.before(async (t) => {
   guest = await Guest.start({
     vehicle: 'initrd',
+    bootTimeoutMs: 400_000,
     memoryMiB: 1500,
     cpu: 'max,-cx16',
     accelerator: 'tcg',
