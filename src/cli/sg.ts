@@ -55,7 +55,9 @@ export function sgCommand(ended: (code: number) => void): Command {
     const state = options.ephemeral ? undefined : (options.state ?? stateDirectory());
     const session = { disk, initiator: options.initiator, stateDirectory: state };
     const decoded = await SgSession.with(session, work);
-    if (decoded !== undefined) print(decoded, options.json === true);
+    // A command without data says nothing to people, and to programs that it went well.
+    if (options.json) print(decoded ?? { status: 'GOOD' }, true);
+    else if (decoded !== undefined) print(decoded, false);
     ended(ExitCode.OK);
   };
 
