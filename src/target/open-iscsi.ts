@@ -118,7 +118,7 @@ function diskNameOf(address: IscsiTargetAddress): string | undefined {
   if (session === undefined) return undefined;
   const device = join(session, 'device');
   for (const target of readdirSync(device).filter((name) => /^target\d/.test(name))) {
-    for (const unit of readdirSync(join(device, target)).filter((name) => /:0$/.test(name))) {
+    for (const unit of readdirSync(join(device, target)).filter((name) => name.endsWith(':0'))) {
       const block = join(device, target, unit, 'block');
       if (existsSync(block)) return readdirSync(block)[0];
     }
