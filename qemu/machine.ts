@@ -16,7 +16,7 @@ export interface VhostUserScsi {
   readonly bootIndex?: number;
   /** '' has both virtio interfaces, and is QEMU's default. */
   readonly interface?: '' | 'transitional' | 'non-transitional';
-  /** `reconnect: 1` (QEMU 8.2 and newer) lets the back-end come back. */
+  /** `'reconnect-ms': 1000` (QEMU 9.2 and newer) or `reconnect: 1` (8.2 to 10) lets the back-end come back. */
   readonly chardev?: Properties;
   /** More properties of the device: `virtqueue_size`, `packed`, `t10_pi`, `id`, `bus`, `addr`… */
   readonly device?: Properties;

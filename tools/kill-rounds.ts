@@ -95,7 +95,7 @@ export async function killRounds(options: KillRoundsOptions): Promise<KillRounds
       vehicle: 'initrd',
       initrd: { tools: ['fio', 'sg3-utils'] },
       qemu: options.qemu,
-      vhostUserScsi: [{ socket, chardev: { reconnect: 1 } }],
+      vhostUserScsi: [{ socket, chardev: { 'reconnect-ms': 1000 } }],
     });
     for (const script of [WRITER, COMMANDS]) {
       const { status, output } = await guest.exec(script);

@@ -1,17 +1,18 @@
 /**
  * `make soak`: `lunport serve` killed by SIGKILL again and again while a guest writes and verifies. ROUNDS=100, or
- * ARGS='--rounds 100'. Exit 1 if the guest saw an error or a byte is wrong.
+ * ARGS='--rounds 100'; --newest: through the newest QEMU there is. Exit 1 if the guest saw an error or a byte is wrong.
  */
 import { parseArgs } from 'node:util';
 import { backportedQemu } from '../qemu/backported-qemu.ts';
+import { newestQemu } from '../qemu/newest-qemu.ts';
 import { killRounds } from './kill-rounds.ts';
 import { powerCutRounds } from './power-cut-rounds.ts';
 
 const ROUNDS = '20';
 
-async function reconnectingQemu(): Promise<readonly string[] | null> {
+async function reconnectingQemu(newest: boolean): Promise<readonly string[] | null> {
   try {
-    return await backportedQemu();
+    return await (newest ? newestQemu() : backportedQemu());
   } catch (error) {
     console.log(`no QEMU that reconnects, so only rounds without a guest: ${(error as Error).message}`);
     return null;
@@ -19,7 +20,10 @@ async function reconnectingQemu(): Promise<readonly string[] | null> {
 }
 
 const { values } = parseArgs({
-  options: { rounds: { type: 'string', default: process.env['ROUNDS'] || ROUNDS } },
+  options: {
+    rounds: { type: 'string', default: process.env['ROUNDS'] || ROUNDS },
+    newest: { type: 'boolean', default: false },
+  },
 });
 const rounds = Number(values.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}`);
@@ -30,7 +34,7 @@ console.log(
 );
 let guestErrors = 0;
 let badBytes = cuts.badBytes;
-const qemu = await reconnectingQemu();
+const qemu = await reconnectingQemu(values.newest);
 if (qemu !== null) {
   const result = await killRounds({
     rounds,

@@ -85,7 +85,7 @@ test.serial('kill -9 under load is a pause: no error, and every byte is right', 
     vehicle: 'initrd',
     qemu: await backportedQemu(),
     initrd: { tools: ['fio'], modules: ['virtio_blk'] },
-    vhostUserScsi: [{ kind: 'blk', socket, chardev: { reconnect: 1 } }],
+    vhostUserScsi: [{ kind: 'blk', socket, chardev: { 'reconnect-ms': 1000 } }],
   });
   t.teardown(() => guest.close());
   const load = guest.exec(`${verified('32m')} --rate=,6m; echo "fio $?"; dmesg | grep -c "I/O error"`);

@@ -129,7 +129,7 @@ test.serial('three upgrades under load: a new lunport takes over, and the guest 
     vehicle: 'initrd',
     qemu: await backportedQemu(),
     initrd: { tools: ['fio'] },
-    vhostUserScsi: [{ socket, chardev: { reconnect: 1 } }],
+    vhostUserScsi: [{ socket, chardev: { 'reconnect-ms': 1000 } }],
   });
   t.teardown(() => guest.close());
   const load = guest.exec(`${UPGRADED}; echo "fio $?"; dmesg | grep -c "I/O error"`);
