@@ -156,7 +156,7 @@ function openFile(pid: number, name: string): string {
 }
 
 test.serial('disks fail as disks do, come back, and no other disk of the guest notices', async (t) => {
-  t.timeout(240_000);
+  t.timeout(600_000);
   const folder = temporaryFolder();
   t.teardown(() => folder.remove());
   const mount = join(folder.path, 'small');
