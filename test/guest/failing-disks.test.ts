@@ -15,10 +15,11 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { Guest } from '../../qemu/guest.ts';
+import type { Guest } from '../../qemu/guest.ts';
 import { packageRoot } from '../../qemu/package-root.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
 import { FaultyFile } from '../support/faulty-file.ts';
+import { addressOf, login, startIscsiGuest } from '../support/iscsi-guest.ts';
 import { type ServeProcess, startServe } from '../support/serve-process.ts';
 
 const PROGRAM = join(packageRoot(), 'dist', 'src', 'cli', 'main.js');
@@ -37,8 +38,8 @@ const BAD_KIB = BAD_LBA * 4;
 const MEDIUM_ERROR = 3;
 const DATA_PROTECT = 7;
 
-/** $sd0, $sg0 and so on, by LUN. */
-const NAMES = `for unit in /sys/class/scsi_device/*; do
+/** $sd0, $sg0 and so on, by LUN; through the first host, which is virtio's. */
+const NAMES = `for unit in /sys/class/scsi_device/0:*; do
   lun=\${unit##*:}
   eval "sd$lun=/dev/$(ls $unit/device/block) sg$lun=/dev/$(ls $unit/device/scsi_generic)"
 done
@@ -91,6 +92,22 @@ async function hangs({ t, run, serve }: Scene, file: FaultyFile): Promise<void> 
   await run(`sg_reset -d $sg${HANGING}`);
   await run(`${write(HANGING, 'c', 0, 64)} >/dev/null`);
   t.is(await run(read(HANGING, 0, 64)), 'c');
+}
+
+/** Linux never gives up on virtio-scsi, and asks again after each time-out; on iSCSI it aborts, and tries again. */
+async function timesOut({ t, run, serve }: Scene, file: FaultyFile): Promise<void> {
+  await run(login(addressOf(serve.iscsi[0])));
+  const unit = `unit=$(echo /sys/class/iscsi_session/session1/device/target*/*:${HANGING})
+    sd${HANGING}=/dev/$(ls $unit/block)\n`;
+  await run(`${unit} echo 2 >$unit/timeout`);
+  file.hang();
+  await run(`${unit} (${write(HANGING, 'd', 0, 64)}; echo "ended $?") >/tmp/timed 2>&1 &`);
+  await run(`${unit} until [ $(cat $unit/iotmo_cnt) != 0x0 ]; do sleep 0.1; done`);
+  t.is(await run('cat /tmp/timed'), '');
+  file.answer();
+  t.regex(await run('until grep ended /tmp/timed; do sleep 0.1; done'), /ended 0/);
+  t.is(await run(unit + read(HANGING, 0, 64)), 'd', 'the error handling has brought it back');
+  t.is(await run(`${unit} cat $unit/state`), 'running\n');
 }
 
 async function hasABadBlock({ t, run }: Scene, file: FaultyFile): Promise<void> {
@@ -168,22 +185,25 @@ test.serial('disks fail as disks do, come back, and no other disk of the guest n
   const bad = await FaultyFile.start({ size: 8 * MIB, badByte: BAD_LBA * 4096 + 77 });
   t.teardown(() => bad.close());
   const cut = join(folder.path, 'cut.img');
-  const serve = await startServe([
-    'ram:8M',
-    hanging.path,
-    `${bad.path},cache=none,block-size=4096`,
-    `${join(mount, 'full.img')},create,size=8M`,
-    `${cut},create,size=8M`,
-  ]);
+  const serve = await startServe(
+    [
+      'ram:8M',
+      hanging.path,
+      `${bad.path},cache=none,block-size=4096`,
+      `${join(mount, 'full.img')},create,size=8M`,
+      `${cut},create,size=8M`,
+    ],
+    { serveArguments: ['--iscsi', '127.0.0.1:0'] },
+  );
   t.teardown(() => {
     // What hangs in a system call cannot be killed.
     hanging.answer();
     return serve.kill();
   });
-  const guest = await Guest.start({
-    vehicle: 'initrd',
-    initrd: { tools: ['fio', 'sg3-utils'] },
-    vhostUserScsi: [{ socket: serve.socket }],
+  const guest = await startIscsiGuest({
+    initiator: 'iqn.2026-01.example:guest',
+    tools: ['fio'],
+    vhostUserSocket: serve.socket,
   });
   t.teardown(() => guest.close());
   const run = async (script: string, status = 0): Promise<string> => {
@@ -194,6 +214,7 @@ test.serial('disks fail as disks do, come back, and no other disk of the guest n
   const scene = { t, guest, serve, run };
   await run(`touch /tmp/passes; ${LOAD}`);
   await hangs(scene, hanging);
+  await timesOut(scene, hanging);
   await hasABadBlock(scene, bad);
   await fillsUp(scene, mount);
   await isCutShort(scene, cut);
