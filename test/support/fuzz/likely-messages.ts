@@ -32,7 +32,11 @@ export const REGION_BYTES = 1 << 16;
 const USER_BASE = 0x7000_0000_0000;
 const RINGS = 4;
 const OPTIONAL_FEATURES = [VirtioFeature.RING_PACKED, VirtioFeature.ACCESS_PLATFORM, VhostFeature.LOG_ALL];
-const OPTIONAL_PROTOCOL_FEATURES = [ProtocolFeature.CONFIG, ProtocolFeature.INBAND_NOTIFICATIONS];
+const OPTIONAL_PROTOCOL_FEATURES = [
+  ProtocolFeature.CONFIG,
+  ProtocolFeature.INBAND_NOTIFICATIONS,
+  ProtocolFeature.GPA_ADDRESSES,
+];
 
 /** The descriptor that goes with a message. */
 export type LikelyDescriptor = 'memory' | 'eventfd' | 'channel' | 'none';
