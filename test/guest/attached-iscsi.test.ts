@@ -10,6 +10,7 @@ echo InitiatorName=iqn.2026-01.example:host >/etc/iscsi/initiatorname.iscsi
 iscsid
 `;
 const FUNCTIONS = `
+until_() { tries=0; until eval "$1"; do tries=$((tries + 1)); [ $tries -lt 900 ] || { echo "never: $1"; return 1; }; sleep 0.1; done; }
 record() { sed "s/.*\\"$2\\":\\"\\?\\([^,\\"}]*\\).*/\\1/" /run/lunport/attached/$1/record.json; }
 write() { dd if=/dev/zero of=$device bs=4096 count=1 oflag=direct 2>/dev/null; echo write $?; }
 sessions() { iscsiadm -m session 2>/dev/null | wc -l; }
@@ -71,3 +72,19 @@ test.serial('a disk is /dev/sdX, with a file system, sg and reservations of the 
     `lunport\nDevice size: ${64 << 20}\nmounted on /mnt\nclean\niqn.2026-01.example:host\nwrite 0\nsessions 0\nNothing is attached.\n`,
   );
 });
+test.serial(
+  'a LUN of a running lunport: reservations decide who writes, and a new size is seen',
+  async (t) => {
+    const output = await run(
+      t,
+      `lunport serve /tmp/s.img,create,size=64M ram:1M --socket /tmp/s.sock --json >/tmp/s.out 2>&1 </dev/null &
+    until_ 'grep -q ready /tmp/s.out'; lunport attach /tmp/s.sock:0 --as iscsi >/dev/null; device=$(record s device)
+    persist() { lunport sg persist /tmp/s.sock:0 --initiator other --param-rk 1 "$@"; }
+    write; persist --register --param-sark 1 --param-rk 0; persist --reserve --prout-type 1; write
+    persist --release --prout-type 1; write
+    lunport resize /tmp/s.sock 0 128M >/dev/null; until_ '[ $(blockdev --getsize64 $device) = 134217728 ]' && echo grown
+    lunport detach s; echo sessions $(sessions); kill $(sed 's/.*"pid":\\([0-9]*\\).*/\\1/' /tmp/s.out | head -1); wait`,
+    );
+    t.is(output, 'write 0\nwrite 1\nwrite 0\ngrown\nsessions 0\n');
+  },
+);
