@@ -182,9 +182,12 @@ async function serve({ configuration, file }: Wanted, options: ServeOptions): Pr
   } finally {
     daemon.stopping = true;
     metrics?.close();
-    await host.close();
-    // Whoever asked for the end learns by its closing that every disk is durable.
-    controls?.close();
+    try {
+      await host.close();
+    } finally {
+      // Whoever asked for the end learns by its closing that every disk is durable, or that nothing more will come.
+      controls?.close();
+    }
   }
   if (death !== undefined) throw death;
   return code;

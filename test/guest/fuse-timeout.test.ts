@@ -1,6 +1,7 @@
 /** A FUSE attachment whose disk never answers: the kernel (Linux 6.14 and later) ends the connection, and nobody hangs. */
 import { writeFileSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
@@ -11,7 +12,11 @@ import { LocalTarget } from '../../src/target/local-target.ts';
 
 /** Seconds: the least that the kernel counts. */
 const TIMEOUT = 15;
-test('who waits for a disk that never answers gets an error', async (t) => {
+const [major, minor] = release().split('.').map(Number);
+// Older kernels wait for ever: there is nothing to be seen on them.
+const onThisKernel = major > 6 || (major === 6 && minor >= 14) ? test : test.skip;
+
+onThisKernel('who waits for a disk that never answers gets an error', async (t) => {
   const folder = temporaryFolder();
   const path = join(folder.path, 'disk');
   writeFileSync(path, '');
