@@ -1,4 +1,4 @@
-/** The Linux kernel's NBD client in a guest, beside the same LUN over vhost-user. */
+/** The NBD client of a newer Linux kernel (6.12) in a guest, beside the same LUN over vhost-user. */
 
 import { once } from 'node:events';
 import { createServer } from 'node:net';
@@ -28,7 +28,10 @@ async function startGuest(t: ExecutionContext, serve: ServeProcess): Promise<Gue
   const guest = await Guest.start({
     vehicle: 'initrd',
     memoryMiB: 768,
+    cpu: 'max,-cx16',
+    accelerator: 'tcg',
     initrd: {
+      kernel: 'backported',
       tools: ['sg3-utils', 'fio', 'mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'xfs_repair', 'mkfs.btrfs', 'btrfs'],
       modules: ['virtio_net', 'nbd', 'xfs', 'btrfs'],
       files: { '/usr/sbin/nbd-client': '/usr/sbin/nbd-client', [LIBRARY]: LIBRARY },
