@@ -88,3 +88,17 @@ test.serial(
     t.is(output, 'write 0\nwrite 1\nwrite 0\ngrown\nsessions 0\n');
   },
 );
+
+test.serial(
+  'kill -9 of the server under dd ends dd with an error within the time-outs, and detach clears up',
+  async (t) => {
+    const output = await run(
+      t,
+      `lunport attach /tmp/k.img,create,size=1G --as iscsi >/dev/null; device=$(record k device); rm -f /tmp/ended
+    (dd if=/dev/zero of=$device bs=64k oflag=direct 2>/dev/null; echo $? >/tmp/ended) &
+    sleep 1; test ! -e /tmp/ended && kill -9 $(record k pid); until_ '[ -e /tmp/ended ]' && echo dd ended with $(cat /tmp/ended)
+    lunport detach k; test ! -b $device && echo gone; echo sessions $(sessions); lunport attach`,
+    );
+    t.is(output, 'dd ended with 1\ngone\nsessions 0\nNothing is attached.\n');
+  },
+);
