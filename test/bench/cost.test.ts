@@ -8,8 +8,11 @@ import { packageRoot } from '../../qemu/package-root.ts';
 
 const run = promisify(execFile);
 
-/** 105 to 108 when this was written, driver and target together; so much more is a mistake and not the weather. */
-const MAX_LOOPS = 165;
+/**
+ * 105 to 108 on a good day, driver and target together; up to 193 of the same build while neighbours of the virtual
+ * machine use the caches, which the calibration loop does not need. So much more is a mistake and not the weather.
+ */
+const MAX_LOOPS = 300;
 
 test('a READ or WRITE of a null disk stays as cheap as it was', async (t) => {
   t.timeout(60_000);
