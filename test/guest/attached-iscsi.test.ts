@@ -2,7 +2,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { Guest } from '../../qemu/guest.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
-import { LUNPORT_COMMAND, makePackageImage } from '../support/package-image.ts';
+import { makePackageImage, runLunport } from '../support/package-image.ts';
 
 const SET_UP = `
 ip link set lo up; mkdir -p /opt /run/lock /etc/iscsi /var/lib/iscsi && mount -o ro /dev/sda /opt
@@ -10,7 +10,6 @@ echo InitiatorName=iqn.2026-01.example:host >/etc/iscsi/initiatorname.iscsi
 iscsid
 `;
 const FUNCTIONS = `
-until_() { tries=0; until eval "$1"; do tries=$((tries + 1)); [ $tries -lt 900 ] || { echo "never: $1"; return 1; }; sleep 0.1; done; }
 record() { sed "s/.*\\"$2\\":\\"\\?\\([^,\\"}]*\\).*/\\1/" /run/lunport/attached/$1/record.json; }
 write() { dd if=/dev/zero of=$device bs=4096 count=1 oflag=direct 2>/dev/null; echo write $?; }
 sessions() { iscsiadm -m session 2>/dev/null | wc -l; }
@@ -19,13 +18,7 @@ sessions() { iscsiadm -m session 2>/dev/null | wc -l; }
 let guest: Guest;
 const folder = temporaryFolder();
 
-async function run(t: ExecutionContext, script: string): Promise<string> {
-  const { status, output } = await guest.exec(`${LUNPORT_COMMAND}${FUNCTIONS}${script}`, {
-    timeoutMs: 400_000,
-  });
-  if (status !== 0) t.fail(output);
-  return output;
-}
+const run = (t: ExecutionContext, script: string) => runLunport(t, guest, `${FUNCTIONS}${script}`);
 
 test.before(async (t) => {
   guest = await Guest.start({

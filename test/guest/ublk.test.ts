@@ -2,7 +2,7 @@
 import test, { type ExecutionContext } from 'ava';
 import { Guest } from '../../qemu/guest.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
-import { LUNPORT_COMMAND, makePackageImage } from '../support/package-image.ts';
+import { makePackageImage, runLunport } from '../support/package-image.ts';
 
 const folder = temporaryFolder();
 let guest: Guest;
@@ -11,7 +11,6 @@ let guest: Guest;
 const FUNCTIONS = `
 pid() { sed 's/.*"pid":\\([0-9]*\\).*/\\1/' /run/lunport/attached/$1/record.json; }
 keeper() { cat /proc/$(pid $1)/task/*/children | tr -d ' '; }
-until_() { tries=0; until eval "$1"; do tries=$((tries + 1)); [ $tries -lt 600 ] || { echo "never: $1"; return 1; }; sleep 0.1; done; }
 device() { sed 's/.*"path":".dev.\\([a-z0-9]*\\)".*/\\1/' /run/lunport/attached/$1/record.json; }
 make() { truncate -s 1G /tmp/$1.img; lunport attach /tmp/$1.img >/dev/null; d=$(device $1); }
 ended() { until_ '[ -e /tmp/$d.ended ]'; echo dd ended with $(cat /tmp/$d.ended); }
@@ -20,14 +19,7 @@ load() { (dd if=/dev/zero of=/dev/$1 bs=64k count=\${2:-1000000} oflag=direct 2>
 running() { rm -f /tmp/$1.ended; load $*; sleep 0.5; test ! -e /tmp/$1.ended; }
 `;
 
-/** Runs a script that must succeed, and resolves with what it printed. */
-async function run(t: ExecutionContext, script: string): Promise<string> {
-  const { status, output } = await guest.exec(`${LUNPORT_COMMAND}${FUNCTIONS}${script}`, {
-    timeoutMs: 400_000,
-  });
-  if (status !== 0) t.fail(output);
-  return output;
-}
+const run = (t: ExecutionContext, script: string) => runLunport(t, guest, `${FUNCTIONS}${script}`);
 
 test.before(async (t) => {
   guest = await Guest.start({

@@ -3,15 +3,25 @@ import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import type { ExecutionContext } from 'ava';
+import type { Guest } from '../../qemu/guest.ts';
 import { packageRoot } from '../../qemu/package-root.ts';
 
 const IMAGE_BYTES = 400 << 20;
 
-/** Shell lines for a guest with the image mounted on /opt: `lunport` becomes a command. */
+/** Shell lines for a guest with the image mounted on /opt: `lunport` becomes a command, `until_` waits for a condition. */
 export const LUNPORT_COMMAND = [
   'export LD_LIBRARY_PATH=/opt/lib XDG_RUNTIME_DIR=/run XDG_STATE_HOME=/tmp/state',
   'lunport() { /opt/node /opt/lunport/dist/src/cli/main.js "$@"; }',
+  'until_() { tries=0; until eval "$1"; do tries=$((tries + 1)); [ $tries -lt 900 ] || { echo "never: $1"; return 1; }; sleep 0.1; done; }',
 ].join('\n');
+
+/** Runs a script that must succeed in a guest that has `lunport`, and resolves with what it printed. */
+export async function runLunport(t: ExecutionContext, guest: Guest, script: string): Promise<string> {
+  const { status, output } = await guest.exec(`${LUNPORT_COMMAND}\n${script}`, { timeoutMs: 400_000 });
+  if (status !== 0) t.fail(output);
+  return output;
+}
 
 /** Makes an ext4 image in `folder`; the guest has glibc's dynamic linker from a tool that needs it. */
 export async function makePackageImage(folder: string): Promise<string> {
