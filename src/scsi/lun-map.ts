@@ -1,7 +1,6 @@
 /** Which logical unit stands at which LUN for the initiators that share this map (SAM-5 4.7; LIO's luns and acls). */
 import type { LogicalUnit } from './logical-unit.ts';
 import type { Nexus } from './nexus.ts';
-import { Sense } from './sense-spec.ts';
 
 /** Flat space addressing ends here (SAM-5 4.7.7.4). */
 export const MAX_LUN = 0x3fff;
@@ -33,7 +32,7 @@ export class LunMap {
     if (this.entries.has(lun)) throw new RangeError(`LUN ${lun} is mapped already`);
     this.entries.set(lun, { logicalUnit, writeProtected });
     for (const nexus of this.nexuses) {
-      this.announce(nexus);
+      nexus.lunsChanged();
       nexus.attach(lun, logicalUnit, writeProtected);
       nexus.listener?.unitAdded(lun);
     }
@@ -43,7 +42,7 @@ export class LunMap {
     if (!this.entries.delete(lun)) return;
     for (const nexus of this.nexuses) {
       nexus.detach(lun);
-      this.announce(nexus);
+      nexus.lunsChanged();
       nexus.listener?.unitRemoved(lun);
     }
   }
@@ -70,9 +69,5 @@ export class LunMap {
 
   leave(nexus: Nexus): void {
     this.nexuses.delete(nexus);
-  }
-
-  private announce(nexus: Nexus): void {
-    for (const itl of nexus.itlNexuses()) itl.establish(Sense.REPORTED_LUNS_DATA_HAS_CHANGED);
   }
 }

@@ -27,7 +27,7 @@ export class ItlNexus {
   readonly logicalUnit: LogicalUnit;
   /** Write protection of this mapping alone (LIO's mapped LUN write_protect). */
   readonly writeProtected: boolean;
-  readonly unitAttentions = new UnitAttentionQueue();
+  readonly unitAttentions: UnitAttentionQueue;
   /** PREVENT ALLOW MEDIUM REMOVAL holds per I_T nexus (SPC-4 6.17). */
   preventsRemoval = false;
 
@@ -36,6 +36,7 @@ export class ItlNexus {
     this.lun = lun;
     this.logicalUnit = logicalUnit;
     this.writeProtected = writeProtected;
+    this.unitAttentions = new UnitAttentionQueue(() => nexus.hasForgotten(this));
   }
 
   /** Establishes a unit attention condition for this initiator on this logical unit (SAM-5 5.14). */
@@ -68,6 +69,8 @@ export class Nexus {
   private readonly units = new Map<number, ItlNexus>();
   /** Units that are mapped no more but still have tasks of ours. */
   private readonly leaving = new Set<ItlNexus>();
+  /** Units on which REPORTED LUNS DATA HAS CHANGED may not be pending: those that hear of the next change. */
+  private readonly untold = new Set<ItlNexus>();
   /** LUN 0 to 255 again, since a Map lookup per command is dearer than an index. */
   private readonly lowUnits: (ItlNexus | undefined)[] = new Array(256).fill(undefined);
 
@@ -108,6 +111,7 @@ export class Nexus {
   attach(lun: number, logicalUnit: LogicalUnit, writeProtected: boolean): void {
     const itl = new ItlNexus(this, lun, logicalUnit, writeProtected);
     this.units.set(lun, itl);
+    this.untold.add(itl);
     if (lun < 256) this.lowUnits[lun] = itl;
     logicalUnit.join(itl);
     itl.unitAttentions.establish(Sense.POWER_ON_OCCURRED);
@@ -118,6 +122,7 @@ export class Nexus {
     const itl = this.units.get(lun);
     if (itl === undefined) return;
     this.units.delete(lun);
+    this.untold.delete(itl);
     if (lun < 256) this.lowUnits[lun] = undefined;
     const { taskSet } = itl.logicalUnit;
     this.leaving.add(itl);
@@ -130,6 +135,21 @@ export class Nexus {
         itl.logicalUnit.leave(itl);
       },
     );
+  }
+
+  /**
+   * Called by the LUN map: every unit tells of the change (SPC-4 6.33). Those on which it is pending already are not
+   * looked at, so that many changes in a row cost as much as there are units, not its square.
+   */
+  lunsChanged(): void {
+    const units = [...this.untold];
+    this.untold.clear();
+    for (const itl of units) itl.establish(Sense.REPORTED_LUNS_DATA_HAS_CHANGED);
+  }
+
+  /** Called by a unit: a unit attention is pending no more. */
+  hasForgotten(itl: ItlNexus): void {
+    if (this.units.get(itl.lun) === itl) this.untold.add(itl);
   }
 
   /**

@@ -24,6 +24,12 @@ export class UnitAttentionQueue {
   /** Whether any is pending: the one thing the path of a READ looks at. */
   pending = false;
   private readonly queue: SenseCode[] = [];
+  private readonly forgotten: (() => void) | undefined;
+
+  /** `forgotten` is called whenever a condition is pending no more: reported, cleared, or covered by a reset. */
+  constructor(forgotten?: () => void) {
+    this.forgotten = forgotten;
+  }
 
   /** Queues a condition, unless it is pending already or a stronger reset is. */
   establish(attention: SenseCode): void {
@@ -33,7 +39,7 @@ export class UnitAttentionQueue {
       if (queue.length > 0 && level(queue[0]) <= own) return;
       if (this.resetPending) queue.shift();
       // Power on: whatever changed before is not news to an initiator that knows nothing yet.
-      if (own <= RESETS.indexOf(Sense.POWER_ON_OCCURRED.code)) queue.length = 0;
+      if (own <= RESETS.indexOf(Sense.POWER_ON_OCCURRED.code)) this.clearAll();
       queue.unshift(attention);
     } else if (!queue.some((other) => other.code === attention.code)) {
       queue.push(attention);
@@ -58,6 +64,7 @@ export class UnitAttentionQueue {
   take(): SenseCode | undefined {
     const attention = this.queue.shift();
     this.pending = this.queue.length > 0;
+    this.forgotten?.();
     return attention;
   }
 
@@ -69,12 +76,15 @@ export class UnitAttentionQueue {
   /** Clears one kind, as REPORT LUNS does with 3F/0E. */
   clear(code: number): void {
     const index = this.queue.findIndex((attention) => attention.code === code);
-    if (index >= 0) this.queue.splice(index, 1);
+    if (index < 0) return;
+    this.queue.splice(index, 1);
     this.pending = this.queue.length > 0;
+    this.forgotten?.();
   }
 
   clearAll(): void {
     this.queue.length = 0;
     this.pending = false;
+    this.forgotten?.();
   }
 }

@@ -47,8 +47,6 @@ test('a list longer than the buffer is cut, and its length field is not', async 
 
 test('all 16384 LUNs that there can be are reported, in order, with flat addresses from 256 on', async (t) => {
   const core = new Core();
-  // Whoever is connected hears of each new LUN on all others; here nobody is.
-  core.lunMap.leave(core.initiator.nexus);
   for (let lun = 1; lun <= MAX_LUN; lun++) core.lunMap.add(lun, core.disk);
   const initiator = core.connect('naa.5000000000000002');
   const dataInLength = 8 + 8 * (MAX_LUN + 1);
@@ -88,4 +86,28 @@ test('the well-known unit runs its four commands and nothing else', async (t) =>
   t.is(outcome(await ask(initiator, REQUEST_SENSE, lun)), 'GOOD');
   t.is(outcome(await initiator.send({ cdb: TEST_UNIT_READY, lun })), 'GOOD');
   t.is(outcome(await ask(initiator, [0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], lun)), '5/20/00@0');
+});
+
+test('a thousand LUNs that come one by one are news once on each, and again after it was heard', async (t) => {
+  const { lunMap, disk, initiator } = new Core();
+  const told: number[] = [];
+  initiator.nexus.listener = {
+    unitAdded: () => {},
+    unitRemoved: () => {},
+    unitAttention: (lun) => told.push(lun),
+  };
+  const COUNT = 1000;
+  for (let lun = 1; lun <= COUNT; lun++) lunMap.add(lun, disk);
+  // All but the last one, which was there when the list was read that names it.
+  t.is(told.length, COUNT + 1);
+  t.is(new Set(told).size, COUNT + 1);
+  t.false(told.includes(COUNT));
+  t.is(outcome(await ask(initiator, TEST_UNIT_READY, 0)), '6/3f/0e');
+  lunMap.remove(COUNT);
+  t.is(outcome(await ask(initiator, TEST_UNIT_READY, 0)), '6/3f/0e');
+  t.is(told.length, COUNT + 2);
+  await ask(initiator, reportLuns(0), 0);
+  t.is(outcome(await ask(initiator, TEST_UNIT_READY, 0)), 'GOOD');
+  lunMap.remove(COUNT - 1);
+  t.is(told.length, COUNT + 2 + COUNT);
 });
