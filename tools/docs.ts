@@ -14,9 +14,15 @@ import { blockDeviceVpdPages } from '../src/scsi/vpd/block-device-pages.ts';
 
 const COMMANDS = join(import.meta.dirname, '../src/scsi/commands');
 
-/** Test files that are not named like the command's own. */
+/** Test files that are not named like the command's own: by the command's file, or by the name of one row in it. */
 const TESTS: Readonly<Record<string, string>> = {
   'log-select': 'log-sense',
+  'persistent-reserve-out': 'reservations/reserve',
+  'PERSISTENT RESERVE OUT, PREEMPT': 'reservations/preempt',
+  'PERSISTENT RESERVE OUT, PREEMPT AND ABORT': 'reservations/preempt',
+  'PERSISTENT RESERVE OUT, REGISTER': 'reservations/register',
+  'PERSISTENT RESERVE OUT, REGISTER AND IGNORE EXISTING KEY': 'reservations/register',
+  'PERSISTENT RESERVE OUT, REGISTER AND MOVE': 'reservations/register',
   'prevent-allow-medium-removal': 'start-stop-unit',
   read: 'read-write',
   'read-buffer': 'buffer',
@@ -134,7 +140,7 @@ async function testFiles(): Promise<Map<string, string>> {
     if (name === undefined) continue;
     const module = (await import(join(COMMANDS, file))) as Record<string, unknown>;
     for (const exported of Object.values(module).filter(Array.isArray)) {
-      for (const row of exported as CommandRow[]) tests.set(row.name, TESTS[name] ?? name);
+      for (const row of exported as CommandRow[]) tests.set(row.name, TESTS[row.name] ?? TESTS[name] ?? name);
     }
   }
   // Rows made for one device type, by a function, are found by the name that their file has.
