@@ -27,7 +27,6 @@ const TESTS: Readonly<Record<string, string>> = {
   read: 'read-write',
   'read-buffer': 'buffer',
   'read-defect-data': 'old-commands',
-  'receive-copy-results': 'extended-copy',
   'receive-copy-status': 'rod-tokens',
   'receive-diagnostic-results': 'diagnostic',
   'report-identifying-information': 'identifying-information',
