@@ -8,11 +8,11 @@ import { cscd } from './copy-lists.ts';
 import { Core, TEST_IDENTITY } from './core.ts';
 
 /** Of the second disk. */
-export const OTHER_NAA = TEST_IDENTITY.naa.slice().fill(0xee, 8);
+const OTHER_NAA = TEST_IDENTITY.naa.slice().fill(0xee, 8);
 /** CSCD DESCRIPTOR ID of the unit that got the command (SPC-4 table 120). */
 export const OWN = 0xffff;
 /** Size of each disk, bytes. */
-export const EXTENT = 1 << 20;
+const EXTENT = 1 << 20;
 
 /** The own disk at LUN 0; a second at LUN 1, unless told otherwise. */
 export function copyDisks({ mapped = true, writeProtected = false, blockSize = 512 } = {}) {

@@ -9,8 +9,8 @@ import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { checkDataOut, firstUnequal, miscompare } from './data-out.ts';
 import { checkDpoFua, checkRange, FUA } from './medium-access.ts';
+import { completeProtection, readChecked } from './pieces.ts';
 import { blockTransfer } from './protect-field.ts';
-import { completeProtection, readChecked } from './protected-transfer.ts';
 import { runExclusively } from './steps.ts';
 import { any, CONTROL, GROUP_NUMBER, reserved } from './usage.ts';
 
@@ -38,13 +38,13 @@ async function exchange(task: Task, medium: Medium, transfer: BlockTransfer): Pr
   const buffers = transfer.buffers(blocks, scratch.bytes);
   const expected = transfer.buffers(blocks);
   transfer.take(0, blocks, expected);
-  const unread = await readChecked(task, medium, transfer, scratch, buffers, blocks, 0);
+  const unread = await readChecked(task, medium, transfer, { index: 0, count: blocks, scratch, buffers });
   if (unread !== undefined) return unread;
   const unequal = firstUnequal(transfer, expected, buffers, blocks);
   if (unequal >= 0) return miscompare(unequal);
   transfer.take(blocks, blocks, buffers);
   const failure =
-    completeProtection(task, medium.device, transfer, buffers, blocks, 0) ??
+    completeProtection(task, medium, transfer, buffers, blocks, 0) ??
     (await medium.write(lba, blocks, scratch, (cdb[1] & FUA) !== 0, buffers.tuples));
   return failure ?? Status.GOOD;
 }

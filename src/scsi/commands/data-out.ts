@@ -4,7 +4,7 @@ import type { Medium, Verdict } from '../medium.ts';
 import { PI_LENGTH, type ProtectedBlocks } from '../protection-information.ts';
 import { Sense } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
-import { readChecked } from './protected-transfer.ts';
+import { checkSent, eachPiece, readChecked } from './pieces.ts';
 
 /**
  * Checks that the Data-Out buffer holds exactly `blocks` blocks: a command that compares or merges cannot tell
@@ -53,28 +53,22 @@ export function miscompare(offset: number): Verdict {
   return { code: Sense.MISCOMPARE_DURING_VERIFY, detail: { information: offset } };
 }
 
-/** Compares the task's range with the Data-Out buffer, chunk by chunk (BYTCHK 01b). */
-export async function compareAll(
+/** Compares the task's range with the Data-Out buffer, piece by piece (BYTCHK 01b). */
+export function compareAll(
   task: Task,
   medium: Medium,
   transfer: BlockTransfer,
 ): Promise<Verdict | undefined> {
-  const { blocks } = task;
-  const step = medium.chunkBlocks(blocks);
-  const scratch = medium.scratch(step);
-  const found = transfer.buffers(step, scratch.bytes);
-  const expected = transfer.buffers(step);
-  for (let done = 0; done < blocks; done += step) {
-    const count = Math.min(step, blocks - done);
-    transfer.take(done, count, expected);
+  const expected = transfer.buffers(medium.chunkBlocks(task.blocks));
+  return eachPiece(medium, transfer, task.blocks, async (piece) => {
+    const { index, count } = piece;
+    transfer.take(index, count, expected);
     const failure =
-      checkSent(transfer, expected, count, done) ??
-      (await readChecked(task, medium, transfer, scratch, found, count, done));
+      checkSent(transfer, expected, count, index) ?? (await readChecked(task, medium, transfer, piece));
     if (failure !== undefined) return failure;
-    const unequal = firstUnequal(transfer, expected, found, count);
-    if (unequal >= 0) return miscompare(done * transfer.stride + unequal);
-  }
-  return undefined;
+    const unequal = firstUnequal(transfer, expected, piece.buffers, count);
+    return unequal < 0 ? undefined : miscompare(index * transfer.stride + unequal);
+  });
 }
 
 /** Compares every block of the task's range with the one in the Data-Out buffer (BYTCHK 11b). */
@@ -83,32 +77,17 @@ export async function compareEach(
   medium: Medium,
   transfer: BlockTransfer,
 ): Promise<Verdict | undefined> {
-  const { blocks } = task;
-  const step = medium.chunkBlocks(blocks);
-  const scratch = medium.scratch(step);
-  const found = transfer.buffers(step, scratch.bytes);
   const one = transfer.buffers(1);
   transfer.take(0, 1, one);
   const wrong = checkSent(transfer, one, 1, 0);
   if (wrong !== undefined) return wrong;
-  const expected = transfer.repeated(one, step);
-  for (let done = 0; done < blocks; done += step) {
-    const count = Math.min(step, blocks - done);
-    transfer.repeatTags(one, expected, count, done);
-    const failure = await readChecked(task, medium, transfer, scratch, found, count, done);
+  const expected = transfer.repeated(one, medium.chunkBlocks(task.blocks));
+  return eachPiece(medium, transfer, task.blocks, async (piece) => {
+    const { index, count } = piece;
+    transfer.repeatTags(one, expected, count, index);
+    const failure = await readChecked(task, medium, transfer, piece);
     if (failure !== undefined) return failure;
-    const unequal = firstUnequal(transfer, expected, found, count);
-    if (unequal >= 0) return miscompare(unequal % transfer.stride);
-  }
-  return undefined;
-}
-
-/** Checks protection information that came from the initiator, if any did. */
-export function checkSent(
-  transfer: BlockTransfer,
-  blocks: ProtectedBlocks,
-  count: number,
-  index: number,
-): Verdict | undefined {
-  return transfer.carriesProtection ? transfer.check(blocks, count, index, false) : undefined;
+    const unequal = firstUnequal(transfer, expected, piece.buffers, count);
+    return unequal < 0 ? undefined : miscompare(unequal % transfer.stride);
+  });
 }

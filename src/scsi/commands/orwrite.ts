@@ -3,13 +3,14 @@ import { blockDeviceOf } from '../block-device-of.ts';
 import type { BlockTransfer } from '../block-transfer.ts';
 import type { CommandRow } from '../command.ts';
 import type { Medium, Verdict } from '../medium.ts';
+import type { ProtectedBlocks } from '../protection-information.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { FORM_16 } from './cdb-form.ts';
-import { checkDataOut, checkSent } from './data-out.ts';
+import { checkDataOut } from './data-out.ts';
 import { checkDpoFua, checkRange, checkTransferLength, FUA } from './medium-access.ts';
+import { checkSent, eachPiece, type Piece, readChecked } from './pieces.ts';
 import { blockTransfer } from './protect-field.ts';
-import { readChecked } from './protected-transfer.ts';
 import { runExclusively } from './steps.ts';
 
 function orwrite(task: Task): void {
@@ -23,28 +24,27 @@ function orwrite(task: Task): void {
   if (!checkTransferLength(task, device, blocks, FORM_16.lengthByte)) return;
   if (!checkDataOut(task, transfer, blocks, FORM_16.lengthByte)) return;
   if (blocks === 0) return task.good();
-  runExclusively(task, device, (medium) => merge(task, medium, transfer));
+  runExclusively(task, device, async (medium) => {
+    const sent = transfer.buffers(medium.chunkBlocks(blocks));
+    const step = (piece: Piece) => merge(task, medium, transfer, piece, sent);
+    return (await eachPiece(medium, transfer, blocks, step)) ?? Status.GOOD;
+  });
 }
 
-async function merge(task: Task, medium: Medium, transfer: BlockTransfer): Promise<Verdict> {
-  const { lba, blocks, cdb } = task;
-  const step = medium.chunkBlocks(blocks);
-  const scratch = medium.scratch(step);
-  const merged = transfer.buffers(step, scratch.bytes);
-  const sent = transfer.buffers(step);
-  for (let done = 0; done < blocks; done += step) {
-    const count = Math.min(step, blocks - done);
-    transfer.take(done, count, sent);
-    const wrong =
-      checkSent(transfer, sent, count, done) ??
-      (await readChecked(task, medium, transfer, scratch, merged, count, done));
-    if (wrong !== undefined) return wrong;
-    for (let i = 0; i < count * sent.blockSize; i++) merged.data[i] |= sent.data[i];
-    // The guard of what was merged is nobody's but ours: the protection information is made anew.
-    const failure = await medium.write(lba + done, count, scratch, (cdb[1] & FUA) !== 0);
-    if (failure !== undefined) return failure;
-  }
-  return Status.GOOD;
+async function merge(
+  task: Task,
+  medium: Medium,
+  transfer: BlockTransfer,
+  piece: Piece,
+  sent: ProtectedBlocks,
+): Promise<Verdict | undefined> {
+  const { index, count, scratch, buffers } = piece;
+  transfer.take(index, count, sent);
+  const wrong = checkSent(transfer, sent, count, index) ?? (await readChecked(task, medium, transfer, piece));
+  if (wrong !== undefined) return wrong;
+  for (let i = 0; i < count * sent.blockSize; i++) buffers.data[i] |= sent.data[i];
+  // The guard of what was merged is nobody's but ours: the protection information is made anew.
+  return medium.write(task.lba + index, count, scratch, (task.cdb[1] & FUA) !== 0);
 }
 
 export const orwriteCommands: readonly CommandRow[] = [

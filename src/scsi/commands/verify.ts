@@ -1,15 +1,13 @@
 /** VERIFY (10), (12), (16), (32) (SBC-3 5.28 to 5.31). */
 import { blockDeviceOf } from '../block-device-of.ts';
-import type { BlockTransfer } from '../block-transfer.ts';
 import type { CommandRow } from '../command.ts';
-import type { Medium, Verdict } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { type CdbForm, FORM_10, FORM_12, FORM_16, FORM_32, VARIABLE_LENGTH } from './cdb-form.ts';
 import { checkDataOut, compareAll, compareEach } from './data-out.ts';
 import { checkDpoFua, checkRange, checkTransferLength, DPO } from './medium-access.ts';
+import { eachPiece, type Piece, readChecked } from './pieces.ts';
 import { blockTransfer, hasType2Protection } from './protect-field.ts';
-import { readChecked } from './protected-transfer.ts';
 import { runSteps } from './steps.ts';
 
 /** VRPROTECT, DPO, BYTCHK. */
@@ -37,23 +35,16 @@ function verify(task: Task, form: CdbForm): void {
   if (!checkRange(task, device, lba, blocks, form.lbaByte)) return;
   if (!checkTransferLength(task, device, blocks, form.lengthByte)) return;
   if (blocks === 0) return task.good();
-  if (check === ByteCheck.NONE) return runSteps(task, device, (medium) => readAll(task, medium, transfer));
+  if (check === ByteCheck.NONE) {
+    // The blocks can be read; nobody looks at them, only at their protection information.
+    return runSteps(task, device, async (medium) => {
+      const read = (piece: Piece) => readChecked(task, medium, transfer, piece);
+      return (await eachPiece(medium, transfer, blocks, read)) ?? Status.GOOD;
+    });
+  }
   if (!checkDataOut(task, transfer, check === ByteCheck.ALL ? blocks : 1, form.lengthByte)) return;
   const compare = check === ByteCheck.ALL ? compareAll : compareEach;
   runSteps(task, device, async (medium) => (await compare(task, medium, transfer)) ?? Status.GOOD);
-}
-
-/** BYTCHK 00b: the blocks can be read; nobody looks at them, only at their protection information. */
-async function readAll(task: Task, medium: Medium, transfer: BlockTransfer): Promise<Verdict> {
-  const step = medium.chunkBlocks(task.blocks);
-  const scratch = medium.scratch(step);
-  const buffers = transfer.buffers(step, scratch.bytes);
-  for (let done = 0; done < task.blocks; done += step) {
-    const count = Math.min(step, task.blocks - done);
-    const failure = await readChecked(task, medium, transfer, scratch, buffers, count, done);
-    if (failure !== undefined) return failure;
-  }
-  return Status.GOOD;
 }
 
 const common = {

@@ -3,13 +3,14 @@ import { blockDeviceOf } from '../block-device-of.ts';
 import type { BlockTransfer } from '../block-transfer.ts';
 import type { CommandRow } from '../command.ts';
 import type { Medium, Verdict } from '../medium.ts';
+import type { ProtectedBlocks } from '../protection-information.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { type CdbForm, FORM_10, FORM_12, FORM_16, FORM_32, VARIABLE_LENGTH } from './cdb-form.ts';
 import { firstUnequal, miscompare } from './data-out.ts';
 import { checkDpoFua, checkRange, checkTransferLength, DPO } from './medium-access.ts';
+import { completeProtection, eachPiece, type Piece, readChecked } from './pieces.ts';
 import { blockTransfer, hasType2Protection } from './protect-field.ts';
-import { completeProtection, readChecked } from './protected-transfer.ts';
 import { runExclusively } from './steps.ts';
 import { ByteCheck, byteCheck } from './verify.ts';
 
@@ -34,36 +35,33 @@ function writeAndVerify(task: Task, form: CdbForm): void {
   const whole = Math.min(blocks, transfer.blocksOut);
   if (whole === 0) return task.good();
   // The range stays locked, so that a WRITE in between is not taken for a bad medium.
-  runExclusively(task, device, (medium) =>
-    writeAndReadBack(task, medium, transfer, whole, check === ByteCheck.ALL),
-  );
+  runExclusively(task, device, async (medium) => {
+    const sent = transfer.buffers(medium.chunkBlocks(whole));
+    const compared = check === ByteCheck.ALL;
+    const step = (piece: Piece) => writeAndReadBack(task, medium, transfer, piece, sent, compared);
+    return (await eachPiece(medium, transfer, whole, step)) ?? Status.GOOD;
+  });
 }
 
 async function writeAndReadBack(
   task: Task,
   medium: Medium,
   transfer: BlockTransfer,
-  blocks: number,
-  compare: boolean,
-): Promise<Verdict> {
-  const step = medium.chunkBlocks(blocks);
-  const scratch = medium.scratch(step);
-  const found = transfer.buffers(step, scratch.bytes);
-  const sent = transfer.buffers(step);
-  for (let done = 0; done < blocks; done += step) {
-    const count = Math.min(step, blocks - done);
-    // The initiator may change its buffer meanwhile: the copy is what is written, so it is what to expect.
-    transfer.take(done, count, sent);
-    scratch.bytes.set(sent.data.subarray(0, count * sent.blockSize));
-    const failure =
-      completeProtection(task, medium.device, transfer, sent, count, done) ??
-      (await medium.write(task.lba + done, count, scratch, true, sent.tuples)) ??
-      (await readChecked(task, medium, transfer, scratch, found, count, done));
-    if (failure !== undefined) return failure;
-    const unequal = compare ? firstUnequal(transfer, sent, found, count) : -1;
-    if (unequal >= 0) return miscompare(done * transfer.stride + unequal);
-  }
-  return Status.GOOD;
+  piece: Piece,
+  sent: ProtectedBlocks,
+  compared: boolean,
+): Promise<Verdict | undefined> {
+  const { index, count, scratch, buffers } = piece;
+  // The initiator may change its buffer meanwhile: the copy is what is written, so it is what to expect.
+  transfer.take(index, count, sent);
+  scratch.bytes.set(sent.data.subarray(0, count * sent.blockSize));
+  const failure =
+    completeProtection(task, medium, transfer, sent, count, index) ??
+    (await medium.write(task.lba + index, count, scratch, true, sent.tuples)) ??
+    (await readChecked(task, medium, transfer, piece));
+  if (failure !== undefined) return failure;
+  const unequal = compared ? firstUnequal(transfer, sent, buffers, count) : -1;
+  return unequal < 0 ? undefined : miscompare(index * transfer.stride + unequal);
 }
 
 const common = {
