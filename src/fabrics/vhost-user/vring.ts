@@ -21,6 +21,11 @@ const CHAIN_COST = 16;
 const ROUNDS_PER_KICK = 4;
 /** A round takes chains until they have so many bytes: what it moves is shown to the driver after it. */
 const ROUND_BYTES = 512 << 10;
+/**
+ * Of a round, so many chains are started and shown at a time: a driver that looks for itself works on them while the
+ * next ones are served. A power of two.
+ */
+const PORTION = 8;
 
 export interface VringCounters {
   kicks: number;
@@ -61,6 +66,8 @@ export class Vring {
   private paused = false;
   /** Completions are thrown away: nobody is left to hear of them. */
   private discarding = false;
+  /** The driver wanted a signal for what it was shown last. */
+  private sleeps = true;
   private running = false;
   private readonly whenDrained: (() => void)[] = [];
   private readonly chain = new DescriptorChain(CHAIN_LIMIT);
@@ -271,6 +278,7 @@ export class Vring {
     if (queue === undefined) return;
     if (!this.discarding) {
       const wanted = queue.publish();
+      this.sleeps = wanted;
       this.logUsedRing();
       this.watch?.shown();
       if (wanted && this.callFd !== NO_FD) {
@@ -293,6 +301,11 @@ export class Vring {
       if (this.paused || !(urgent || batch.admits) || !queue.pop(chain)) break;
       this.accept(queue);
       taken++;
+      // A driver that sleeps is woken once, by the whole round.
+      if ((taken & (PORTION - 1)) === 0 && !this.sleeps) {
+        batch.run();
+        batch.begin();
+      }
     }
     if (taken > 0) this.watch?.worked(bytes);
     return true;
