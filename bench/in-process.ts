@@ -1,7 +1,7 @@
 /**
  * Target and driver in one process and one event loop: no measure of speed, but the place to count what a request
- * allocates and what it costs beside a known piece of work. `node dist/bench/in-process.js DISK REQUESTS scsi|blk DEPTH`
- * prints
+ * allocates and what it costs beside a known piece of work. `node dist/bench/in-process.js DISK REQUESTS scsi|blk DEPTH
+ * GUESTS`, where so many guests (default 1) come and go in turn, prints of the last one
  *
  *   bytesPerRequest  heap bytes allocated per READ or WRITE, the event loop's turns included
  *   nanoseconds      CPU time of a request, driver and target together
@@ -42,6 +42,7 @@ async function measure(
   requests: number,
   kind: DeviceKind,
   depth: number,
+  guests: number,
 ): Promise<InProcessResult> {
   const folder = temporaryFolder();
   const socketPath = join(folder.path, 's');
@@ -61,14 +62,16 @@ async function measure(
       log: { debug: silent, info: silent, warn: console.error, error: console.error },
     },
   );
-  const device = await openLoadDevice({
+  const loadOptions = {
     socket: socketPath,
     device: kind,
     pattern: PATTERN,
     queues: 1,
     depth,
     indirect: true,
-  });
+  };
+  for (let guest = 1; guest < guests; guest++) await (await openLoadDevice(loadOptions)).close();
+  const device = await openLoadDevice(loadOptions);
   const [queue] = device.queues;
   const histogram = new Histogram();
 
@@ -137,5 +140,7 @@ function calibrate(): number {
 }
 
 inlineHotPath();
-const [disk = 'ram:16M', requests = '100000', kind = 'scsi', depth = DEPTH] = process.argv.slice(2);
-console.log(JSON.stringify(await measure(disk, Number(requests), kind as DeviceKind, Number(depth))));
+const [disk = 'ram:16M', requests = '100000', kind = 'scsi', depth = DEPTH, guests = '1'] =
+  process.argv.slice(2);
+const result = await measure(disk, Number(requests), kind as DeviceKind, Number(depth), Number(guests));
+console.log(JSON.stringify(result));

@@ -7,6 +7,7 @@
       'target_name': 'lunport',
       'sources': [
         'src/addon.cc',
+        'src/address_range.cc',
         'src/arguments.cc',
         'src/block_device.cc',
         'src/crc32c.cc',

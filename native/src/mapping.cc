@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace lunport {
 
@@ -58,22 +59,21 @@ int Mapping::open(int fd, uint64_t offset, uint64_t length, bool huge_pages) {
     if (error != 0) return error;
   }
   const uint64_t before = anonymous_ ? 0 : offset % page_size_;
-  pages_length_ = (before + length + page_size_ - 1) / page_size_ * page_size_;
-  pages_ = anonymous_ ? map_anonymous(pages_length_, huge_pages)
-                      : mmap(nullptr, pages_length_, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                             static_cast<off_t>(offset - before));
-  if (pages_ == MAP_FAILED) return -errno;
+  const size_t pages_length = (before + length + page_size_ - 1) / page_size_ * page_size_;
+  void* const pages = anonymous_ ? map_anonymous(pages_length, huge_pages)
+                                 : mmap(nullptr, pages_length, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                                        static_cast<off_t>(offset - before));
+  if (pages == MAP_FAILED) return -errno;
+  SharedRange range = std::make_shared<AddressRange>(pages, pages_length);
   // A guest's memory in a core dump helps nobody and may be a secret. Both are wishes, not needs.
-  madvise(pages_, pages_length_, MADV_DONTDUMP);
-  if (huge_pages) madvise(pages_, pages_length_, MADV_HUGEPAGE);
+  madvise(pages, pages_length, MADV_DONTDUMP);
+  if (huge_pages) madvise(pages, pages_length, MADV_HUGEPAGE);
   if (!anonymous_) {
-    guard_ = fault_guard::watch(pages_, pages_length_);
-    if (guard_ == fault_guard::kNone) {
-      munmap(pages_, pages_length_);
-      return -ENFILE;
-    }
+    guard_ = fault_guard::watch(pages, pages_length);
+    if (guard_ == fault_guard::kNone) return -ENFILE;
   }
-  data_ = static_cast<uint8_t*>(pages_) + before;
+  range_ = std::move(range);
+  data_ = static_cast<uint8_t*>(pages) + before;
   length_ = length;
   return 0;
 }
@@ -81,10 +81,11 @@ int Mapping::open(int fd, uint64_t offset, uint64_t length, bool huge_pages) {
 int Mapping::open_read_only(int fd, uint64_t length) {
   if (length == 0) return -EINVAL;
   page_size_ = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  pages_length_ = (length + page_size_ - 1) / page_size_ * page_size_;
-  pages_ = mmap(nullptr, pages_length_, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
-  if (pages_ == MAP_FAILED) return -errno;
-  data_ = static_cast<uint8_t*>(pages_);
+  const size_t pages_length = (length + page_size_ - 1) / page_size_ * page_size_;
+  void* const pages = mmap(nullptr, pages_length, PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
+  if (pages == MAP_FAILED) return -errno;
+  range_ = std::make_shared<AddressRange>(pages, pages_length);
+  data_ = static_cast<uint8_t*>(pages);
   length_ = length;
   return 0;
 }
@@ -92,7 +93,9 @@ int Mapping::open_read_only(int fd, uint64_t length) {
 void Mapping::close() {
   if (data_ == nullptr) return;
   fault_guard::unwatch(guard_);
-  munmap(pages_, pages_length_);
+  // Alone it unmaps at once.
+  if (range_.use_count() > 1) range_->vacate();
+  range_.reset();
   guard_ = fault_guard::kNone;
   data_ = nullptr;
   length_ = 0;

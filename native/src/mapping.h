@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "address_range.h"
 #include "fault_guard.h"
 
 namespace lunport {
@@ -22,8 +23,10 @@ class Mapping {
   int open(int fd, uint64_t offset, uint64_t length, bool huge_pages);
   // Maps memory of a device that only its driver writes. JavaScript must not write to it either: a fault.
   int open_read_only(int fd, uint64_t length);
+  // The memory is gone. Its addresses are taken until nobody holds `range` any more.
   void close();
 
+  const SharedRange& range() const { return range_; }
   bool is_open() const { return data_ != nullptr; }
   uint8_t* data() const { return data_; }
   uint64_t length() const { return length_; }
@@ -35,8 +38,7 @@ class Mapping {
  private:
   uint8_t* data_ = nullptr;
   uint64_t length_ = 0;
-  void* pages_ = nullptr;  // what was mapped: `data_` rounded down, the end rounded up
-  size_t pages_length_ = 0;
+  SharedRange range_;  // what was mapped: `data_` rounded down, the end rounded up
   size_t page_size_ = 0;
   int guard_ = fault_guard::kNone;
   bool anonymous_ = false;

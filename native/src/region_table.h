@@ -24,7 +24,7 @@ class RegionTable {
   int map(int fd, uint64_t offset, uint64_t length, bool huge_pages);
   // The same for a device's memory; see Mapping.
   int map_read_only(int fd, uint64_t length);
-  // The caller has detached the windows. Returns 0, -EINVAL, or -EBUSY while operations use the region.
+  // Windows that are still held show zeroes from now on. Returns 0, -EINVAL, or -EBUSY while operations use the region.
   int unmap(uint32_t id);
   void unmap_all();
 

@@ -51,6 +51,9 @@ uint32_t window_count(const Region& region) {
   return length <= kWindowLength ? 1 : static_cast<uint32_t>((length - kWindowLength - 1) / kWindowStep) + 2;
 }
 
+// The window was collected.
+void let_go(Napi::Env, void*, SharedRange* held) { delete held; }
+
 // Makes the window when it is first asked for: to V8 it looks like 2 GiB allocated, and it answers each such
 // with a full garbage collection.
 Napi::ArrayBuffer window_of(Napi::Env env, Region& region, uint32_t index) {
@@ -59,7 +62,9 @@ Napi::ArrayBuffer window_of(Napi::Env env, Region& region, uint32_t index) {
   if (window.IsEmpty()) {
     const uint64_t start = index * kWindowStep;
     const uint64_t size = std::min(kWindowLength, region.mapping.length() - start);
-    window = Napi::Persistent(Napi::ArrayBuffer::New(env, region.mapping.data() + start, size));
+    SharedRange* const held = new SharedRange(region.mapping.range());
+    uint8_t* const data = region.mapping.data() + start;
+    window = Napi::Persistent(Napi::ArrayBuffer::New(env, data, size, let_go, held));
   }
   return window.Value();
 }
@@ -85,10 +90,6 @@ Napi::Value unmap_region(const Napi::CallbackInfo& info) {
   Region* const region = region_argument(info);
   if (region == nullptr) return number(info.Env(), -EINVAL);
   if (region->users > 0) return number(info.Env(), -EBUSY);
-  // A view into unmapped memory would be a segmentation fault: first nobody may have one.
-  for (auto& window : region->windows) {
-    if (!window.IsEmpty()) window.Value().Detach();
-  }
   const uint32_t id = info[0].As<Napi::Number>().Uint32Value();
   return number(info.Env(), Environment::of(info.Env()).regions.unmap(id));
 }

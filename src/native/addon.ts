@@ -205,7 +205,10 @@ export interface Addon {
   regionWindow(region: number, index: number): ArrayBuffer | undefined;
   /** All of them. */
   regionWindows(region: number): ArrayBuffer[];
-  /** Detaches the windows and unmaps; -EBUSY while an operation of any engine still uses the region. */
+  /**
+   * Windows that are still held show private zeroes from now on. -EBUSY while an operation of any engine still uses the
+   * region.
+   */
   unmapRegion(region: number): number;
   /** Whether a SIGBUS hit the region (its file was truncated): it holds zeroes now and must be given up. */
   regionBroken(region: number): boolean;

@@ -176,7 +176,7 @@ test('a big buffer is mapped for itself, and goes', (t) => {
   t.is(big.bytes.length, 5 * MIB + 1);
   big.bytes.fill(1);
   memory.release(big);
-  t.is(big.bytes.length, 0);
+  t.true(big.bytes.subarray(0, MIB).every((byte) => byte === 0));
   t.is(addon.unmapRegion(big.region), Errno.EINVAL);
   t.throws(() => memory.release(big), { message: /released before/ });
   t.throws(() => memory.allocate(-1), { instanceOf: RangeError });

@@ -1,6 +1,9 @@
 import { spawnSync } from 'node:child_process';
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import test from 'ava';
 import { addon } from '../../src/native/addon.ts';
 import { Errno } from '../../src/native/errno.ts';
@@ -77,18 +80,47 @@ test('windows are made once', (t) => {
   t.is(addon.unmapRegion(region), 0);
 });
 
-test('after unmapping, all views are empty and the id names nothing', (t) => {
-  const region = addon.mapAnonymous(PAGE, false);
+test('after unmapping, views hold zeroes of their own and the id names nothing', (t) => {
+  const fd = addon.memfd('guest', PAGE);
+  const region = addon.mapRegion(fd, 0, PAGE, false);
   const bytes = new Uint8Array(addon.regionWindows(region)[0]);
   bytes[5] = 1;
   t.is(addon.unmapRegion(region), 0);
-  t.is(bytes.length, 0);
-  const view: ArrayLike<number | undefined> = bytes;
-  t.is(view[5], undefined);
+  t.is(bytes.length, PAGE, 'not detached: V8 would look for that at each access ever after');
+  t.true(bytes.every((byte) => byte === 0));
+  bytes[5] = 2;
+  const later = addon.mapRegion(fd, 0, PAGE, false);
+  t.is(new Uint8Array(addon.regionWindows(later)[0])[5], 1);
+  t.is(addon.unmapRegion(later), 0);
+  addon.close(fd);
   t.deepEqual(addon.regionWindows(region), []);
   t.is(addon.unmapRegion(region), Errno.EINVAL);
   t.false(addon.regionBroken(region));
 });
+
+test.serial('the addresses of a region are free again when its views were collected', async (t) => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const before = virtualMemory();
+  // In a function of its own, whose frame holds no view later.
+  (() => {
+    const region = addon.mapAnonymous(4 * GIB, false);
+    addon.regionWindows(region);
+    addon.unmapRegion(region);
+  })();
+  t.true(virtualMemory() > before + 3 * GIB);
+  while (virtualMemory() > before + GIB) {
+    collect();
+    await setImmediate();
+  }
+  t.pass();
+});
+
+/** Bytes of address space of this process. */
+function virtualMemory(): number {
+  const [, kibibytes] = /^VmSize:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8'))!;
+  return Number(kibibytes) * 1024;
+}
 
 test('an id is not reused at once', (t) => {
   const first = addon.mapAnonymous(PAGE, false);

@@ -92,7 +92,7 @@ export class GuestViews {
     this.regions[region.id] = new RegionViews(region);
   }
 
-  /** Before the region is unmapped: a view of it would be empty then. */
+  /** Before the region is unmapped: a view of it would show zeroes then. */
   remove(region: ViewedRegion): void {
     this.regions[region.id] = undefined;
   }

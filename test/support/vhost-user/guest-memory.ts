@@ -106,7 +106,7 @@ export class GuestMemory {
     return USER_BASE + address;
   }
 
-  /** Unmaps and closes; all views are detached. */
+  /** Unmaps and closes; views that are left hold zeroes. */
   close(): void {
     for (const { region } of this.mapped) this.memory.unmap(region);
     addon.close(this.fd);
