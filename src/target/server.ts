@@ -154,8 +154,14 @@ export class Server {
     for (const each of spec.luns) {
       try {
         // A block device's driver asks for its size before anything else.
-        if (target.device !== 'blk' && this.isWaitedFor(each)) used.push(each);
-        else target.add(each.lun, this.sharedDisk(each, target));
+        if (target.device !== 'blk' && this.isWaitedFor(each)) {
+          used.push(each);
+          // Its LUN is kept for it.
+          target.absent.set(each.lun, {
+            spec: each.disk,
+            reason: `${each.disk.name} is in use, and waited for`,
+          });
+        } else target.add(each.lun, this.sharedDisk(each, target));
       } catch (error) {
         if (!(error instanceof LunportError) || this.options.partial !== true) throw error;
         this.options.log.error(`LUN ${each.lun} of ${target.sockets[0].path} is left out: ${error.message}`);
@@ -171,7 +177,7 @@ export class Server {
     await target.open(this.shard, this.options.log, ready);
   }
 
-  /** Calls `ready` when all of them are served; resolves then, or when the server closes. */
+  /** Calls `ready` when all of them are served or removed; resolves then, or when the server closes. */
   private async openWhenFree(
     target: ServedTarget,
     luns: readonly LunSpec[],
@@ -179,15 +185,21 @@ export class Server {
   ): Promise<void> {
     const { log } = this.options;
     for (const { lun, name, disk: spec } of luns) {
+      const place = target.absent.get(lun);
+      // Removed while another was waited for.
+      if (place === undefined) continue;
       log.info(`LUN ${lun} waits until ${spec.name} is free`);
       let complaint = '';
-      while (!this.closing && !target.disks.has(lun)) {
+      while (!this.closing && target.absent.get(lun) === place) {
         await sleep(LOOK_EVERY);
+        if (target.absent.get(lun) !== place) break;
         try {
           if (this.isWaitedFor({ lun, name, disk: spec })) continue;
+          target.absent.delete(lun);
           await this.addDisk(target, lun, spec, name);
           log.info(`LUN ${lun}: ${spec.name} is free, and served`);
         } catch (error) {
+          target.absent.set(lun, place);
           const { message } = error as Error;
           if (message !== complaint) log.warn(`LUN ${lun} still waits: ${message}`);
           complaint = message;

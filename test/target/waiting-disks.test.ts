@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
 import { Status } from '../../src/scsi/status-spec.ts';
+import { lunport } from '../support/lunport-command.ts';
 import { startServe } from '../support/serve-process.ts';
 import { FrontEnd } from '../support/vhost-user/front-end.ts';
 import { bootGuest } from '../support/vhost-user/served.ts';
@@ -64,4 +65,33 @@ test('a process that waits ends when it is asked to, and answers nothing', async
   guest.leave();
   await Promise.race([request, delay(100)]);
   t.false(answered);
+});
+
+interface Listed {
+  readonly luns: readonly { readonly lun: number; readonly kind: string }[];
+  readonly absent: readonly { readonly lun: number; readonly reason: string }[];
+}
+
+async function placesAt(socket: string): Promise<readonly [disks: string[], absent: number[]]> {
+  const [{ luns, absent }] = JSON.parse((await lunport('list', socket, '--json')).stdout).targets as Listed[];
+  return [luns.map(({ lun, kind }) => `${lun} ${kind}`), absent.map(({ lun }) => lun)];
+}
+
+test('the LUN of a disk that is waited for is kept for it, until it is removed', async (t) => {
+  const images = ['kept', 'forgotten'].map((name) => join(folder.path, `${name}.img`));
+  const first = await startServe(images.map((image) => `${image},create,size=1M`));
+  t.teardown(() => first.kill());
+  const second = await startServe([...images.map((image) => `${image},wait`), 'ram:1M']);
+  t.teardown(() => second.kill());
+  t.deepEqual(await placesAt(second.socket), [['2 ram'], [0, 1]]);
+  await t.throwsAsync(lunport('add', second.socket, 'ram:2M', '--lun', '0'), {
+    message: /has a LUN 0 already/,
+  });
+  await lunport('add', second.socket, 'ram:2M');
+  await lunport('remove', second.socket, '1');
+  t.deepEqual(await placesAt(second.socket), [['2 ram', '3 ram'], [0]]);
+  t.is(await first.stop(), 0);
+  while (!second.errors().includes('is free, and served')) await delay(10);
+  t.deepEqual(await placesAt(second.socket), [['0 file', '2 ram', '3 ram'], []]);
+  t.is(await second.stop(), 0);
 });
