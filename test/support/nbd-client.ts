@@ -137,13 +137,21 @@ export class NbdClient {
   }
 
   /** A chunk in structured or extended form. */
-  async chunk(): Promise<{ flags: number; type: number; cookie: number; data: Buffer }> {
+  async chunk(): Promise<{
+    flags: number;
+    type: number;
+    cookie: number;
+    data: Buffer;
+    offset: bigint | undefined;
+  }> {
     const header = Buffer.from(await this.read(this.extended ? 32 : 20));
     const length = this.extended ? Number(header.readBigUInt64BE(24)) : header.readUInt32BE(16);
     return {
       flags: header.readUInt16BE(4),
       type: header.readUInt16BE(6),
       cookie: Number(header.readBigUInt64BE(8)),
+      /** Of an extended reply. */
+      offset: this.extended ? header.readBigUInt64BE(16) : undefined,
       data: Buffer.from(await this.read(length)),
     };
   }

@@ -1,4 +1,5 @@
 /** What a SCSI outcome is to a block layer: an error number, and whether trying again may help. */
+import { u16, u32, u64 } from '../../scsi/bytes.ts';
 import { Sense, SenseKey } from '../../scsi/sense-spec.ts';
 import { Status } from '../../scsi/status-spec.ts';
 
@@ -40,6 +41,11 @@ const PASSING_CODES: ReadonlySet<number> = new Set([
 ]);
 
 const DESCRIPTOR_FORMAT = 0x72;
+/** Bytes before the descriptors, which is also what the fixed format has at least up to its INFORMATION. */
+const FIXED_HEADER = 8;
+const VALID = 0x80;
+/** DESCRIPTOR TYPE 00h and ADDITIONAL LENGTH 0Ah. */
+const INFORMATION_DESCRIPTOR = 0x000a;
 
 /** The verdict on any status but GOOD and CONDITION MET; `sense` is empty without CHECK CONDITION. */
 export function judge(status: Status, sense: Uint8Array): Verdict {
@@ -59,6 +65,16 @@ export function judge(status: Status, sense: Uint8Array): Verdict {
     default:
       return FAILED;
   }
+}
+
+/** The INFORMATION field (SPC-4 4.5): the LBA of a block that could not be read or written. Undefined when not given. */
+export function informationOf(sense: Uint8Array): number | undefined {
+  if (sense.length < FIXED_HEADER) return undefined;
+  if ((sense[0] & 0x7f) < DESCRIPTOR_FORMAT) return (sense[0] & VALID) === 0 ? undefined : u32(sense, 3);
+  for (let at = FIXED_HEADER; at + 12 <= sense.length; at += 2 + sense[at + 1]) {
+    if (u16(sense, at) === INFORMATION_DESCRIPTOR && (sense[at + 2] & VALID) !== 0) return u64(sense, at + 4);
+  }
+  return undefined;
 }
 
 function judgeSense(sense: Uint8Array): Verdict {

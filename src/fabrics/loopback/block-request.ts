@@ -9,7 +9,7 @@ import { SegmentList } from '../../scsi/segment-list.ts';
 import { Status } from '../../scsi/status-spec.ts';
 import { Task, type TaskOwner } from '../../scsi/task.ts';
 import { manage, TaskManagementFunction } from '../../scsi/task-management.ts';
-import { BlockError, judge, Retry, type Verdict } from './block-error.ts';
+import { BlockError, informationOf, judge, Retry, type Verdict } from './block-error.ts';
 import type { BlockInitiator } from './block-initiator.ts';
 
 export const BlockKind = { READ: 0, WRITE: 1, FLUSH: 2, DISCARD: 3, WRITE_ZEROES: 4, CACHE: 5 } as const;
@@ -56,6 +56,8 @@ export class BlockRequest implements TaskOwner {
   context: unknown = undefined;
   /** How it ended. */
   error: BlockError = BlockError.NONE;
+  /** Bytes from the disk's start: the block at which READ or WRITE failed; undefined when the disk does not tell. */
+  failedAt: number | undefined = undefined;
   private readonly device: BlockInitiator;
   private readonly task: Task;
   /** Bytes of the range that are done, and that the next command does. */
@@ -83,6 +85,7 @@ export class BlockRequest implements TaskOwner {
     const { fua, volatileCache } = this.device.geometry;
     const isFlush = this.kind === BlockKind.FLUSH;
     this.error = BlockError.NONE;
+    this.failedAt = undefined;
     this.position = isFlush ? this.length : 0;
     this.syncing = false;
     this.syncDue =
@@ -108,7 +111,11 @@ export class BlockRequest implements TaskOwner {
     else if (status === Status.GOOD || status === Status.CONDITION_MET) {
       this.position += this.step;
       this.next();
-    } else this.failed(judge(status, sense.subarray(0, senseLength)));
+    } else {
+      const data = sense.subarray(0, senseLength);
+      this.failed(judge(status, data));
+      if (this.error === BlockError.EIO) this.locate(data);
+    }
     this.pump();
   }
 
@@ -122,6 +129,14 @@ export class BlockRequest implements TaskOwner {
         this.pump();
       });
     } else this.end(error);
+  }
+
+  private locate(sense: Uint8Array): void {
+    if (this.kind !== BlockKind.READ && this.kind !== BlockKind.WRITE) return;
+    const block = informationOf(sense);
+    const at = block === undefined ? -1 : block * this.device.geometry.blockSize;
+    const from = this.offset + this.position;
+    if (at >= from && at < from + this.step) this.failedAt = at;
   }
 
   /** Decides on the next command; the request has ended when there is none. */

@@ -52,6 +52,8 @@ export class Handshake {
   private readonly directory: ExportDirectory;
   private readonly tls: TlsPolicy;
   private contextExport: NbdExport | undefined = undefined;
+  /** Whether options are answered at all; a client of the newstyle before knows EXPORT_NAME alone. */
+  private fixed = true;
   private noZeroes = false;
   private encrypted = false;
 
@@ -68,12 +70,11 @@ export class Handshake {
     return bytes;
   }
 
-  /** Throws NbdProtocolError for a client that is not of the fixed newstyle. */
+  /** Throws NbdProtocolError for flags that were not offered. */
   clientFlags(flags: number): void {
     const known = HandshakeFlag.FIXED_NEWSTYLE | HandshakeFlag.NO_ZEROES;
-    if ((flags & HandshakeFlag.FIXED_NEWSTYLE) === 0 || (flags & ~known) !== 0) {
-      throw new NbdProtocolError(`client flags ${flags.toString(16)}h`);
-    }
+    if ((flags & ~known) !== 0) throw new NbdProtocolError(`client flags ${(flags >>> 0).toString(16)}h`);
+    this.fixed = (flags & HandshakeFlag.FIXED_NEWSTYLE) !== 0;
     this.noZeroes = (flags & HandshakeFlag.NO_ZEROES) !== 0;
   }
 
@@ -85,14 +86,23 @@ export class Handshake {
     this.forgetContexts();
   }
 
-  /** Throws NbdProtocolError where the protocol leaves no answer but to hang up. */
-  option(option: number, data: Buffer): Answer {
+  /**
+   * `data` is undefined when it was too long to keep. Throws NbdProtocolError where the protocol leaves no answer but
+   * to hang up.
+   */
+  option(option: number, data: Buffer | undefined): Answer {
+    if (!this.fixed && option !== Option.EXPORT_NAME)
+      throw new NbdProtocolError(`option ${option} of a client that is not of the fixed newstyle`);
     if (option === Option.ABORT) return { bytes: reply(option, Reply.ACK), next: Next.CLOSE };
     if (option === Option.STARTTLS) return this.startTls(data);
     if (this.tls === 'required' && !this.encrypted) {
       if (option === Option.EXPORT_NAME)
         throw new NbdProtocolError('an export name before TLS, which is required');
       return more(reply(option, Reply.ERR_TLS_REQD));
+    }
+    if (data === undefined) {
+      if (option === Option.EXPORT_NAME) throw new NbdProtocolError('an export name that is too long');
+      return more(reply(option, Reply.ERR_TOO_BIG));
     }
     switch (option) {
       case Option.EXPORT_NAME:
@@ -114,9 +124,9 @@ export class Handshake {
     }
   }
 
-  private startTls(data: Buffer): Answer {
+  private startTls(data: Buffer | undefined): Answer {
     const { STARTTLS } = Option;
-    if (data.length > 0) return more(invalid(STARTTLS, 'STARTTLS has no data'));
+    if (data?.length !== 0) return more(invalid(STARTTLS, 'STARTTLS has no data'));
     if (this.encrypted) return more(invalid(STARTTLS, 'TLS has begun already'));
     if (this.tls === 'none') return more(reply(STARTTLS, Reply.ERR_POLICY));
     return { bytes: reply(STARTTLS, Reply.ACK), next: Next.TLS };
@@ -127,6 +137,8 @@ export class Handshake {
     const name = data.toString('utf8');
     const found = data.length > MAX_STRING_LENGTH ? undefined : this.directory.find(name);
     if (found === undefined) throw new NbdProtocolError(`export "${printable(name)}" does not exist`);
+    // With extended headers only GO may follow (proto.md, NBD_OPT_EXTENDED_HEADERS).
+    if (this.extended) throw new NbdProtocolError('EXPORT_NAME after extended headers');
     this.choose(found);
     const bytes = Buffer.alloc(EXPORT_NAME_LENGTH + (this.noZeroes ? 0 : EXPORT_NAME_ZEROES));
     bytes.writeBigUInt64BE(BigInt(found.device.geometry.byteLength), 0);
@@ -193,7 +205,6 @@ export class Handshake {
     if (this.extended) return invalid(EXTENDED_HEADERS, 'extended headers are on already');
     this.extended = true;
     this.structured = true;
-    this.forgetContexts();
     return reply(EXTENDED_HEADERS, Reply.ACK);
   }
 
@@ -252,11 +263,6 @@ function reply(option: number, type: number, data: Buffer = Buffer.alloc(0)): Bu
 /** The refusal of an option whose data is wrong; `why` is for people. */
 function invalid(option: number, why: string): Buffer {
   return reply(option, Reply.ERR_INVALID, Buffer.from(why));
-}
-
-/** The refusal of an option that is longer than any sensible one. */
-export function tooBig(option: number): Buffer {
-  return reply(option, Reply.ERR_TOO_BIG);
 }
 
 function infoText(option: number, info: number, text: string): Buffer {

@@ -12,6 +12,9 @@ export class NbdCommand {
   cookieLow = 0;
   /** Bytes; from 2^53 on inexact, but then past the end of any disk. */
   offset = 0;
+  /** The same as it came: extended replies repeat it to the bit. */
+  offsetHigh = 0;
+  offsetLow = 0;
   length = 0;
   /** Bytes of payload that follow the header. */
   payload = 0;
@@ -19,6 +22,12 @@ export class NbdCommand {
   buffer: Scratch | undefined = undefined;
   /** While the disk works on it. */
   running: BlockRequest | undefined = undefined;
+  /** Called when its answer is the kernel's, or never will be. */
+  readonly answered: () => void;
+
+  constructor(answered: (command: NbdCommand) => void) {
+    this.answered = () => answered(this);
+  }
 
   /** Takes the fields of a header; its magic number is checked already. */
   parse(header: Buffer, extended: boolean): void {
@@ -27,7 +36,11 @@ export class NbdCommand {
     this.cookieHigh = header.readUInt32BE(Request.COOKIE);
     this.cookieLow = header.readUInt32BE(Request.COOKIE + 4);
     this.offset = read64(header, Request.OFFSET);
+    this.offsetHigh = header.readUInt32BE(Request.OFFSET);
+    this.offsetLow = header.readUInt32BE(Request.OFFSET + 4);
     this.length = extended ? read64(header, Request.LENGTH) : header.readUInt32BE(Request.LENGTH);
+    // A WRITE with extended headers has to say PAYLOAD_LEN; one that does not has its payload with it all the same,
+    // as QEMU sees it too: taken for requests, that data would be somebody else's words in this client's mouth.
     const hasPayload =
       this.type === Command.WRITE || (extended && (this.flags & CommandFlag.PAYLOAD_LEN) !== 0);
     this.payload = hasPayload ? this.length : 0;
@@ -46,6 +59,8 @@ const FLAGS: Readonly<Record<number, number>> = {
 };
 
 const WRITING: ReadonlySet<number> = new Set([Command.WRITE, Command.TRIM, Command.WRITE_ZEROES]);
+/** What needs room at the place that it names (proto.md, error values). */
+const FILLING: ReadonlySet<number> = new Set([Command.WRITE, Command.WRITE_ZEROES]);
 
 export interface Agreed {
   readonly structured: boolean;
@@ -63,11 +78,12 @@ export function refusal(command: NbdCommand, served: NbdExport, agreed: Agreed):
   if ((flags & CommandFlag.PAYLOAD_LEN) !== 0 && !agreed.extended) return BlockError.EINVAL;
   if (type === Command.FLUSH) return offset === 0 && length === 0 ? 0 : BlockError.EINVAL;
   if (WRITING.has(type) && readOnly) return BlockError.EPERM;
-  if (type === Command.TRIM && !unmap) return NbdError.ENOTSUP;
+  // Not offered then; ENOTSUP is for FAST_ZERO alone.
+  if (type === Command.TRIM && !unmap) return BlockError.EINVAL;
   if (type === Command.BLOCK_STATUS && !agreed.allocationContext) return BlockError.EINVAL;
   if (length === 0 || offset % blockSize !== 0 || length % blockSize !== 0) return BlockError.EINVAL;
   if ((type === Command.READ || type === Command.WRITE) && length > MAX_PAYLOAD) return BlockError.EINVAL;
-  if (offset + length > byteLength) return WRITING.has(type) ? BlockError.ENOSPC : BlockError.EINVAL;
+  if (offset + length > byteLength) return FILLING.has(type) ? BlockError.ENOSPC : BlockError.EINVAL;
   if ((flags & CommandFlag.FAST_ZERO) !== 0 && !zeroesFast(command, served)) return NbdError.ENOTSUP;
   return 0;
 }

@@ -1,8 +1,9 @@
 /** One NBD connection: the socket, the order of its phases, and its end. Any breach of protocol is that end. */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { TlsOptions } from 'node:tls';
+import type { BufferBudget } from './buffer-budget.ts';
 import { ByteQueue } from './byte-queue.ts';
-import { type ExportDirectory, Handshake, Next, tooBig } from './handshake.ts';
+import { type ExportDirectory, Handshake, Next } from './handshake.ts';
 import { CLIENT_FLAGS_LENGTH, MAX_OPTION_LENGTH, OPTION_HEADER_LENGTH, OPTION_MAGIC } from './nbd-spec.ts';
 import { NbdProtocolError } from './protocol-error.ts';
 import { acceptTls } from './tls.ts';
@@ -12,9 +13,14 @@ import { type ReplyChannel, Transmission } from './transmission.ts';
 const HANDSHAKE_TIMEOUT = 15_000;
 /** Options before an export is chosen: a client that asks for more has no use for one. */
 const MAX_OPTIONS = 1000;
+/** Bytes of answers to options that wait for a client which sends further ones without having read them. */
+const MAX_UNREAD_ANSWERS = 1 << 20;
+/** Milliseconds without a word from a TCP client until its machine is asked whether it still lives. */
+const KEEP_ALIVE_DELAY = 60_000;
 
 export interface ConnectionOwner extends ExportDirectory {
   readonly tls: TlsOptions | undefined;
+  readonly budget: BufferBudget;
   connectionClosed(connection: NbdConnection, reason: string): void;
 }
 
@@ -38,6 +44,8 @@ export class NbdConnection implements ReplyChannel {
   private options = 0;
   private transmission: Transmission | undefined = undefined;
   private closed = false;
+  private finishing = false;
+  private goodbye = 'the client has finished';
   private corked = false;
   /** Where bytes arrive that are not payload of a known request; undefined with TLS, which has buffers of its own. */
   private input: Buffer | undefined = undefined;
@@ -48,6 +56,7 @@ export class NbdConnection implements ReplyChannel {
   constructor(fd: number, owner: ConnectionOwner) {
     this.socket = this.open(fd, owner.tls !== undefined);
     this.socket.setNoDelay(true);
+    this.socket.setKeepAlive(true, KEEP_ALIVE_DELAY);
     this.owner = owner;
     this.handshake = new Handshake(owner, owner.tls === undefined ? 'none' : 'required');
     this.timer = setTimeout(() => this.close('negotiation took too long'), HANDSHAKE_TIMEOUT);
@@ -80,7 +89,18 @@ export class NbdConnection implements ReplyChannel {
   }
 
   finished(): void {
-    this.socket.end(() => this.close('the client has finished'));
+    if (this.finishing) return;
+    this.finishing = true;
+    this.socket.end(() => this.close(this.goodbye));
+  }
+
+  /** Answers what is under way, refuses what still comes, and then hangs up (proto.md, on a server shutdown). */
+  stop(reason: string): void {
+    if (this.transmission === undefined) this.close(reason);
+    else {
+      this.goodbye = reason;
+      this.transmission.stop();
+    }
   }
 
   close(reason: string): void {
@@ -93,7 +113,7 @@ export class NbdConnection implements ReplyChannel {
   }
 
   private open(fd: number, encrypted: boolean): Socket {
-    const options: SocketConstructorOpts = { fd, readable: true, writable: true };
+    const options: SocketConstructorOpts = { fd, readable: true, writable: true, allowHalfOpen: true };
     if (encrypted) return new Socket(options);
     this.input = Buffer.allocUnsafeSlow(INPUT_LENGTH);
     const onread: OnReadOpts = {
@@ -129,8 +149,14 @@ export class NbdConnection implements ReplyChannel {
       this.queue.push(chunk);
       this.process();
     });
+    socket.on('end', () => this.ended());
     socket.on('error', (error) => this.close(error.message));
     socket.on('close', () => this.close('the client closed the connection'));
+  }
+
+  /** The client sends no more. Only after DISC does it still want answers; otherwise it is gone. */
+  private ended(): void {
+    if (this.transmission?.saidGoodbye !== true) this.close('the client closed the connection');
   }
 
   /** Replies of one turn of the event loop leave in one system call. */
@@ -181,6 +207,8 @@ export class NbdConnection implements ReplyChannel {
     if (header.readBigUInt64BE(0) !== OPTION_MAGIC)
       throw new NbdProtocolError('an option without its magic number');
     if (++this.options > MAX_OPTIONS) throw new NbdProtocolError('too many options');
+    if (this.socket.writableLength > MAX_UNREAD_ANSWERS)
+      throw new NbdProtocolError('further options, and the answers to those before not read');
     this.option = { code: header.readUInt32BE(8), length: header.readUInt32BE(12) };
     this.skipping = this.option.length > MAX_OPTION_LENGTH ? this.option.length : 0;
     return true;
@@ -190,12 +218,13 @@ export class NbdConnection implements ReplyChannel {
     if (this.skipping > 0) {
       this.skipping -= this.queue.skip(this.skipping);
       if (this.skipping > 0) return false;
-      this.option = undefined;
-      this.send(tooBig(code));
-      return true;
+      return this.answerOption(code, undefined);
     }
     const data = this.queue.take(length);
-    if (data === undefined) return false;
+    return data !== undefined && this.answerOption(code, data);
+  }
+
+  private answerOption(code: number, data: Buffer | undefined): boolean {
     this.option = undefined;
     const { bytes, next } = this.handshake.option(code, data);
     this.send(bytes);
@@ -212,6 +241,7 @@ export class NbdConnection implements ReplyChannel {
     const plain = this.socket;
     plain.uncork();
     plain.removeAllListeners('data');
+    plain.removeAllListeners('end');
     acceptTls(plain, this.owner.tls!).then(
       (socket) => {
         this.socket = socket;
@@ -227,7 +257,12 @@ export class NbdConnection implements ReplyChannel {
   private startTransmission(): void {
     clearTimeout(this.timer);
     const { structured, extended, allocationContext, chosen } = this.handshake;
-    this.transmission = new Transmission(chosen!, { structured, extended, allocationContext }, this);
+    this.transmission = new Transmission(
+      chosen!,
+      { structured, extended, allocationContext },
+      this.owner.budget,
+      this,
+    );
     this.phase = Phase.TRANSMISSION;
   }
 }

@@ -4,12 +4,15 @@ import type { TlsOptions } from 'node:tls';
 import { TcpListener } from '../../native/stream-socket.ts';
 import { UnixListener } from '../../native/unix-socket.ts';
 import type { Environment } from '../../scsi/environment.ts';
+import { BufferBudget } from './buffer-budget.ts';
 import { findExport } from './handshake.ts';
 import { type ConnectionOwner, NbdConnection } from './nbd-connection.ts';
 import { NbdExport, type NbdExportOptions } from './nbd-export.ts';
 
 /** Each costs descriptors and buffers; more than any client opens. */
 const MAX_CONNECTIONS = 1024;
+/** Milliseconds that requests under way get for their answers when the server stops. */
+const STOP_GRACE = 2000;
 
 export interface NbdLog {
   info(message: string): void;
@@ -21,10 +24,13 @@ export type NbdAddress = { readonly path: string } | { readonly host: string; re
 export class NbdServer implements ConnectionOwner {
   readonly exports: NbdExport[] = [];
   readonly tls: TlsOptions | undefined;
+  readonly budget = new BufferBudget();
   private readonly environment: Environment;
   private readonly log: NbdLog;
   private readonly connections = new Set<NbdConnection>();
   private readonly listeners: (TcpListener | UnixListener)[] = [];
+  /** Resolves the wait for the last connection. */
+  private allGone: (() => void) | undefined = undefined;
 
   constructor(environment: Environment, log: NbdLog, tls?: TlsOptions) {
     this.environment = environment;
@@ -67,19 +73,33 @@ export class NbdServer implements ConnectionOwner {
     return listener.address.port;
   }
 
-  /** Hangs up on everybody; resolves when no command touches memory any more. */
+  /** Answers what is under way, for a while, and hangs up; resolves when no command touches memory any more. */
   async close(): Promise<void> {
+    const reason = 'the server stops';
     for (const listener of this.listeners) listener.close();
-    for (const connection of [...this.connections]) connection.close('the server stops');
+    for (const connection of [...this.connections]) connection.stop(reason);
+    if (this.connections.size > 0) await this.lastConnection(STOP_GRACE);
+    for (const connection of [...this.connections]) connection.close(reason);
     await Promise.all(this.exports.map(({ device }) => device.close()));
   }
 
   connectionClosed(connection: NbdConnection, reason: string): void {
     if (!this.connections.delete(connection)) return;
+    if (this.connections.size === 0) this.allGone?.();
     const name = connection.exportName;
     this.log.info(
       `NBD: ${name === undefined ? 'a connection' : `a connection to "${name}"`} ended: ${reason}`,
     );
+  }
+
+  private lastConnection(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.allGone = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   private accept(fd: number): void {

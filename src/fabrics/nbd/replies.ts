@@ -20,22 +20,26 @@ export type ReplyForm = (typeof ReplyForm)[keyof typeof ReplyForm];
 export interface Answered {
   readonly cookieHigh: number;
   readonly cookieLow: number;
-  readonly offset: number;
+  readonly offsetHigh: number;
+  readonly offsetLow: number;
 }
 
 const OFFSET_LENGTH = 8;
+const ERROR_LENGTH = 6;
 
 /** Success without data. */
 export function doneReply(form: ReplyForm, request: Answered): Buffer {
   return form === ReplyForm.SIMPLE ? simple(request, 0) : chunk(form, request, Chunk.NONE, 0, 0);
 }
 
-/** `error` without data. */
-export function errorReply(form: ReplyForm, request: Answered, error: number): Buffer {
+/** `error` without data; `at` is where in the export it arose, in bytes, if that is known. */
+export function errorReply(form: ReplyForm, request: Answered, error: number, at?: number): Buffer {
   if (form === ReplyForm.SIMPLE) return simple(request, error);
-  // Error (4), length of a message (2), and no message.
-  const bytes = chunk(form, request, Chunk.ERROR, 6, 6);
-  bytes.writeUInt32BE(error, bytes.length - 6);
+  // Error (4), length of a message (2), no message, and the offset (8).
+  const length = at === undefined ? ERROR_LENGTH : ERROR_LENGTH + OFFSET_LENGTH;
+  const bytes = chunk(form, request, at === undefined ? Chunk.ERROR : Chunk.ERROR_OFFSET, length, length);
+  bytes.writeUInt32BE(error, bytes.length - length);
+  if (at !== undefined) bytes.writeBigUInt64BE(BigInt(at), bytes.length - OFFSET_LENGTH);
   return bytes;
 }
 
@@ -43,7 +47,8 @@ export function errorReply(form: ReplyForm, request: Answered, error: number): B
 export function dataHeader(form: ReplyForm, request: Answered, length: number): Buffer {
   if (form === ReplyForm.SIMPLE) return simple(request, 0);
   const bytes = chunk(form, request, Chunk.OFFSET_DATA, OFFSET_LENGTH, OFFSET_LENGTH + length);
-  putOffset(bytes, bytes.length - OFFSET_LENGTH, request.offset);
+  bytes.writeUInt32BE(request.offsetHigh, bytes.length - OFFSET_LENGTH);
+  bytes.writeUInt32BE(request.offsetLow, bytes.length - OFFSET_LENGTH + 4);
   return bytes;
 }
 
@@ -99,14 +104,9 @@ function chunk(form: ReplyForm, request: Answered, type: number, room: number, l
   bytes.writeUInt32BE(request.cookieHigh, 8);
   bytes.writeUInt32BE(request.cookieLow, 12);
   if (extended) {
-    putOffset(bytes, 16, request.offset);
-    putOffset(bytes, 24, length);
+    bytes.writeUInt32BE(request.offsetHigh, 16);
+    bytes.writeUInt32BE(request.offsetLow, 20);
+    bytes.writeUInt32BE(length, 28);
   } else bytes.writeUInt32BE(length, 16);
   return bytes;
-}
-
-/** A 64-bit field; offsets that no disk has keep their upper bits, which is all that an error needs. */
-function putOffset(bytes: Buffer, at: number, value: number): void {
-  bytes.writeUInt32BE(Math.min(0xffff_ffff, Math.floor(value / 0x1_0000_0000)), at);
-  bytes.writeUInt32BE(value % 0x1_0000_0000, at + 4);
 }

@@ -67,7 +67,7 @@ export function authenticatesClients(options: TlsOptions): boolean {
 export function acceptTls(socket: Socket, options: TlsOptions): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     // A server that never listens: it does for one socket what it would do for each of its own.
-    const server = createServer(options);
+    const server = createServer({ ...options, allowHalfOpen: true });
     server.once('secureConnection', resolve);
     server.once('tlsClientError', reject);
     socket.once('close', () => reject(new Error('the client went away')));

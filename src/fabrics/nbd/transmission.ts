@@ -5,6 +5,7 @@
 import type { Memory } from '../../scsi/environment.ts';
 import { BlockError } from '../loopback/block-error.ts';
 import { BlockKind, type BlockRequest, type BlockRequestOwner } from '../loopback/block-request.ts';
+import type { BudgetWaiter, BufferBudget } from './buffer-budget.ts';
 import type { ByteQueue } from './byte-queue.ts';
 import { type Agreed, NbdCommand, refusal } from './nbd-command.ts';
 import type { NbdExport } from './nbd-export.ts';
@@ -13,6 +14,7 @@ import {
   CommandFlag,
   EXTENDED_REQUEST_LENGTH,
   EXTENDED_REQUEST_MAGIC,
+  MAX_PAYLOAD,
   REQUEST_LENGTH,
   REQUEST_MAGIC,
 } from './nbd-spec.ts';
@@ -31,10 +33,8 @@ export interface ReplyChannel {
 
 /** Bytes of data buffers of one connection; one more request may exceed it. */
 const BUFFER_BUDGET = 64 << 20;
-/** Requests of one connection that are not answered yet. */
+/** Requests of one connection whose answers the kernel has not taken yet. */
 const MAX_COMMANDS = 512;
-/** Payload that is thrown away, bytes: more than this is no mistake but malice. */
-const MAX_SKIPPED_PAYLOAD = 0xffff_ffff;
 
 const KINDS: Readonly<Record<number, BlockKind>> = {
   [Command.READ]: BlockKind.READ,
@@ -45,12 +45,14 @@ const KINDS: Readonly<Record<number, BlockKind>> = {
   [Command.WRITE_ZEROES]: BlockKind.WRITE_ZEROES,
 };
 
-export class Transmission implements BlockRequestOwner {
+export class Transmission implements BlockRequestOwner, BudgetWaiter {
   private readonly served: NbdExport;
   private readonly agreed: Agreed;
   private readonly form: ReplyForm;
   private readonly channel: ReplyChannel;
   private readonly memory: Memory;
+  private readonly budget: BufferBudget;
+  private readonly retireAnswered = (command: NbdCommand) => this.retire(command);
   private readonly free: NbdCommand[] = [];
   private readonly running = new Set<NbdCommand>();
   /** The command whose payload arrives; undefined between requests. */
@@ -61,13 +63,16 @@ export class Transmission implements BlockRequestOwner {
   private bufferBytes = 0;
   private commands = 0;
   private disconnecting = false;
+  /** The server stops: what still comes is refused. */
+  private stopping = false;
   private closed = false;
   private isBlocked = false;
 
-  constructor(served: NbdExport, agreed: Agreed, channel: ReplyChannel) {
+  constructor(served: NbdExport, agreed: Agreed, budget: BufferBudget, channel: ReplyChannel) {
     this.served = served;
     this.agreed = agreed;
     this.channel = channel;
+    this.budget = budget;
     this.memory = served.device.environment.memory;
     this.form = agreed.extended
       ? ReplyForm.EXTENDED
@@ -82,7 +87,8 @@ export class Transmission implements BlockRequestOwner {
   }
 
   private get full(): boolean {
-    return this.bufferBytes >= BUFFER_BUDGET || this.commands >= MAX_COMMANDS;
+    if (this.bufferBytes >= BUFFER_BUDGET || this.commands >= MAX_COMMANDS) return true;
+    return this.bufferBytes > 0 && this.budget.exhausted;
   }
 
   /** Takes what it can from `queue`. Throws NbdProtocolError. */
@@ -93,7 +99,10 @@ export class Transmission implements BlockRequestOwner {
         continue;
       }
       this.isBlocked = this.full;
-      if (this.isBlocked) return;
+      if (this.isBlocked) {
+        if (this.budget.exhausted) this.budget.wait(this);
+        return;
+      }
       const header = queue.take(this.agreed.extended ? EXTENDED_REQUEST_LENGTH : REQUEST_LENGTH);
       if (header === undefined) return;
       this.request(header);
@@ -117,7 +126,29 @@ export class Transmission implements BlockRequestOwner {
     this.closed = true;
     if (this.receiving !== undefined) this.retire(this.receiving);
     this.receiving = undefined;
+    this.budget.forget(this);
     for (const command of this.running) command.running?.abort();
+  }
+
+  /** Refuses what still comes, and has `finished` when all before is answered. */
+  stop(): void {
+    this.stopping = true;
+    if (this.commands === 0) this.channel.finished();
+  }
+
+  /** Whether the client has said that nothing will follow. */
+  get saidGoodbye(): boolean {
+    return this.disconnecting;
+  }
+
+  budgetFreed(): void {
+    if (!this.isBlocked) return;
+    if (this.full) {
+      if (this.budget.exhausted) this.budget.wait(this);
+      return;
+    }
+    this.isBlocked = false;
+    this.channel.roomAgain();
   }
 
   private request(header: Buffer): void {
@@ -125,7 +156,7 @@ export class Transmission implements BlockRequestOwner {
     if (header.readUInt32BE(0) !== (extended ? EXTENDED_REQUEST_MAGIC : REQUEST_MAGIC)) {
       throw new NbdProtocolError(`request magic ${header.readUInt32BE(0).toString(16)}h`);
     }
-    const command = this.free.pop() ?? new NbdCommand();
+    const command = this.free.pop() ?? new NbdCommand(this.retireAnswered);
     command.parse(header, extended);
     if (command.type === Command.DISC) {
       this.disconnecting = true;
@@ -134,13 +165,15 @@ export class Transmission implements BlockRequestOwner {
       return;
     }
     this.commands++;
-    this.refused = refusal(command, this.served, this.agreed);
-    if (this.refused !== 0 && command.payload > MAX_SKIPPED_PAYLOAD) {
+    this.refused = this.stopping ? BlockError.ESHUTDOWN : refusal(command, this.served, this.agreed);
+    // Whoever knows extended headers was told the limit; a payload of an older client is read to its end.
+    if (extended && command.payload > MAX_PAYLOAD) {
       throw new NbdProtocolError(`a payload of ${command.payload} bytes`);
     }
     if (this.refused === 0 && (command.type === Command.READ || command.type === Command.WRITE)) {
       command.buffer = this.memory.allocate(command.length);
       this.bufferBytes += command.length;
+      this.budget.take(command.length);
     }
     this.receiving = command;
     this.received = 0;
@@ -181,28 +214,24 @@ export class Transmission implements BlockRequestOwner {
   /** Called by the block request. */
   blockRequestDone(request: BlockRequest): void {
     const command = request.context as NbdCommand;
-    const { error } = request;
+    const { error, failedAt } = request;
     command.running = undefined;
     this.running.delete(command);
     request.context = undefined;
     this.served.device.release(request);
     if (this.closed) this.retire(command);
-    else if (error !== BlockError.NONE) this.fail(command, error);
+    else if (error !== BlockError.NONE) this.fail(command, error, failedAt);
     else if (command.type === Command.READ) this.sendData(command);
-    else {
-      this.channel.send(doneReply(this.form, command));
-      this.retire(command);
-    }
+    else this.channel.send(doneReply(this.form, command), command.answered);
   }
 
   private sendData(command: NbdCommand): void {
     this.channel.send(dataHeader(this.form, command, command.length));
-    this.channel.send(command.buffer!.bytes, () => this.retire(command));
+    this.channel.send(command.buffer!.bytes, command.answered);
   }
 
-  private fail(command: NbdCommand, error: number): void {
-    this.channel.send(errorReply(this.form, command, error));
-    this.retire(command);
+  private fail(command: NbdCommand, error: number, at?: number): void {
+    this.channel.send(errorReply(this.form, command, error, at), command.answered);
   }
 
   private blockStatus(command: NbdCommand): void {
@@ -214,8 +243,7 @@ export class Transmission implements BlockRequestOwner {
       .catch(() => undefined)
       .then((extents = [everything]) => {
         const told = (flags & CommandFlag.REQ_ONE) === 0 ? extents : extents.slice(0, 1);
-        if (!this.closed) this.channel.send(blockStatusReply(this.form, command, told));
-        this.retire(command);
+        this.channel.send(blockStatusReply(this.form, command, told), command.answered);
       });
   }
 
@@ -226,11 +254,12 @@ export class Transmission implements BlockRequestOwner {
       command.buffer = undefined;
       this.bufferBytes -= command.length;
       this.memory.release(buffer);
+      this.budget.giveBack(command.length);
     }
     this.commands--;
     this.free.push(command);
     if (this.closed) return;
-    if (this.disconnecting && this.commands === 0) this.channel.finished();
+    if ((this.disconnecting || this.stopping) && this.commands === 0) this.channel.finished();
     else if (this.isBlocked && !this.full) {
       this.isBlocked = false;
       this.channel.roomAgain();

@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava';
-import { Command, Info, Option, Reply, TransmissionFlag } from '../../../src/fabrics/nbd/nbd-spec.ts';
+import { Chunk, Command, Info, Option, Reply, TransmissionFlag } from '../../../src/fabrics/nbd/nbd-spec.ts';
 import { goRequest, metaQuery, NbdClient, type OptionReply, u32 } from '../../support/nbd-client.ts';
 import { EXPORT_NAME, openNbdServer, type TestNbdServer } from '../../support/nbd-server.ts';
 
@@ -88,6 +88,20 @@ const rows: [title: string, option: number, data: Buffer, expected: number[], be
       STRUCTURED,
     ],
     [
+      'one context that is asked for in several ways',
+      Option.LIST_META_CONTEXT,
+      metaQuery('', ['base:', 'qemu:', 'base:allocation', 'base:allocation', 'no colon', '']),
+      [META_CONTEXT, ACK],
+      STRUCTURED,
+    ],
+    [
+      'several contexts, of which there is one',
+      Option.SET_META_CONTEXT,
+      metaQuery('', ['qemu:allocation-depth', 'base:allocation', 'x-own:thing', 'base:allocation']),
+      [META_CONTEXT, ACK],
+      STRUCTURED,
+    ],
+    [
       'more queries than there are',
       Option.SET_META_CONTEXT,
       Buffer.concat([u32(0), u32(0xffff_ffff)]),
@@ -126,6 +140,23 @@ test('an option that is too long is read to its end and refused', async (t) => {
   t.deepEqual(types(await client.option(Option.LIST)), [SERVER, ACK]);
 });
 
+test('ABORT is acknowledged however much comes with it', async (t) => {
+  const { client } = await connect(t);
+  t.deepEqual(types(await client.option(Option.ABORT, Buffer.alloc(100_000))), [ACK]);
+  await client.hungUp();
+});
+
+test('contexts that were chosen before extended headers stay chosen', async (t) => {
+  const { client } = await connect(t);
+  await client.option(Option.STRUCTURED_REPLY);
+  await client.option(Option.SET_META_CONTEXT, metaQuery('', ['base:allocation']));
+  await client.option(Option.EXTENDED_HEADERS);
+  await client.option(Option.GO, goRequest(''));
+  client.extended = true;
+  client.request({ type: Command.BLOCK_STATUS, length: 4096 });
+  t.is((await client.chunk()).type, Chunk.BLOCK_STATUS_EXT);
+});
+
 test('ABORT is acknowledged before the server hangs up', async (t) => {
   const { client } = await connect(t);
   t.deepEqual(types(await client.option(Option.ABORT)), [ACK]);
@@ -134,7 +165,10 @@ test('ABORT is acknowledged before the server hangs up', async (t) => {
 });
 
 for (const [flags, zeroes] of [
+  // A client of the newstyle before the fixed one, too.
+  [0, 124],
   [1, 124],
+  [2, 0],
   [3, 0],
 ]) {
   test(`EXPORT_NAME with client flags ${flags} is answered with ${zeroes} zeroes`, async (t) => {
@@ -169,6 +203,19 @@ const breaches: [title: string, act: (client: NbdClient) => void, reason: RegExp
     /"no\?" does not/,
   ],
   [
+    'EXPORT_NAME of a name that is too long to keep',
+    (client) => client.sendOption(Option.EXPORT_NAME, Buffer.alloc(100_000)),
+    /name that is too long/,
+  ],
+  [
+    'EXPORT_NAME after extended headers',
+    (client) => {
+      client.sendOption(Option.EXTENDED_HEADERS);
+      client.sendOption(Option.EXPORT_NAME, Buffer.from(EXPORT_NAME));
+    },
+    /EXPORT_NAME after extended headers/,
+  ],
+  [
     'more options than anybody needs',
     (client) => {
       for (let i = 0; i < 1001; i++) client.sendOption(Option.LIST);
@@ -188,7 +235,16 @@ for (const [title, act, reason] of breaches) {
   });
 }
 
-for (const flags of [0, 2, 7]) {
+for (const flags of [0, 2]) {
+  test(`client flags ${flags} and any option but EXPORT_NAME end the connection`, async (t) => {
+    const { client, served } = await connect(t, flags);
+    client.sendOption(Option.LIST);
+    await client.hungUp();
+    t.regex(served.endings.join(), /option 3 of a client that is not of the fixed newstyle/);
+  });
+}
+
+for (const flags of [4, 7, 0x8000_0003]) {
   test(`client flags ${flags} end the connection`, async (t) => {
     const { client, served } = await connect(t, flags);
     await client.hungUp();

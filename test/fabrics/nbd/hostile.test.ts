@@ -3,15 +3,17 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import fc from 'fast-check';
+import { BufferBudget } from '../../../src/fabrics/nbd/buffer-budget.ts';
 import { ByteQueue } from '../../../src/fabrics/nbd/byte-queue.ts';
 import { Handshake } from '../../../src/fabrics/nbd/handshake.ts';
-import { Command, Option, REQUEST_MAGIC } from '../../../src/fabrics/nbd/nbd-spec.ts';
+import { Command, MAX_PAYLOAD, Option, REQUEST_MAGIC } from '../../../src/fabrics/nbd/nbd-spec.ts';
 import { NbdProtocolError } from '../../../src/fabrics/nbd/protocol-error.ts';
+import { OperationKind } from '../../../src/scsi/backstore.ts';
 import { NbdClient } from '../../support/nbd-client.ts';
 import { openNbdServer, type TestNbdServer } from '../../support/nbd-server.ts';
 
-async function serve(t: ExecutionContext): Promise<TestNbdServer> {
-  const served = await openNbdServer({ byteLength: 64 << 20 });
+async function serve(t: ExecutionContext, byteLength = 64 << 20): Promise<TestNbdServer> {
+  const served = await openNbdServer({ byteLength });
   t.teardown(() => served.close());
   return served;
 }
@@ -61,7 +63,7 @@ test('a payload beyond all measure ends the connection, without memory for it', 
   const served = await serve(t);
   const client = await NbdClient.open(served.path);
   await client.go('extended');
-  client.request({ type: Command.WRITE, flags: 32, length: 2 ** 40 });
+  client.request({ type: Command.WRITE, flags: 32, length: MAX_PAYLOAD + 512 });
   await client.hungUp();
   t.regex(served.endings.join(), /a payload of/);
   t.true(await isAlive(served));
@@ -132,6 +134,96 @@ test('a client that does not read gets no more memory than its budget', async (t
   for (let i = 0; i < 400; i++) t.is((await client.simpleReply(1 << 20)).cookie, i);
   t.true(await buffersReturned(served));
   client.close();
+});
+
+test('a client that does not read even short answers is not listened to any more', async (t) => {
+  const served = await serve(t, 4096);
+  const client = await NbdClient.open(served.path);
+  await client.go('simple');
+  client.socket.pause();
+  const COUNT = 100_000;
+  const { log } = served.core.backstore;
+  const flushes = () => log.filter(({ kind }) => kind === OperationKind.FLUSH).length;
+  const requests = Buffer.alloc(COUNT * 28);
+  for (let i = 0; i < COUNT; i++) {
+    requests.writeUInt32BE(REQUEST_MAGIC, i * 28);
+    requests.writeUInt16BE(Command.FLUSH, i * 28 + 6);
+    requests.writeUInt32BE(i, i * 28 + 12);
+  }
+  client.write(requests);
+  // Until nothing moves any more.
+  for (let last = -1; last !== flushes(); ) {
+    last = flushes();
+    await delay(200);
+    t.true(await isAlive(served));
+  }
+  t.true(flushes() < COUNT / 2, `${flushes()}`);
+  client.socket.resume();
+  for (let i = 0; i < COUNT; i++) t.is((await client.simpleReply()).cookie, i);
+  client.close();
+});
+
+test('a client that sends option upon option and reads no answer is hung up on', async (t) => {
+  const served = await serve(t);
+  served.server.exports[0] = Object.assign(Object.create(served.server.exports[0]), {
+    description: 'x'.repeat(64 << 10),
+  });
+  const client = await NbdClient.open(served.path);
+  client.socket.pause();
+  for (let i = 0; i < 1000; i++) client.sendOption(Option.LIST);
+  while (!served.endings.some((reason) => /not read/.test(reason))) await delay(10);
+  t.pass();
+});
+
+test('after DISC the client may close its side, and still gets its answers', async (t) => {
+  const served = await serve(t);
+  const client = await NbdClient.open(served.path);
+  await client.go('simple');
+  served.core.backstore.hold = true;
+  client.request({ type: Command.WRITE, length: 4096, payload: Buffer.alloc(4096, 1), cookie: 1 });
+  client.request({ type: Command.READ, length: 4096, cookie: 2 });
+  client.request({ type: Command.DISC });
+  client.socket.end();
+  while (served.core.backstore.held.length < 1) await delay(1);
+  await delay(50);
+  served.core.backstore.hold = false;
+  served.core.backstore.releaseHeld();
+  const cookies = [await client.simpleReply(), await client.simpleReply(4096)].map(({ cookie }) => cookie);
+  t.deepEqual(cookies, [1, 2]);
+  await client.hungUp();
+  t.deepEqual(served.endings, ['the client has finished']);
+});
+
+test('a client that closes its side without DISC is gone', async (t) => {
+  const served = await serve(t);
+  const client = await NbdClient.open(served.path);
+  await client.go('simple');
+  client.socket.end();
+  await client.hungUp();
+  t.deepEqual(served.endings, ['the client closed the connection']);
+});
+
+test('a server that stops answers what is under way, and refuses what still comes', async (t) => {
+  const served = await serve(t);
+  const [busy, idle, silent] = [
+    await NbdClient.open(served.path),
+    await NbdClient.open(served.path),
+    await NbdClient.open(served.path),
+  ];
+  await busy.go('simple');
+  await idle.go('simple');
+  served.core.backstore.hold = true;
+  busy.request({ type: Command.WRITE, length: 4096, payload: Buffer.alloc(4096, 1), cookie: 1 });
+  while (served.core.backstore.held.length < 1) await delay(1);
+  const stopped = served.server.close();
+  await idle.hungUp();
+  await silent.hungUp();
+  busy.request({ type: Command.FLUSH, cookie: 2 });
+  t.like(await busy.simpleReply(), { error: 108, cookie: 2 });
+  served.core.backstore.releaseHeld();
+  t.like(await busy.simpleReply(), { error: 0, cookie: 1 });
+  await busy.hungUp();
+  await stopped;
 });
 
 test("strangers who say nothing are in nobody's way", async (t) => {
@@ -276,3 +368,28 @@ function writeRequest(offset: number, payload: Uint8Array, cookie: number): Buff
   header.writeUInt32BE(payload.length, 24);
   return Buffer.concat([header, payload]);
 }
+
+test('all clients together have a bound, and none is kept from its first request by others', async (t) => {
+  const served = await serve(t, 1 << 20);
+  Object.assign(served.server, { budget: new BufferBudget(1 << 20) });
+  const [greedy, modest] = [await NbdClient.open(served.path), await NbdClient.open(served.path)];
+  for (const client of [greedy, modest]) await client.go('simple');
+  const { backstore } = served.core;
+  const started = async (count: number) => {
+    while (backstore.held.length < count) await delay(1);
+    await delay(20);
+    return backstore.held.length;
+  };
+  backstore.hold = true;
+  for (let i = 0; i < 3; i++) greedy.request({ type: Command.READ, length: 1 << 20, cookie: i });
+  t.is(await started(1), 1);
+  for (let i = 0; i < 3; i++) modest.request({ type: Command.READ, length: 4096, cookie: i });
+  t.is(await started(2), 2);
+  backstore.hold = false;
+  backstore.releaseHeld();
+  for (let i = 0; i < 3; i++) {
+    t.is((await greedy.simpleReply(1 << 20)).cookie, i);
+    t.is((await modest.simpleReply(4096)).cookie, i);
+  }
+  t.true(await buffersReturned(served));
+});

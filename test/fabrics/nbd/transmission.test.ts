@@ -28,7 +28,7 @@ async function connect(
 async function errorOf(client: NbdClient, form: Form, length = 0): Promise<number> {
   if (form === 'simple') return (await client.simpleReply(length)).error;
   const { type, data } = await client.chunk();
-  return type === Chunk.ERROR ? data.readUInt32BE(0) : 0;
+  return (type & 0x8000) !== 0 ? data.readUInt32BE(0) : 0;
 }
 
 for (const form of FORMS) {
@@ -77,8 +77,21 @@ const refusals: [title: string, request: RequestFields, error: number, options?:
     ['a read past the end', { type: READ, offset: END - 512, length: 1024 }, EINVAL],
     ['a read far past the end', { type: READ, offset: 0xffff_ffff_ffff_fe00n, length: 512 }, EINVAL],
     ['a write past the end', { type: WRITE, offset: END, length: 512, payload: data512 }, ENOSPC],
-    ['a trim past the end', { type: TRIM, offset: END, length: 512 }, ENOSPC],
+    ['zeroes past the end', { type: WRITE_ZEROES, offset: END - 512, length: 1024 }, ENOSPC],
+    ['a trim past the end', { type: TRIM, offset: END, length: 512 }, EINVAL],
+    ['a cache request past the end', { type: CACHE, offset: END, length: 512 }, EINVAL],
+    [
+      'block status past the end',
+      { type: BLOCK_STATUS, offset: END, length: 512 },
+      EINVAL,
+      undefined,
+      'structured',
+    ],
     ['a read of nothing', { type: READ }, EINVAL],
+    ['a write of nothing', { type: WRITE }, EINVAL],
+    ['a trim of nothing', { type: TRIM }, EINVAL],
+    ['zeroes of nothing', { type: WRITE_ZEROES }, EINVAL],
+    ['block status of nothing', { type: BLOCK_STATUS }, EINVAL, undefined, 'structured'],
     ['an odd offset', { type: READ, offset: 1, length: 512 }, EINVAL],
     ['an odd length', { type: WRITE, length: 100, payload: new Uint8Array(100) }, EINVAL],
     ['more than one reply may carry', { type: READ, length: MAX_PAYLOAD + 512 }, EINVAL],
@@ -86,10 +99,13 @@ const refusals: [title: string, request: RequestFields, error: number, options?:
     ['a command that nobody knows', { type: 4711, length: 512 }, EINVAL],
     ['a flag that nobody knows', { type: READ, flags: 0x100, length: 512 }, EINVAL],
     ['DF with simple replies', { type: READ, flags: CommandFlag.DF, length: 512 }, EINVAL],
+    ['REQ_ONE where it means nothing', { type: READ, flags: CommandFlag.REQ_ONE, length: 512 }, EINVAL],
+    ['NO_HOLE where it means nothing', { type: TRIM, flags: CommandFlag.NO_HOLE, length: 512 }, EINVAL],
+    ['FAST_ZERO where it means nothing', { type: TRIM, flags: CommandFlag.FAST_ZERO, length: 512 }, EINVAL],
     ['block status without its context', { type: BLOCK_STATUS, length: 512 }, EINVAL],
     ['a write to a read-only disk', { type: WRITE, length: 512, payload: data512 }, EPERM, readOnly],
     ['zeroes on a read-only disk', { type: WRITE_ZEROES, length: 512 }, EPERM, readOnly],
-    ['a trim on a thick disk', { type: TRIM, length: 512 }, ENOTSUP, thick],
+    ['a trim on a thick disk', { type: TRIM, length: 512 }, EINVAL, thick],
     [
       'fast zeroes on a thick disk',
       { type: WRITE_ZEROES, flags: CommandFlag.FAST_ZERO, length: 512 },
@@ -119,6 +135,44 @@ for (const [title, request, error, options, form = 'simple'] of refusals) {
     t.is(await errorOf(client, form, 512), 0);
   });
 }
+
+test('FUA is never wrong', async (t) => {
+  const { client } = await connect(t, 'structured');
+  for (const type of [READ, WRITE, TRIM, WRITE_ZEROES, CACHE, BLOCK_STATUS]) {
+    client.request({
+      type,
+      flags: CommandFlag.FUA,
+      length: 512,
+      payload: type === WRITE ? data512 : undefined,
+    });
+    t.is(await errorOf(client, 'structured'), 0, `command ${type}`);
+  }
+  client.request({ type: FLUSH, flags: CommandFlag.FUA });
+  t.is(await errorOf(client, 'structured'), 0);
+});
+
+test('a read that must not be fragmented is one chunk, as any other', async (t) => {
+  const { client } = await connect(t, 'structured');
+  client.request({ type: READ, flags: CommandFlag.DF, length: END });
+  const { flags, type, data } = await client.chunk();
+  t.deepEqual([flags, type, data.length], [1, Chunk.OFFSET_DATA, 8 + END]);
+});
+
+test('extended replies repeat the offset of their request, however wrong it is', async (t) => {
+  const { client } = await connect(t, 'extended');
+  for (const offset of [0n, 4096n, 0xffff_ffff_ffff_fe01n, 0x8000_0000_0000_0001n]) {
+    client.request({ type: READ, offset, length: 512 });
+    t.is((await client.chunk()).offset, offset);
+  }
+});
+
+test('a write with extended headers that keeps quiet about its payload has one all the same', async (t) => {
+  const { client, served } = await connect(t, 'extended');
+  client.request({ type: WRITE, length: 512, payload: new Uint8Array(512).fill(7), cookie: 1 });
+  client.request({ type: FLUSH, cookie: 2 });
+  t.deepEqual([(await client.chunk()).cookie, (await client.chunk()).cookie], [1, 2]);
+  t.is(served.core.backstore.bytes[511], 7);
+});
 
 const effects: [title: string, request: RequestFields, does: [kind: number, blocks: number][]][] = [
   ['TRIM', { type: TRIM, offset: 4096, length: 8192 }, [[OperationKind.UNMAP, 16]]],
@@ -191,6 +245,21 @@ for (const [outcome, error] of faults) {
 }
 
 for (const form of ['structured', 'extended'] as const) {
+  for (const [title, kind, request] of [
+    ['read', OperationKind.READ, { type: READ }],
+    ['write', OperationKind.WRITE, { type: WRITE, payload: new Uint8Array(8192) }],
+  ] as const) {
+    test(`the error of a ${title} in ${form} form names the block that failed`, async (t) => {
+      const { client, served } = await connect(t, form);
+      served.core.backstore.fault = { kind, at: 6144, outcome: Outcome.MEDIUM_ERROR };
+      const flags = form === 'extended' && kind === OperationKind.WRITE ? CommandFlag.PAYLOAD_LEN : 0;
+      client.request({ ...request, flags, offset: 4096, length: 8192 });
+      const { type, data } = await client.chunk();
+      t.is(type, Chunk.ERROR_OFFSET);
+      t.deepEqual([data.length, data.readUInt32BE(0), data.readBigUInt64BE(6)], [14, 5, 6144n]);
+    });
+  }
+
   test(`block status tells holes from data in ${form} form`, async (t) => {
     const { client, served } = await connect(t, form);
     await served.core.initiator.send({
