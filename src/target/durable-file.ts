@@ -2,10 +2,10 @@
  * Replaces a file so that power loss at any byte leaves the old or the new text: temporary file, fsync, rename,
  * fsync of the directory. The last step is the one that others leave out.
  */
-import { closeSync, fsyncSync, mkdirSync, openSync } from 'node:fs';
+import { randomInt } from 'node:crypto';
+import { closeSync, fsyncSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
-import { threadId } from 'node:worker_threads';
+import { dirname, join, resolve } from 'node:path';
 
 /** What of a file system is used, so that a test can cut its power. */
 export interface FileSystem {
@@ -20,12 +20,23 @@ export interface FileHandle {
   close(): Promise<void>;
 }
 
-/** Makes names for temporary files: two disks that share a directory may replace one file at a time, in two threads too. */
-let replacements = threadId * 2 ** 32;
+/** More than anybody tries; `randomInt` goes no further. */
+const TEMPORARY_NAMES = 2 ** 48 - 1;
+const TEMPORARY = /\.\d+\.\d+\.tmp$/;
 
-/** Whether a file is one that `replaceFile` makes on its way. */
-export function isTemporary(name: string): boolean {
-  return /\.\d+\.\d+\.tmp$/.test(name);
+/**
+ * What `replaceFile` had not renamed yet when its process was killed, of the file `name` or of all in `directory`. It
+ * is in nobody's way where it cannot be removed.
+ */
+export function removeLeftovers(directory: string, name?: string): void {
+  try {
+    for (const each of readdirSync(directory)) {
+      if (!TEMPORARY.test(each) || (name !== undefined && each.replace(TEMPORARY, '') !== name)) continue;
+      rmSync(join(directory, each), { force: true });
+    }
+  } catch {
+    // A directory that we may not read or write.
+  }
 }
 
 /** Resolves when `text` is on stable storage under `path`, readable by its owner only. */
@@ -34,9 +45,10 @@ export async function replaceFile(
   text: string,
   fileSystem: FileSystem = { open, rename, rm },
 ): Promise<void> {
-  const temporary = `${path}.${process.pid}.${++replacements}.tmp`;
+  const temporary = `${path}.${process.pid}.${randomInt(TEMPORARY_NAMES)}.tmp`;
+  // Never one that is there: in a directory that others may write, it would be theirs, or lead elsewhere.
+  const file = await fileSystem.open(temporary, 'wx', 0o600);
   try {
-    const file = await fileSystem.open(temporary, 'w', 0o600);
     try {
       await file.writeFile(text);
       await file.sync();

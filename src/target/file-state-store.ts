@@ -2,12 +2,12 @@
  * A logical unit's durable state as files: one directory per disk, one file per name. The directory is locked like
  * the image itself, so that two disks with one serial number cannot write over each other's reservations.
  */
-import { closeSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { addon } from '../native/addon.ts';
-import { Errno, LunportError } from '../native/errno.ts';
+import { Errno, fromNodeError, LunportError } from '../native/errno.ts';
 import type { StateStore } from '../scsi/state-store.ts';
-import { isTemporary, makeDurableDirectory, replaceFile } from './durable-file.ts';
+import { makeDurableDirectory, removeLeftovers, replaceFile } from './durable-file.ts';
 
 /** Types of open file description locks. */
 const READ_LOCK = 0;
@@ -21,12 +21,16 @@ export class FileStateStore implements StateStore {
 
   /**
    * `serial` names the disk; it may hold any characters. With `shared` others that say the same may use it too.
-   * Throws a LunportError with code 'state-in-use'.
+   * Throws LunportError, with code 'state-in-use' when another has it.
    */
   constructor(base: string, serial: string, shared = false) {
     this.directory = join(base, encodeURIComponent(serial).replaceAll('.', '%2E'));
-    makeDurableDirectory(this.directory);
-    this.lock = openSync(join(this.directory, 'lock'), 'a+', 0o600);
+    try {
+      makeDurableDirectory(this.directory);
+      this.lock = openSync(join(this.directory, 'lock'), 'a+', 0o600);
+    } catch (error) {
+      throw fromNodeError(error, 'keep reservations in', this.directory);
+    }
     const result = addon.lockRange(this.lock, shared ? READ_LOCK : WRITE_LOCK, 0, 1);
     if (result !== Errno.EAGAIN && result !== Errno.EACCES) {
       if (!shared) removeLeftovers(this.directory);
@@ -47,12 +51,14 @@ export class FileStateStore implements StateStore {
     closeSync(this.lock);
   }
 
+  /** Throws LunportError. */
   load(name: string): string | undefined {
+    const path = this.path(name);
     try {
-      return readFileSync(this.path(name), 'utf8');
+      return readFileSync(path, 'utf8');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw error;
+      throw fromNodeError(error, 'read', path);
     }
   }
 
@@ -65,12 +71,5 @@ export class FileStateStore implements StateStore {
   /** Where the state of this name is. */
   path(name: string): string {
     return join(this.directory, `${name}.json`);
-  }
-}
-
-/** Files that were not renamed yet when their process was killed. */
-function removeLeftovers(directory: string): void {
-  for (const name of readdirSync(directory)) {
-    if (isTemporary(name)) rmSync(join(directory, name), { force: true });
   }
 }

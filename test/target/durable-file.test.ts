@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
-import { makeDurableDirectory, replaceFile } from '../../src/target/durable-file.ts';
+import { type FileSystem, makeDurableDirectory, replaceFile } from '../../src/target/durable-file.ts';
 import { CrashingFileSystem } from '../support/crashing-file-system.ts';
 
 const PATH = '/state/disk/reservations.json';
@@ -35,6 +35,23 @@ test('power loss between and in several replacements leaves one of the last two 
   for (; turn < texts.length; turn++) await replaceFile(PATH, texts[turn], fileSystem);
   turn--;
   t.deepEqual([...fileSystem.possibleTexts(PATH)], ['third']);
+});
+
+test('a temporary file is one that nobody could have put there before', async (t) => {
+  const opened: string[] = [];
+  const memory = new CrashingFileSystem({}, () => {});
+  const fileSystem: FileSystem = {
+    rename: (from, to) => memory.rename(from, to),
+    rm: (path) => memory.rm(path),
+    open: (path, flags) => {
+      opened.push(`${flags} ${path}`);
+      return memory.open(path, flags);
+    },
+  };
+  await replaceFile(PATH, 'first', fileSystem);
+  await replaceFile(PATH, 'second', fileSystem);
+  const made = opened.filter((each) => each.startsWith(`wx ${PATH}.${process.pid}.`));
+  t.is(new Set(made).size, 2, opened.join());
 });
 
 test('the simulated file system tells a replacement without syncs from a durable one', async (t) => {

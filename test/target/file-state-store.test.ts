@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { LunportError } from '../../src/target/errors.ts';
 import { FileStateStore } from '../../src/target/file-state-store.ts';
 
 test.beforeEach((t) => {
@@ -18,6 +19,16 @@ test('what was saved is there for the next process', async (t) => {
 
 test('nothing was saved: nothing is loaded', (t) => {
   t.is(new FileStateStore(t.context as string, 'serial').load('reservations'), undefined);
+});
+
+test('a directory that cannot be had is told with its name and what to do', (t) => {
+  const file = join(t.context as string, 'file');
+  writeFileSync(file, '');
+  const error = t.throws<LunportError>(() => new FileStateStore(file, 'serial'), {
+    instanceOf: LunportError,
+    message: /Cannot keep reservations in .*file\/serial: not a directory/,
+  });
+  t.truthy(error?.hint);
 });
 
 test('saves keep their order and leave no temporary files, readable by the owner only', async (t) => {

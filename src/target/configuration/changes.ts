@@ -47,7 +47,12 @@ export function withDisks<C extends Configuration>(
 /** A name that says what the disk is. */
 export function freeName(disks: Configuration['disks'], disk: DiskDescription): string {
   const text = disk.kind === 'file' ? parse(basename(disk.path)).name : disk.kind;
-  const stem = text.replace(/\s/g, '-').slice(0, 48) || 'disk';
+  // The one name that an object cannot have as a key like any other.
+  const stem =
+    text
+      .replace(/\s/g, '-')
+      .replace(/^__proto__$/, '')
+      .slice(0, 48) || 'disk';
   for (let i = 0; ; i++) {
     const name = i === 0 ? stem : `${stem}-${i}`;
     if (!Object.hasOwn(disks, name)) return name;

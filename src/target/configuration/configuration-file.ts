@@ -2,11 +2,11 @@
  * A configuration as a file: read and checked, and replaced so that a kill or a power loss leaves the old or the new
  * one. What somebody else has written there in the meantime is not written over.
  */
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { z } from 'zod';
 import { fromNodeError } from '../../native/errno.ts';
-import { isTemporary, replaceFile } from '../durable-file.ts';
+import { removeLeftovers, replaceFile } from '../durable-file.ts';
 import { LunportError } from '../errors.ts';
 import { withPlaces } from './places.ts';
 import { type Configuration, configurationSchema } from './schema.ts';
@@ -34,16 +34,22 @@ export class ConfigurationFile {
     const text = readText(path);
     const configuration = parseConfiguration(text, path);
     refuseReadableSecrets(path, configuration);
-    removeLeftovers(path);
+    if (configuration.targets.length === 0) throw nothingToServe(path);
+    const file = realpathSync(path);
+    removeLeftovers(dirname(file), basename(file));
     return {
       file: new ConfigurationFile(path, text),
       configuration: withPlaces(configuration, dirname(path), runtimeDirectory),
     };
   }
 
-  /** Resolves when it is on stable storage. Throws LunportError when it is not what we know any more. */
-  async write(configuration: Configuration): Promise<void> {
-    if (readText(this.path) !== this.text) throw changedBehindUs(this.path);
+  /**
+   * Resolves when it is on stable storage. `before`: what was in force until now, which `lunport save` may have written
+   * there. Throws LunportError when it is not what we know any more.
+   */
+  async write(configuration: Configuration, before = configuration): Promise<void> {
+    const there = readText(this.path);
+    if (there !== this.text && there !== configurationText(before)) throw changedBehindUs(this.path);
     const text = configurationText(configuration);
     await writeText(this.path, text);
     this.text = text;
@@ -101,9 +107,15 @@ export function readText(path: string): string {
   }
 }
 
+/**
+ * Replaces the file, or the one that a symbolic link leads to. Throws LunportError; a device or a pipe, which others
+ * expect to find again, stays what it is.
+ */
 export async function writeText(path: string, text: string): Promise<void> {
   try {
-    await replaceFile(path, text);
+    const there = statSync(path, { throwIfNoEntry: false });
+    if (there?.isFile() === false) throw notAFile(path);
+    await replaceFile(there === undefined ? path : realpathSync(path), text);
   } catch (error) {
     throw fromNodeError(error, 'write', path);
   }
@@ -115,15 +127,6 @@ function describeIssue(issue: z.core.$ZodIssue): string[] {
   }
   const place = issue.path.length === 0 ? '' : `${z.core.toDotPath(issue.path)}: `;
   return [place + issue.message];
-}
-
-/** Files that were not renamed yet when their process was killed. */
-function removeLeftovers(path: string): void {
-  const directory = dirname(path);
-  for (const name of readdirSync(directory)) {
-    if (name.startsWith(`${basename(path)}.`) && isTemporary(name))
-      rmSync(join(directory, name), { force: true });
-  }
 }
 
 function refuseReadableSecrets(path: string, { iscsi, targets, saveconfig }: Configuration): void {
@@ -141,6 +144,24 @@ function refuseReadableSecrets(path: string, { iscsi, targets, saveconfig }: Con
     object: path,
     message: `${path} holds CHAP secrets, and its mode is 0${mode.toString(8)}: others can read it`,
     hint: `chmod 600 ${path}`,
+  });
+}
+
+function nothingToServe(path: string): LunportError {
+  return new LunportError({
+    code: 'nothing-to-serve',
+    object: path,
+    message: `${path} has no targets, so that there is nothing to serve`,
+    hint: DOCUMENTATION,
+  });
+}
+
+function notAFile(path: string): LunportError {
+  return new LunportError({
+    code: 'not-a-file',
+    object: path,
+    message: `${path} is no file that could be replaced`,
+    hint: 'Name a file. `import` and `export` write to standard output when none is named.',
   });
 }
 

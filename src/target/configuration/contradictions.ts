@@ -41,6 +41,14 @@ export function* contradictions({ disks, targets, iscsi }: Configuration): Itera
         yield { path: [...place, 'path'], message: `${path} is named twice` };
       if (path !== undefined) sockets.add(path);
     }
+    // Else its ACLs would seem to hold.
+    if (target.iscsi && iscsi === undefined) {
+      yield {
+        path: ['targets', i, 'iscsi'],
+        message: 'there is no portal: name its address in iscsi.addresses',
+      };
+      continue;
+    }
     const portals = iscsi?.addresses ?? [];
     for (const [j, { host, port }] of (target.iscsi?.addresses ?? []).entries()) {
       if (portals.some((portal) => portal.host === host && portal.port === port)) continue;

@@ -35,13 +35,14 @@ export class RunningConfiguration {
     const { target } = params as { readonly target?: string };
     const { lun } = result as { readonly lun: number };
     const index = this.indexOf(target);
+    const before = this.current;
     if (name === 'add') {
       const disk = asOpened(describeSpec(specOf(params as AddedDisk)));
       this.configuration = withLun(this.configuration, index, lun, disk);
     } else if (name === 'remove') this.configuration = withoutLun(this.configuration, index, lun);
     if (this.file === undefined) return;
     try {
-      await this.save();
+      await this.file.write(this.current, before);
     } catch (error) {
       throw notSaved(name, lun, error);
     }

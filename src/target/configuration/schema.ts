@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { CACHE_MODES } from '../../backstores/cache-mode.ts';
 import { MAX_LUN } from '../../scsi/lun-map.ts';
 import { ATTRIBUTE_NAMES, BLOCK_SIZES, SERIAL } from '../disk-spec.ts';
-import { checkName } from '../iscsi-options.ts';
+import { checkInitiator, checkName } from '../iscsi-options.ts';
 import { LOG_LEVELS, MAX_POLL_MICROSECONDS, MAX_SHARDS } from '../option-values.ts';
 import { parseSize } from '../size.ts';
 import { contradictions } from './contradictions.ts';
@@ -84,14 +84,16 @@ const credentials = z
     if (secret === mutualSecret) fail('the two secrets must differ (RFC 7143 9.2.1)');
   });
 
-const iscsiName = z.string().transform((text, context) => {
-  try {
-    return checkName(text);
-  } catch (error) {
-    context.addIssue({ code: 'custom', message: (error as Error).message });
-    return z.NEVER;
-  }
-});
+/** `check` throws UsageError for what is no name. */
+const nameChecked = (check: (name: string) => string) =>
+  z.string().transform((text, context) => {
+    try {
+      return check(text);
+    } catch (error) {
+      context.addIssue({ code: 'custom', message: (error as Error).message });
+      return z.NEVER;
+    }
+  });
 
 const host = z.string().refine((text) => isIP(text) !== 0, 'expected an IP address');
 const port = z.int().min(0).max(65535);
@@ -110,14 +112,14 @@ const mappedLuns = z
 
 const iscsiTarget = z
   .strictObject({
-    name: iscsiName.optional(),
+    name: nameChecked(checkName).optional(),
     /** Absent: all portals. */
     addresses: z.array(address).min(1).optional(),
     credentials: credentials.optional(),
     acls: z
       .array(
         z.strictObject({
-          initiator: iscsiName,
+          initiator: nameChecked(checkInitiator),
           credentials: credentials.optional(),
           readOnly: z.boolean().optional(),
           luns: mappedLuns.optional(),

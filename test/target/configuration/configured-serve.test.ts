@@ -1,5 +1,15 @@
 /** `lunport serve --config`: what is added to it is there after a kill and a restart. */
-import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
@@ -163,6 +173,8 @@ test('secrets that others can read are refused, and so is a file that is not rig
   t.is(await serve.stop(), 0);
   writeFileSync(file, readFileSync(file, 'utf8').slice(0, -3));
   await t.throwsAsync(serving(t, file), { message: /is no JSON/ });
+  writeFileSync(file, '{"version":1,"disks":{},"targets":[]}');
+  await t.throwsAsync(serving(t, file), { message: /lunport\.json has no targets/ });
   await t.throwsAsync(serving(t, path('none.json')), { message: /none\.json/ });
   await t.throwsAsync(lunport('serve', 'ram:1M', '--config', file), { code: 2 });
   await t.throwsAsync(lunport('serve', '--config', file, '--shards', '2'), { code: 2, message: /--shards/ });
@@ -189,6 +201,31 @@ test('an upgrade by --takeover serves what the file says now, also where a disk 
     /lunport_lun_absent\{target="[^"]*a\.sock",lun="4"\} 1/,
   );
   t.is(await second.stop(), 0);
+});
+
+test('what `lunport save` wrote to its file is followed by what is added later', async (t) => {
+  const path = folderOf(t);
+  const file = write(path);
+  const serve = await serving(t, file);
+  await lunport('save', path('a.sock'), file);
+  await lunport('add', path('a.sock'), 'ram:2M');
+  t.is(JSON.parse(readFileSync(file, 'utf8')).targets[0].luns.length, 2);
+  t.is(await serve.stop(), 0);
+});
+
+test('a configuration behind a symbolic link stays there; a socket stays a socket', async (t) => {
+  const path = folderOf(t);
+  const file = write(path);
+  mkdirSync(path('links'));
+  symlinkSync('../lunport.json', path('links/lunport.json'));
+  const serve = await serving(t, path('links/lunport.json'));
+  const socket = path('links/a.sock');
+  await lunport('add', socket, 'ram:2M');
+  t.true(lstatSync(path('links/lunport.json')).isSymbolicLink());
+  t.is(JSON.parse(readFileSync(file, 'utf8')).targets[0].luns.length, 2);
+  await t.throwsAsync(lunport('save', socket, socket), { message: /is no file that could be replaced/ });
+  await lunport('list', socket);
+  t.is(await serve.stop(), 0);
 });
 
 test('what somebody else has written in the meantime is not written over', async (t) => {

@@ -20,10 +20,15 @@ test('sizes are bytes or texts, and what is left out has its usual value', (t) =
 });
 
 test('who names initiators lets no others in', (t) => {
-  const iscsi = { acls: [{ initiator: 'IQN.2026-01.com.example:One' }] };
-  const [target] = parse({ ...GOOD, targets: [{ ...TARGET, iscsi }] }).targets;
+  // An underscore is against the rules, and in some initiators' names.
+  const iscsi = { acls: [{ initiator: 'IQN.2026-01.com.example:Number_One' }] };
+  const [target] = parse({
+    ...GOOD,
+    targets: [{ ...TARGET, iscsi }],
+    iscsi: { addresses: [PORTAL] },
+  }).targets;
   t.is(target.iscsi?.others, 'refused');
-  t.is(target.iscsi?.acls[0].initiator, 'iqn.2026-01.com.example:one');
+  t.is(target.iscsi?.acls[0].initiator, 'iqn.2026-01.com.example:number_one');
 });
 
 const LUN = { lun: 0, targetLun: 0 };
@@ -127,6 +132,11 @@ const refused: readonly [title: string, document: unknown, message: RegExp][] = 
     /targets\[0\]\.iscsi\.name: "disk" is no iSCSI name/,
   ],
   [
+    'an ACL without a portal to come to',
+    { ...GOOD, targets: [{ ...TARGET, iscsi: { acls: [ACL] } }] },
+    /targets\[0\]\.iscsi: there is no portal: name its address in iscsi\.addresses/,
+  ],
+  [
     'half of mutual CHAP',
     { ...GOOD, iscsi: { addresses: [PORTAL], discoveryCredentials: { ...CHAP, mutualUser: 'm' } } },
     /iscsi\.discoveryCredentials: mutualUser and mutualSecret/,
@@ -151,7 +161,11 @@ const refused: readonly [title: string, document: unknown, message: RegExp][] = 
   ],
   [
     'a portal that there is not',
-    { ...GOOD, targets: [{ ...TARGET, iscsi: { addresses: [PORTAL] } }] },
+    {
+      ...GOOD,
+      iscsi: { addresses: [{ ...PORTAL, port: 3261 }] },
+      targets: [{ ...TARGET, iscsi: { addresses: [PORTAL] } }],
+    },
     /targets\[0\]\.iscsi\.addresses\[0\]: 127\.0\.0\.1 port 3260 is not among/,
   ],
   ['a log level', { ...GOOD, logLevel: 'loud' }, /logLevel: /],
