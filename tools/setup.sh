@@ -14,7 +14,7 @@ build='g++ make python3'
 guest='qemu-system-x86 qemu-utils seabios ovmf mmdebstrap busybox-static cpio e2fsprogs mtools xz-utils'
 # An ordinary user makes images in a user namespace of many ids; root needs none.
 [ "$(id -u)" -eq 0 ] || guest="$guest uidmap"
-suites='qemu-block-extra libiscsi-bin sg3-utils sdparm fio libnbd-bin nbdkit nbd-client openssl xfsprogs btrfs-progs fuse3'
+suites='qemu-block-extra libiscsi-bin sg3-utils sdparm fio libnbd-bin python3-libnbd nbdkit nbd-client openssl xfsprogs btrfs-progs fuse3'
 
 check_node() {
   if ! command -v node >/dev/null || ! command -v npm >/dev/null; then

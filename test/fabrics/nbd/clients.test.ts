@@ -76,6 +76,18 @@ const lives: [title: string, steps: [line: string, says: RegExp][], options?: Co
     ],
   ],
   [
+    'nbdkit in between passes everything on',
+    [
+      [
+        'nbdkit -U - nbd uri=URI --run nbdinfo~$uri',
+        /can_df: true[\s\S]*can_fast_zero: true[\s\S]*can_multi_conn: true[\s\S]*block_size_minimum: 512/,
+      ],
+      [`nbdkit -U - nbd uri=URI --run nbdcopy~${source}~$uri`, /^$/],
+      ['nbdkit -U - nbd uri=URI --run nbdinfo~--map~$uri', /^ +0 +5242880 +0 +data\n.*hole,zero\n$/],
+      [`nbdkit -U - nbd uri=URI --run nbdcopy~$uri~${COPY}`, /^$/],
+    ],
+  ],
+  [
     'fio verifies what it wrote',
     [
       [
