@@ -180,12 +180,10 @@ async function serve({ configuration, file }: Wanted, options: ServeOptions): Pr
     if (options.run === undefined) await stopped;
     else code = await runAround(served, options, stopped);
   } finally {
-    daemon.stopping = true;
     metrics?.close();
     try {
-      await host.close();
+      await daemon.close(() => host.close());
     } finally {
-      // Whoever asked for the end learns by its closing that every disk is durable, or that nothing more will come.
       controls?.close();
     }
   }

@@ -15,6 +15,7 @@ export function stopCommand(ended: (code: number) => void): Command {
       const client = await connectRunning(socket);
       try {
         await client.call('stop');
+        // An older lunport answers at once.
         await client.ended();
       } finally {
         client.close();

@@ -2,6 +2,7 @@
  * The process as the control socket sees it: operations of its own (log level, stop), and all others passed on to
  * the event loops that serve. It runs where the control socket is and touches no disk itself.
  */
+import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { z } from 'zod';
 import type { RunningConfiguration } from './configuration/running.ts';
 import type { Call } from './control-socket.ts';
@@ -34,12 +35,12 @@ const logLevel = operation({
 });
 
 const stop = operation({
-  description: 'Ends the process in good order; the connection closes when every disk is durable.',
+  description:
+    'Ends the process in good order; answers when every disk is durable, or with why one is not, and hangs up.',
   schema: z.strictObject({}),
   scope: Scope.ALL,
   async run(daemon: Daemon) {
-    daemon.stopping = true;
-    setImmediate(() => daemon.options.stop());
+    await daemon.stop();
     return { pid: process.pid };
   },
 });
@@ -75,28 +76,59 @@ const DAEMON_OPERATIONS: Readonly<Record<string, Operation<Daemon>>> = {
   metrics,
 };
 
+/** Milliseconds. A change may wait for a disk that hangs, and the other disks are not to wait with it. */
+const CHANGE_PATIENCE = 10_000;
+
 export class Daemon {
   readonly options: DaemonOptions;
+  /** Settles with the closing of what is served. */
+  private readonly closed: Promise<void>;
+  private settleClosed!: (closing: Promise<void>) => void;
   /** No further operation is taken. */
-  stopping = false;
+  private stopping = false;
   private lastChange: Promise<unknown> = Promise.resolve();
 
   constructor(options: DaemonOptions) {
     this.options = options;
+    this.closed = new Promise((resolve) => {
+      this.settleClosed = resolve;
+    });
+    // There may be nobody who asked for the end.
+    this.closed.catch(() => {});
+  }
+
+  /** Resolves when everything is closed. Throws what closing it throws. */
+  stop(): Promise<void> {
+    this.stopping = true;
+    this.options.stop();
+    return this.closed;
+  }
+
+  /**
+   * Lets the change end that is under way, and has `closeHost` close what is served; resolves when those who asked for
+   * the end have been answered. Throws what `closeHost` throws.
+   */
+  async close(closeHost: () => Promise<void>): Promise<void> {
+    this.stopping = true;
+    await Promise.race([this.lastChange, sleep(CHANGE_PATIENCE, undefined, { ref: false })]);
+    this.settleClosed(closeHost());
+    try {
+      await this.closed;
+    } finally {
+      await turn();
+    }
   }
 
   /** What the control socket calls. */
   readonly call: Call = async (name, params) => {
-    if (this.stopping) {
-      throw new LunportError({ code: 'stopping', object: name, message: 'lunport is about to end' });
-    }
+    this.refuseWhenStopping(name);
     if (Object.hasOwn(DAEMON_OPERATIONS, name)) {
       const own = DAEMON_OPERATIONS[name];
       const run = () => perform(own, name, this, params);
-      return own.changes ? this.change(run) : run();
+      return own.changes ? this.change(name, run) : run();
     }
     if (!findOperation(OPERATIONS, name).changes) return this.options.call(name, params);
-    return this.change(async () => {
+    return this.change(name, async () => {
       const result = await this.options.call(name, params);
       await this.options.configuration.changed(name, params, result);
       return result;
@@ -111,9 +143,17 @@ export class Daemon {
     return prometheusText([...samples, ...processSamples(version())]);
   }
 
-  /** Changes happen one after the other. */
-  private change(make: () => Promise<Json>): Promise<Json> {
-    const changed = this.lastChange.then(make);
+  private refuseWhenStopping(name: string): void {
+    if (!this.stopping) return;
+    throw new LunportError({ code: 'stopping', object: name, message: 'lunport is about to end' });
+  }
+
+  /** Changes happen one after the other; those that wait when the end comes do not happen. */
+  private change(name: string, make: () => Promise<Json>): Promise<Json> {
+    const changed = this.lastChange.then(() => {
+      this.refuseWhenStopping(name);
+      return make();
+    });
     this.lastChange = changed.catch(() => {});
     return changed;
   }
