@@ -64,10 +64,22 @@ int Engine::submit(uint32_t count) {
   finished_.clear();
   const double* row = tables_.submissions;
   for (uint32_t i = 0; i < count; i++, row += kSubmissionColumns) {
+    if (i + 1 < count) approach(row + kSubmissionColumns);
     run(row, operations_[static_cast<uint32_t>(row[1])]);
   }
   if (running_ > 0) io_->flush(finished_);
   return report();
+}
+
+// The row is next: what it reads is fetched while the one before it is copied. A wrong row is refused when its turn
+// comes. Writes gain nothing: the store buffer waits for them.
+void Engine::approach(const double* row) {
+  if (row[0] != static_cast<double>(Kind::RAM_READ)) return;
+  uint64_t offset;
+  uint64_t length;
+  const Region* const disk = environment_.regions.find(row[2]);
+  if (disk == nullptr || !to_unsigned(row[4], offset) || !to_unsigned(row[5], length)) return;
+  ram_approach(*disk, offset, length);
 }
 
 bool Engine::claim(uint32_t count) {

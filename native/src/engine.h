@@ -54,6 +54,7 @@ class Engine {
  private:
   Engine(Environment& environment, const Options& options, Tables tables);
   int open_io(const Options& options);
+  void approach(const double* row);
   bool claim(uint32_t count);
   int prepare(const double* row, Operation& operation);
   void run(const double* row, Operation& operation);

@@ -214,6 +214,45 @@ test('RAM operations complete within run', (t) => {
   t.is(engine.inFlight, 0);
 });
 
+/** Past the caches, where the disk is large and whole lines are written: each of these conditions once not met. */
+for (const [what, diskLength, at, from, length] of [
+  ['long and aligned', 64 * MIB, 4096, 512, 128 * KIB],
+  ['from an odd address', 64 * MIB, 4096, 3, 128 * KIB],
+  ['to an odd address', 64 * MIB, 4097, 512, 128 * KIB],
+  ['of an odd length', 64 * MIB, 4096, 512, 128 * KIB - 1],
+  ['to a small disk', MIB, 4096, 512, 128 * KIB],
+  ['just long enough', 64 * MIB, 64 * MIB - 64 * KIB, 512, 64 * KIB],
+] as const) {
+  test(`a write to memory arrives whole and nowhere else: ${what}`, (t) => {
+    const { engine, memory } = setUp(t);
+    const source = memory.mapAnonymous(MIB);
+    memory.bytes(source, 0, MIB).set(pattern(MIB, 7));
+    const disk = memory.mapAnonymous(diskLength);
+    const around = Math.min(PAGE, diskLength - at - length);
+    const bytes = memory.bytes(disk, at - PAGE, PAGE + length + around).fill(1);
+    const owner = new Recorder();
+    engine.ramWrite(disk.id, at, length, segments([source.id, from, length]), 0, owner);
+    engine.run();
+    t.deepEqual(owner.results, [length]);
+    t.deepEqual(bytes.slice(PAGE, PAGE + length), pattern(MIB, 7).slice(from, from + length));
+    t.true(bytes.subarray(0, PAGE).every((byte) => byte === 1));
+    t.true(bytes.subarray(PAGE + length).every((byte) => byte === 1));
+  });
+}
+
+test('a write of the disk to itself moves what was there', (t) => {
+  const { engine, memory } = setUp(t);
+  const length = 128 * KIB;
+  const disk = memory.mapAnonymous(64 * MIB);
+  const bytes = memory.bytes(disk, 0, 2 * length);
+  const before = pattern(2 * length, 9);
+  bytes.set(before);
+  const owner = new Recorder();
+  engine.ramWrite(disk.id, PAGE, length, segments([disk.id, 0, length]), 0, owner);
+  engine.run();
+  t.deepEqual(bytes.slice(PAGE, PAGE + length), before.slice(0, length));
+});
+
 test('run within an owner goes on in the outer one, and a batch ends once', (t) => {
   const { engine, memory } = setUp(t);
   const disk = memory.mapAnonymous(PAGE);
