@@ -1,6 +1,6 @@
 /**
  * What the guest of kill-rounds.ts does with its second disk while lunport is killed: COMPARE AND WRITE, UNMAP, and
- * a persistent reservation that has to outlive every process (APTPL).
+ * a persistent reservation that has to outlive every process (APTPL) and is made anew, under another key, in every round.
  */
 
 /** Serial number of the disk. */
@@ -62,15 +62,24 @@ unmap() {
   again sg_unmap -f --lba=${UNMAPPED_LBA} --num=8 $sg || echo "unmap: $? $(cat /tmp/said)"
   block ${UNMAPPED_LBA} 8 | cmp - /tmp/zeros || echo 'unmapped, but not zero'
 }
-reservation() {
-  again sg_persist -n -r $sg && grep -q 'Key=0xa1' /tmp/said || echo "reservation: $(cat /tmp/said)"
+persist() { again sg_persist -n -o "$@" $sg || echo "sg_persist $*: $(cat /tmp/said)"; }
+held() { # by key
+  again sg_persist -n -r $sg && grep -q "Key=$1" /tmp/said || echo "reservation of $1: $(cat /tmp/said)"
+}
+reservation() { # the registration's key changes, then the reservation goes and comes back
+  persist -I -S $1 -Z
+  held $1
+  persist -L -K $1 -T 3
+  persist -R -K $1 -T 3
+  held $1
 }
 (
   until [ -e /tmp/stop ]; do
     compare_and_write a b
     unmap
+    reservation 0xa2
     compare_and_write b a
-    reservation
+    reservation 0xa1
     echo round
   done
   touch ${COMMANDS_DONE}

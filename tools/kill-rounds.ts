@@ -1,21 +1,25 @@
 /**
  * A guest that writes and verifies without a pause, and a lunport that is killed by SIGKILL at random moments and
- * started again by a supervisor. QEMU reconnects; the guest may notice a pause, and nothing else.
+ * started again by a supervisor, or replaced by a new one that takes its sockets over. QEMU reconnects; the guest may
+ * notice a pause, and nothing else.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Guest } from '../qemu/guest.ts';
 import { LunportChild } from '../qemu/lunport-child.ts';
 import { temporaryFolder } from '../qemu/temporary-folder.ts';
+import { complaints } from './kernel-complaints.ts';
 import { COMMANDS, COMMANDS_DISK, COMMANDS_DONE, COMMANDS_LOG } from './kill-commands.ts';
+import { pause } from './pause.ts';
 
 export interface KillRoundsOptions {
   readonly rounds: number;
   /** A QEMU that reconnects. */
   readonly qemu: readonly string[];
-  /** After each round. */
+  /** `serve --takeover` instead of a kill and a new start. */
+  readonly upgrade?: boolean;
+  /** After each round; nobody is dead between the processes of an upgrade. */
   readonly onRound?: (round: number, aliveMs: number, deadMs: number) => void;
 }
 
@@ -66,14 +70,7 @@ dmesg -c >/dev/null
 `;
 
 const STOP = `touch /tmp/stop; until [ -e /tmp/done ] && [ -e ${COMMANDS_DONE} ]; do sleep 0.1; done; cat /tmp/log`;
-const KERNEL_LOG = 'dmesg';
 const CHECKSUM = `${FIND_DISK} dd if=$disk bs=1M iflag=direct 2>/dev/null | sha256sum | cut -c 1-64`;
-
-/** What the kernel says of a request that failed or took too long. "Power-on occurred" is none of these. */
-const KERNEL_COMPLAINT =
-  /I\/O error|Medium Error|Hardware Error|timing out|abort|reset failed|device reset|rejecting I\/O|offline|BUG:|hung task|blocked for more/i;
-/** Every restart is a power-on, which the disk reports by that very name. */
-const POWER_ON = /Power-on or device reset occurred/;
 
 const BAD_BLOCK = /verify: bad|verify failed/;
 
@@ -86,8 +83,8 @@ export async function killRounds(options: KillRoundsOptions): Promise<KillRounds
     `${image},create,size=${DISK_MIB}M,serial=${DISK}`,
     `${join(folder.path, 'commands.img')},create,size=${DISK_MIB}M,serial=${COMMANDS_DISK}`,
   ];
-  const start = () =>
-    LunportChild.serve([...disks, '--socket', socket, '--state', join(folder.path, 'state')]);
+  const start = (...more: string[]) =>
+    LunportChild.serve([...disks, '--socket', socket, '--state', join(folder.path, 'state'), ...more]);
   let lunport = await start();
   let guest: Guest | undefined;
   try {
@@ -103,19 +100,26 @@ export async function killRounds(options: KillRoundsOptions): Promise<KillRounds
     }
     for (let round = 1; round <= options.rounds; round++) {
       const alive = await pause(ALIVE_MS);
-      await lunport.kill();
-      const dead = await pause(DEAD_MS);
-      lunport = await start();
+      let dead = 0;
+      const old = lunport;
+      if (options.upgrade) {
+        lunport = await start('--takeover');
+        await old.stop();
+      } else {
+        await old.kill();
+        dead = await pause(DEAD_MS);
+        lunport = await start();
+      }
       options.onRound?.(round, alive, dead);
     }
     await pause(ALIVE_MS);
     const log = await guest.exec(STOP, { timeoutMs: FIO_END_MS });
     const commands = await guest.exec(`cat ${COMMANDS_LOG}`);
-    const kernel = await guest.exec(KERNEL_LOG);
+    const kernel = await complaints(guest);
     const seen = await guest.exec(CHECKSUM);
     await guest.powerOff();
     await lunport.stop();
-    const verdict = judge(options.rounds, log.output, commands.output, kernel.output);
+    const verdict = judge(options.rounds, log.output, commands.output, kernel);
     if (seen.output.trim() === (await sha256(image))) return verdict;
     const detail = `${verdict.detail}\nthe guest read another disk than the image is`;
     return { ...verdict, detail, badBytes: Math.max(1, verdict.badBytes) };
@@ -126,9 +130,8 @@ export async function killRounds(options: KillRoundsOptions): Promise<KillRounds
   }
 }
 
-function judge(rounds: number, log: string, commands: string, kernel: string): KillRoundsResult {
+function judge(rounds: number, log: string, commands: string, kernel: string[]): KillRoundsResult {
   const lines = log.split('\n').filter(Boolean);
-  const complaints = kernel.split('\n').filter((line) => KERNEL_COMPLAINT.test(line) && !POWER_ON.test(line));
   const commandLines = commands.split('\n').filter(Boolean);
   const failedCommands = commandLines.filter((line) => line !== 'round');
   const failedRuns = lines.filter((line) => line.startsWith('fio ended'));
@@ -137,18 +140,12 @@ function judge(rounds: number, log: string, commands: string, kernel: string): K
     .reduce((sum, line) => sum + Number(/length (\d+)/.exec(line)?.[1] ?? 1), 0);
   return {
     rounds,
-    guestErrors: complaints.length + failedRuns.length + failedCommands.length,
+    guestErrors: kernel.length + failedRuns.length + failedCommands.length,
     badBytes,
     passes: lines.filter((line) => line === 'pass').length,
     commandRounds: commandLines.length - failedCommands.length,
-    detail: [...complaints, ...failedCommands, ...lines.filter((line) => line !== 'pass')].join('\n'),
+    detail: [...kernel, ...failedCommands, ...lines.filter((line) => line !== 'pass')].join('\n'),
   };
-}
-
-async function pause({ least, spread }: { least: number; spread: number }): Promise<number> {
-  const ms = Math.round(least + Math.random() * spread);
-  await sleep(ms);
-  return ms;
 }
 
 async function sha256(path: string): Promise<string> {

@@ -80,6 +80,7 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
   private logBuffer: DirtyLog | undefined = undefined;
   private faultsSeen: number;
   private closing = false;
+  private owned = false;
   /** The configuration changed while nobody could be told. */
   private changeUntold = false;
 
@@ -139,6 +140,25 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     const base = await this.rings.stop(index);
     this.forgetTranslations();
     return base;
+  }
+
+  /**
+   * SET_OWNER: a session starts. Where QEMU plugs a device in again on the connection of one that it unplugged, what the
+   * session before shared is gone, though nobody has taken it back; only what comes before SET_OWNER stays.
+   */
+  async begin(): Promise<void> {
+    if (this.owned) {
+      await this.reset();
+      this.rings.forget();
+      this.iotlb.clear();
+      this.table.clear();
+      this.inflight?.close();
+      this.inflight = undefined;
+      this.log = undefined;
+      this.logBuffer?.close();
+      this.logBuffer = undefined;
+    }
+    this.owned = true;
   }
 
   /** Disables and stops all rings; the device is as new. */

@@ -87,8 +87,13 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
     Request.SET_PROTOCOL_FEATURES,
     silent((connection, payload) => connection.setProtocolFeatures(parseU64(payload))),
   ],
-  // Marks who owns the session; there is one owner per connection anyway.
-  [Request.SET_OWNER, silent((_connection, payload) => empty(payload))],
+  [
+    Request.SET_OWNER,
+    silent(({ backEnd }, payload) => {
+      empty(payload);
+      return backEnd.begin();
+    }),
+  ],
   // Deprecated; the protocol recommends to ignore it.
   [Request.RESET_OWNER, silent(() => {})],
   [

@@ -8,7 +8,7 @@ import { Status } from '../../../src/scsi/status-spec.ts';
 import { ConnectionClosed } from '../../support/vhost-user/front-end.ts';
 import { GuestMemory } from '../../support/vhost-user/guest-memory.ts';
 import { memoryTable, singleRegion, vringFd } from '../../support/vhost-user/messages.ts';
-import { eventually, Served, senseCode } from '../../support/vhost-user/served.ts';
+import { eventually, resources, Served, senseCode } from '../../support/vhost-user/served.ts';
 import { VirtioScsiDriver } from '../../support/vhost-user/virtio-scsi-driver.ts';
 
 const TEST_UNIT_READY = { cdb: [0, 0, 0, 0, 0, 0] };
@@ -92,6 +92,48 @@ test('a reset brings the device to its start, and tells the nexus', async (t) =>
   t.is(senseCode((await again.execute(TEST_UNIT_READY)).sense), 0x2907);
   t.is((await again.execute(READ)).status, Status.GOOD);
   again.close();
+  await served.close();
+});
+
+for (const slots of [true, false]) {
+  test.serial(
+    `a session starts anew on the connection of the last, whose memory ${slots ? 'slots' : 'table'} nobody took back`,
+    async (t) => {
+      const served = await Served.start();
+      const { driver, frontEnd, memory } = await served.boot({ slots });
+      await frontEnd.openBackendChannel();
+      const shared = resources().mappings;
+      await driver.stop();
+      driver.close();
+      // QEMU: device_del, and device_add of the same chardev.
+      await frontEnd.negotiate();
+      t.true(resources().mappings < shared);
+      await frontEnd.shareMemory(memory, slots);
+      t.is(resources().mappings, shared);
+      const again = await VirtioScsiDriver.start(frontEnd, memory);
+      t.is(senseCode((await again.execute(TEST_UNIT_READY)).sense), 0x2907);
+      t.is((await again.execute(READ)).status, Status.GOOD);
+      again.close();
+      await served.close();
+    },
+  );
+}
+
+test('a session that starts while requests run ends them first', async (t) => {
+  const served = await Served.start();
+  const { driver, frontEnd } = await served.boot();
+  served.backstore.hold = true;
+  void driver.execute(READ).catch(() => {});
+  await eventually(() => served.backstore.held.length === 1);
+  const begun = frontEnd.send(Request.SET_OWNER);
+  served.backstore.release();
+  await begun;
+  // Its rings have no addresses any more.
+  await t.throwsAsync(
+    frontEnd.send(Request.SET_VRING_KICK, vringFd(QueueIndex.FIRST_REQUEST, true), {
+      fds: [driver.rings[QueueIndex.FIRST_REQUEST].kickFd],
+    }),
+  );
   await served.close();
 });
 
