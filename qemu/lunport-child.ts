@@ -8,8 +8,9 @@ import { spawnOwned } from './owned-child.ts';
 import { packageRoot } from './package-root.ts';
 import { timeLimit } from './time-limit.ts';
 
-const READY_MS = 20_000;
-const STOP_MS = 20_000;
+/** Half a second and less; a busy machine makes much more of it. */
+const READY_MS = 60_000;
+const STOP_MS = 60_000;
 
 /** A `lunport serve` beside this process, which it does not outlive. */
 export class LunportChild {
