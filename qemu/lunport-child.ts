@@ -76,6 +76,7 @@ export class LunportChild {
         this.#child.stdout!.resume();
         return;
       }
+      this.#errors += `${line}\n`;
     }
     await this.#exited;
     throw this.#failure(`ended with ${this.#child.exitCode ?? this.#child.signalCode} before it was ready`);
