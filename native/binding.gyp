@@ -22,6 +22,8 @@
         'src/file_locks.cc',
         'src/inline_policy.cc',
         'src/loop_poll.cc',
+        'src/mapped_area.cc',
+        'src/mapped_file.cc',
         'src/mapping.cc',
         'src/operation.cc',
         'src/poll_api.cc',

@@ -46,6 +46,7 @@ class Engine {
   int reap();
 
   void cancel(uint32_t slot);
+  void map_reads(int fd) { policy_.map(fd); }
   void forget_file(int fd) { policy_.forget(fd); }
   // Ends all operations, waiting for those that cannot be cancelled. Afterwards only the destructor may be
   // called, and it no longer touches the environment.

@@ -24,6 +24,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
                            InstanceMethod<&EngineObject::submit>("submit"),
                            InstanceMethod<&EngineObject::reap>("reap"),
                            InstanceMethod<&EngineObject::cancel>("cancel"),
+                           InstanceMethod<&EngineObject::map_reads>("mapReads"),
                            InstanceMethod<&EngineObject::close>("close"),
                        });
   }
@@ -90,6 +91,11 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value cancel(const Napi::CallbackInfo& info) {
     uint32_t slot;
     if (index_argument(info, 0, depth_, slot)) engine(info.Env()).cancel(slot);
+    return info.Env().Undefined();
+  }
+
+  Napi::Value map_reads(const Napi::CallbackInfo& info) {
+    engine(info.Env()).map_reads(descriptor_argument(info, 0));
     return info.Env().Undefined();
   }
 

@@ -48,6 +48,11 @@ InlinePolicy::File* InlinePolicy::file(int fd) {
   return &files_[static_cast<size_t>(fd)];
 }
 
+void InlinePolicy::map(int fd) {
+  File* const known = file(fd);
+  if (known != nullptr) known->mapped = MappedFile::open(fd, mapped_reads_);
+}
+
 void InlinePolicy::forget(int fd) {
   if (fd >= 0 && static_cast<size_t>(fd) < files_.size()) files_[static_cast<size_t>(fd)] = {};
 }
@@ -63,6 +68,7 @@ bool InlinePolicy::try_now(Operation& operation) {
 }
 
 bool InlinePolicy::try_read(Operation& operation, File& file) {
+  if (file.mapped != nullptr && file.mapped->read(operation)) return true;
   if (file.reads_without_nowait > 0) {
     file.reads_without_nowait--;
     return try_timed(operation, file);

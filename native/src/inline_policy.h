@@ -8,7 +8,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
+
+#include "mapped_file.h"
 
 namespace lunport {
 
@@ -18,6 +21,8 @@ class InlinePolicy {
  public:
   // Tries the operation as far as it goes without blocking. True: it has ended (Operation::result).
   bool try_now(Operation& operation);
+  // Reads of this file may be copies from its page cache, until it is forgotten.
+  void map(int fd);
   // The descriptor number will mean another file.
   void forget(int fd);
 
@@ -29,12 +34,14 @@ class InlinePolicy {
     // CLOCK_MONOTONIC, ns
     uint64_t slow_until = 0;
     uint64_t watched_until = 0;
+    std::unique_ptr<MappedFile> mapped;
   };
 
   File* file(int fd);
   bool try_read(Operation& operation, File& file);
   bool try_timed(Operation& operation, File& file);
 
+  MappedReads mapped_reads_;
   std::vector<File> files_;
 };
 

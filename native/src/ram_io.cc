@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "vector_copy.h"
+
 namespace lunport {
 
 namespace {
@@ -17,8 +19,6 @@ constexpr uint64_t kCacheLine = 64;
 constexpr uint64_t kApproach = 4096;
 
 uint32_t faults() { return fault_guard::fault_counter().load(std::memory_order_relaxed); }
-
-bool is_broken(const Region* region) { return region->mapping.broken(); }
 
 // Long writes to a disk that does not fit the caches go past them: so no line of it is read before it is written.
 bool goes_past(const Region& disk, const uint8_t* at, const iovec& vector) {
@@ -74,7 +74,7 @@ void copy(const Region& disk, const Operation& operation, uint8_t* at) {
 int32_t ram_transfer(Region& disk, const Operation& operation) {
   uint8_t* const at = RegionTable::resolve(disk, operation.offset, operation.remaining);
   if (at == nullptr) return -EINVAL;
-  if (is_broken(&disk)) return -EFAULT;
+  if (disk.mapping.broken()) return -EFAULT;
   const uint32_t before = faults();
   if (operation.kind == Kind::RAM_ZERO) {
     disk.mapping.zero(operation.offset, operation.remaining);
@@ -83,10 +83,7 @@ int32_t ram_transfer(Region& disk, const Operation& operation) {
   }
   // After a fault, what was copied may be zeroes that were never there. The counter is the whole process's:
   // it only says when to look.
-  if (faults() != before) {
-    const auto& regions = operation.regions;
-    if (is_broken(&disk) || std::any_of(regions.begin(), regions.end(), is_broken)) return -EFAULT;
-  }
+  if (faults() != before && (disk.mapping.broken() || touches_broken_region(operation))) return -EFAULT;
   return operation.kind == Kind::RAM_ZERO ? 0 : static_cast<int32_t>(operation.remaining);
 }
 

@@ -2,7 +2,7 @@
  * Blocks in a regular file or on a block device. Data moves straight between the initiator's segments and the
  * file; the io engine decides between the page cache at once and io_uring or a thread.
  */
-import { closeSync, fstatSync, statfsSync } from 'node:fs';
+import { fstatSync, statfsSync } from 'node:fs';
 import { constants } from 'node:os';
 import { addon } from '../native/addon.ts';
 import { IoFlag } from '../native/engine-spec.ts';
@@ -78,6 +78,7 @@ export class FileBackstore implements OpenBackstore {
     this.byteLength = opened.size;
     this.blockSize = opened.blockSize;
     this.transferFlags = flagsFor(opened);
+    if (this.transferFlags === IoFlag.INLINE) engine.mapReads(this.fd);
     this.syncsEveryWrite = opened.cache === 'writethrough';
     this.capabilities = {
       readOnly: opened.readOnly,
@@ -218,7 +219,7 @@ export class FileBackstore implements OpenBackstore {
         throw systemError(-this.failedSync, 'make durable all that was written to', this.name);
     } finally {
       if (this.zeroScratch !== undefined) this.memory.release(this.zeroScratch);
-      closeSync(this.fd);
+      addon.close(this.fd);
     }
   }
 }

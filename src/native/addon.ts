@@ -59,6 +59,11 @@ export interface RawEngine {
    * `reap` (-ECANCELED or its result). Does nothing to a slot that is not running.
    */
   cancel(slot: number): void;
+  /**
+   * Reads of this file with IoFlag.INLINE may be copies from a mapping of its page cache, until `addon.close(fd)`: by
+   * that it must be closed. Does nothing to a file that cannot be read so.
+   */
+  mapReads(fd: number): void;
   /** Frees ring, threads and poll handle. Throws when operations are still running. Safe to call twice. */
   close(): void;
 }

@@ -199,6 +199,14 @@ export class IoEngine {
     this.queue(IoKind.PREFETCH, fd, 0, offset, length, undefined, 0, owner);
   }
 
+  /**
+   * Reads of this file with IoFlag.INLINE may be copies from a mapping of its page cache from now on. Whoever says so
+   * closes the file by `addon.close`.
+   */
+  mapReads(fd: number): void {
+    this.raw.mapReads(fd);
+  }
+
   /** Whether a `run` is under way or sure to come: what ends now will be followed by the batch-end listeners. */
   get inBatch(): boolean {
     return (this.running && !this.ending) || this.batching;
