@@ -41,6 +41,8 @@ class BadEngine {
     this.errno = errno;
   }
 
+  mapReads(): void {}
+
   read(...[, offset, length, , segmentsOffset, , owner]: Transfer): void {
     this.transfers++;
     this.distances.add(offset - segmentsOffset);

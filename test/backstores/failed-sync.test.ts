@@ -24,6 +24,8 @@ class StubEngine {
   readonly mode = 'stub';
   readonly asked: { what: string; owner: IoOwner }[] = [];
 
+  mapReads(): void {}
+
   fsync(_fd: number, owner: IoOwner): void {
     this.asked.push({ what: 'fsync', owner });
   }
