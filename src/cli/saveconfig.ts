@@ -1,5 +1,5 @@
 /** `lunport import` and `export`: saveconfig.json of LIO, in and out. */
-import { lstatSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { Command } from 'commander';
 import {
@@ -66,7 +66,7 @@ export function exportCommand(ended: (code: number) => void): Command {
         ? ((await ask(path, 'configuration')) as unknown as Configuration)
         : parseConfiguration(readText(path), path);
       const placed = withPlaces(configuration, dirname(path), runtimeDirectory);
-      const { document, notes } = exportSaveconfig(placed, placed.targets.map(targetWwn));
+      const { document, notes } = exportSaveconfig(placed, { wwns: placed.targets.map(targetWwn), sizeOf });
       const text = `${JSON.stringify(document, undefined, 2)}\n`;
       if (output === undefined) process.stdout.write(text);
       else await writeText(resolve(output), text);
@@ -85,4 +85,9 @@ function tell(notes: readonly Note[]): number {
 
 function isSocket(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true;
+}
+
+function sizeOf(path: string): number | undefined {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat?.isFile() ? stat.size : undefined;
 }

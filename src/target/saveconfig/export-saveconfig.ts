@@ -2,35 +2,45 @@
  * A configuration as LIO's saveconfig.json. Where it was imported from one, that one is written again with what has
  * changed since, so that everything that lunport does not understand in it comes back as it was.
  */
-import { randomBytes } from 'node:crypto';
-import { isDeepStrictEqual } from 'node:util';
 import type { Configuration, DiskDescription } from '../configuration/schema.ts';
 import { iscsiName } from '../iscsi-fabric.ts';
+import { exportDiscovery, exportIscsiAccess, exportVhostAccess, withoutDangling } from './export-access.ts';
 import type { IscsiTarget } from './import-iscsi.ts';
 import { importSaveconfig } from './import-saveconfig.ts';
+import { alias, arrayIn, equal, type Json, sorted } from './lio-json.ts';
 import { type Note, Notes } from './notes.ts';
 import { storageObjectPath } from './saveconfig-spec.ts';
 
-type Json = Record<string, unknown>;
 type Target = Configuration['targets'][number];
-type Credentials = NonNullable<IscsiTarget['credentials']>;
 
 export interface Exported {
   readonly document: Json;
   readonly notes: readonly Note[];
 }
 
-/** `wwns`: of the targets, by their place, where the configuration does not say. Throws LunportError. */
-export function exportSaveconfig(configuration: Configuration, wwns: readonly string[]): Exported {
+/** What a configuration leaves to be found out, and LIO's file has to say. */
+export interface Surroundings {
+  /** WWNs of the targets, by their place, where the configuration does not say. */
+  readonly wwns: readonly string[];
+  /** Bytes of a regular file; undefined for what is none, or not there. */
+  readonly sizeOf: (path: string) => number | undefined;
+}
+
+/** Throws LunportError. */
+export function exportSaveconfig(configuration: Configuration, { wwns, sizeOf }: Surroundings): Exported {
   const notes = new Notes();
   const before = configuration.saveconfig ?? {};
   const base = importSaveconfig(before, 'saveconfig');
-  const objects = exportDisks(configuration, base, notes);
+  const objects = exportDisks(configuration, base, sizeOf, notes);
   const targets = exportTargets(configuration, base, objects.paths, wwns, notes);
   if (configuration.nbd !== undefined) notes.ignored('nbd', 'LIO has no NBD');
   const document = {
     ...before,
-    fabric_modules: exportDiscovery(configuration, base, arrayIn(before, 'fabric_modules')),
+    fabric_modules: exportDiscovery(
+      configuration.iscsi?.discoveryCredentials,
+      base.configuration.iscsi?.discoveryCredentials,
+      arrayIn(before, 'fabric_modules'),
+    ),
     storage_objects: objects.all,
     targets,
   };
@@ -39,7 +49,7 @@ export function exportSaveconfig(configuration: Configuration, wwns: readonly st
 
 type Base = ReturnType<typeof importSaveconfig>;
 
-function exportDisks({ disks }: Configuration, base: Base, notes: Notes) {
+function exportDisks({ disks }: Configuration, base: Base, sizeOf: Surroundings['sizeOf'], notes: Notes) {
   const originals = arrayIn(base.configuration.saveconfig!, 'storage_objects');
   const paths = new Map<string, string>();
   const taken = new Set<string>();
@@ -50,23 +60,39 @@ function exportDisks({ disks }: Configuration, base: Base, notes: Notes) {
     if (known === undefined) return [original];
     if (!Object.hasOwn(disks, known.name)) return [];
     const disk = disks[known.name];
+    // Another disk, which happens to have the name.
+    if ((disk.kind === 'file') !== (known.disk.kind === 'file')) return [];
     taken.add(known.name);
     paths.set(known.name, path);
-    if (isDeepStrictEqual(plain(disk), plain(known.disk))) return [original];
-    const { attributes, ...fields } = storageObject(known.name, disk, notes);
-    const { plugin: _plugin, name: _name, ...changed } = fields;
-    return [{ ...original, ...changed, attributes: { ...(original.attributes as Json), ...attributes } }];
+    // LIO takes the size that it is told, and not the file's.
+    const size = original.plugin === 'fileio' && disk.kind === 'file' ? sizeOf(disk.path) : undefined;
+    const grown = size === undefined ? {} : { size };
+    if (equal(disk, known.disk)) return [{ ...original, ...grown }];
+    const { attributes, ...fields } = storageObject(known.name, disk, sizeOf, notes);
+    // What lunport has no say in stays as it was.
+    const {
+      plugin: _plugin,
+      name: _name,
+      alua_tpgs: _groups,
+      aio: _aio,
+      ...changed
+    } = {
+      aio: undefined,
+      ...fields,
+    };
+    const { wwn: _wwn, ...rest } = original;
+    return [{ ...rest, ...changed, attributes: { ...(original.attributes as Json), ...attributes } }];
   });
   const added = Object.entries(disks).flatMap(([name, disk]) => {
     if (taken.has(name)) return [];
-    const object = storageObject(name, disk, notes);
+    const object = storageObject(name, disk, sizeOf, notes);
     paths.set(name, `/backstores/${object.plugin}/${object.name}`);
     return [object];
   });
   return { all: [...kept, ...added], paths };
 }
 
-function storageObject(name: string, disk: DiskDescription, notes: Notes) {
+function storageObject(name: string, disk: DiskDescription, sizeOf: Surroundings['sizeOf'], notes: Notes) {
   const { blockSize = 512, serial, cache = 'writeback', protection, identity } = disk;
   const object = `/backstores/${disk.kind === 'file' ? 'fileio' : 'ramdisk'}/${name}`;
   if (protection !== undefined) notes.ignored(object, 'protection information');
@@ -74,12 +100,18 @@ function storageObject(name: string, disk: DiskDescription, notes: Notes) {
   if (serial === undefined || identity === undefined)
     notes.ignored(object, 'its NAA is another one at LIO, which derives it from the serial number');
   const writeBack = cache === 'writeback' || cache === 'none';
-  const attributes = { block_size: blockSize, emulate_write_cache: writeBack ? 1 : 0, ...disk.attributes };
+  const isDevice = disk.kind === 'file' && disk.path.startsWith('/dev/');
+  const attributes = {
+    block_size: blockSize,
+    // That of a block storage object is the device's.
+    ...(isDevice ? {} : { emulate_write_cache: writeBack ? 1 : 0 }),
+    ...disk.attributes,
+  };
   const common = { name, ...(serial === undefined ? {} : { wwn: serial }), alua_tpgs: [], attributes };
   if (disk.kind !== 'file') {
     return { ...common, plugin: 'ramdisk', size: disk.size, nullio: disk.kind === 'null' };
   }
-  if (disk.path.startsWith('/dev/')) {
+  if (isDevice) {
     return {
       ...common,
       plugin: 'block',
@@ -88,12 +120,15 @@ function storageObject(name: string, disk: DiskDescription, notes: Notes) {
       readonly: disk.readOnly === true,
     };
   }
+  const size = sizeOf(disk.path) ?? disk.size;
+  if (size === undefined)
+    notes.ignored(object, `LIO needs its size: export where ${disk.path} is, or write it there`);
   if (disk.readOnly) notes.ignored(object, 'a file of LIO is not read-only; map its LUN write-protected');
   return {
     ...common,
     plugin: 'fileio',
     dev: disk.path,
-    size: disk.size ?? 0,
+    ...(size === undefined ? {} : { size }),
     write_back: writeBack,
     aio: false,
   };
@@ -123,11 +158,12 @@ function exportTargets(
     const now = current.find((each) => same(each, original));
     if (now === undefined) return [];
     const tpgs = arrayIn(original as unknown as Json, 'tpgs').map((tpg) =>
-      (tpg.tag ?? 1) === known.tpg.tag ? exportTpg(tpg, known.target, now.target, now.offer, paths) : tpg,
+      (tpg.tag ?? 1) === known.tpg.tag ? exportTpg(tpg, known.target, now, paths, notes) : tpg,
     );
     return [{ ...original, tpgs }];
   });
-  const added = current.flatMap(({ fabric, wwn, target, offer }) => {
+  const added = current.flatMap((offered) => {
+    const { fabric, wwn } = offered;
     if (originals.some((original) => same(original, { fabric, wwn }))) return [];
     const tpg = {
       tag: 1,
@@ -139,7 +175,7 @@ function exportTargets(
       portals: [],
     };
     const none = { luns: [], iscsi: null };
-    return [{ fabric, wwn, parameters: {}, tpgs: [exportTpg(tpg, none, target, offer, paths)] }];
+    return [{ fabric, wwn, parameters: {}, tpgs: [exportTpg(tpg, none, offered, paths, notes)] }];
   });
   return [...kept, ...added];
 }
@@ -164,131 +200,26 @@ function same(a: Named, b: Named): boolean {
 function exportTpg(
   tpg: Json,
   before: Target,
-  { luns }: Target,
-  offer: IscsiTarget | undefined,
+  { target, offer, fabric, wwn }: Offered,
   paths: ReadonlyMap<string, string>,
+  notes: Notes,
 ): Json {
-  const gone = before.luns.filter((old) => !luns.some((now) => isDeepStrictEqual(plain(now), plain(old))));
-  const come = luns.filter((now) => !before.luns.some((old) => isDeepStrictEqual(plain(now), plain(old))));
-  const result: Json =
-    gone.length + come.length === 0
-      ? tpg
-      : {
-          ...tpg,
-          luns: [
-            ...arrayIn(tpg, 'luns').filter(({ index }) => !gone.some(({ lun }) => lun === index)),
-            ...come.map(({ lun, disk }) => ({ index: lun, storage_object: paths.get(disk), alias: alias() })),
-          ],
-        };
-  if (offer === undefined || isDeepStrictEqual(plain(offer), plain(before.iscsi))) return result;
-  const old = before.iscsi ?? undefined;
-  return {
-    ...result,
-    attributes: { ...(tpg.attributes as Json), ...exportAccess(offer) },
-    ...exportChap(offer.credentials),
-    portals: exportPortals(arrayIn(tpg, 'portals'), old, offer),
-    node_acls: exportAcls(arrayIn(tpg, 'node_acls'), old, offer),
+  const { luns, sockets } = target;
+  const gone = before.luns.filter((old) => !luns.some((now) => equal(now, old)));
+  const come = luns.filter((now) => !before.luns.some((old) => equal(now, old)));
+  const served: Json = {
+    ...tpg,
+    luns: [
+      ...arrayIn(tpg, 'luns').filter(({ index }) => !gone.some(({ lun }) => lun === index)),
+      ...come.map(({ lun, disk }) => ({ index: lun, storage_object: paths.get(disk), alias: alias() })),
+    ],
   };
-}
-
-function exportAccess({ others, credentials, acls }: IscsiTarget): Json {
-  const proof = credentials !== undefined || acls.some((acl) => acl.credentials !== undefined);
-  return {
-    authentication: proof ? 1 : 0,
-    generate_node_acls: others === 'refused' ? 0 : 1,
-    demo_mode_write_protect: others === 'admitted' ? 0 : 1,
-  };
-}
-
-function exportPortals(portals: readonly Json[], before: IscsiTarget | undefined, now: IscsiTarget): Json[] {
-  if (isDeepStrictEqual(plain(before?.addresses), plain(now.addresses))) return [...portals];
-  return (now.addresses ?? []).map(({ host, port }) => {
-    const ip_address = host.includes(':') ? `[${host}]` : host;
-    const known = portals.find((portal) => portal.ip_address === ip_address && portal.port === port);
-    return known ?? { ip_address, port, iser: false, offload: false };
-  });
-}
-
-function exportAcls(nodeAcls: readonly Json[], before: IscsiTarget | undefined, now: IscsiTarget): Json[] {
-  const nameOf = (acl: Json) => String(acl.node_wwn).toLowerCase();
-  const old = before?.acls ?? [];
-  const kept = nodeAcls.flatMap((original) => {
-    const was = old.find(({ initiator }) => initiator === nameOf(original));
-    const is = now.acls.find(({ initiator }) => initiator === nameOf(original));
-    if (was === undefined) return [original];
-    if (is === undefined) return [];
-    return [isDeepStrictEqual(plain(was), plain(is)) ? original : { ...original, ...exportAcl(is) }];
-  });
-  const added = now.acls.filter(({ initiator }) => !nodeAcls.some((acl) => nameOf(acl) === initiator));
-  return [...kept, ...added.map((acl) => ({ attributes: {}, ...exportAcl(acl) }))];
-}
-
-function exportAcl({
-  initiator,
-  credentials,
-  luns = [],
-  readOnly = false,
-}: IscsiTarget['acls'][number]): Json {
-  return {
-    node_wwn: initiator,
-    mapped_luns: luns.map(({ lun, targetLun, writeProtected }) => ({
-      index: lun,
-      tpg_lun: targetLun,
-      write_protect: writeProtected || readOnly,
-      alias: alias(),
-    })),
-    ...exportChap(credentials),
-  };
-}
-
-function exportChap(credentials: Credentials | undefined): Json {
-  if (credentials === undefined) return {};
-  const { user, secret, mutualUser = '', mutualSecret = '' } = credentials;
-  return {
-    chap_userid: user,
-    chap_password: secret,
-    chap_mutual_userid: mutualUser,
-    chap_mutual_password: mutualSecret,
-  };
-}
-
-function exportDiscovery({ iscsi }: Configuration, base: Base, modules: readonly Json[]): Json[] {
-  const credentials = iscsi?.discoveryCredentials;
-  if (isDeepStrictEqual(plain(credentials), plain(base.configuration.iscsi?.discoveryCredentials)))
-    return [...modules];
-  const others = modules.filter(({ name }) => name !== 'iscsi');
-  const own = modules.find(({ name }) => name === 'iscsi') ?? { name: 'iscsi' };
-  const { user = '', secret = '', mutualUser = '', mutualSecret = '' } = credentials ?? {};
-  const discovery = {
-    discovery_enable_auth: credentials !== undefined,
-    discovery_userid: user,
-    discovery_password: secret,
-    discovery_mutual_userid: mutualUser,
-    discovery_mutual_password: mutualSecret,
-  };
-  return [...others, { ...own, ...discovery }];
-}
-
-function alias(): string {
-  return randomBytes(5).toString('hex');
-}
-
-function arrayIn(object: Readonly<Record<string, unknown>>, key: string): Json[] {
-  return (object[key] as Json[] | undefined) ?? [];
-}
-
-/** Without keys that say nothing. */
-function plain(value: unknown): unknown {
-  return value === undefined ? undefined : JSON.parse(JSON.stringify(value));
-}
-
-/** Keys in order, as rtslib writes them. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .sort(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, each]) => [key, sorted(each)]),
-  );
+  const result = gone.length + come.length === 0 ? tpg : withoutDangling(served);
+  const object = `/${fabric}/${wwn}`;
+  const guests = exportVhostAccess(tpg, before.sockets, sockets, luns);
+  if (offer === undefined) return { ...result, ...guests };
+  if (guests !== undefined)
+    notes.ignored(object, 'it is an iSCSI target: what virtual machines see is not written');
+  if (equal(offer, before.iscsi)) return result;
+  return { ...result, ...exportIscsiAccess(result, before.iscsi ?? undefined, offer, luns, object, notes) };
 }
