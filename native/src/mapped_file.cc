@@ -103,8 +103,9 @@ bool MappedFile::read(Operation& operation) {
   const uint8_t* const from = area->data + start;
   const uint32_t before = fault_guard::fault_counter().load(std::memory_order_relaxed);
   copy_out(operation, from);
+  const bool cut = was_cut(operation, from);
   reads_.happened(now);
-  // The counter is the whole process's: it only says when to look.
+  // Both the copy and the look for a cut may fault. The counter is the whole process's: it only says when to look.
   if (fault_guard::fault_counter().load(std::memory_order_relaxed) != before) {
     if (fault_guard::broken(area->guard)) {
       drop(area->index);
@@ -115,7 +116,7 @@ bool MappedFile::read(Operation& operation) {
       return true;
     }
   }
-  if (was_cut(operation, from)) return false;
+  if (cut) return false;
   operation.result = static_cast<int32_t>(operation.remaining);
   return true;
 }
