@@ -14,6 +14,7 @@
         'src/command_ring.cc',
         'src/command_ring_api.cc',
         'src/descriptors.cc',
+        'src/detached.cc',
         'src/engine.cc',
         'src/engine_api.cc',
         'src/environment.cc',

@@ -20,6 +20,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   export_crc32c(exports);
   export_command_ring(exports);
   export_descriptors(exports);
+  export_detached(exports);
   export_engine(exports);
   export_file_copy(exports);
   export_file_locks(exports);

@@ -9,6 +9,7 @@ void export_block_device(Napi::Object exports);
 void export_crc32c(Napi::Object exports);
 void export_command_ring(Napi::Object exports);
 void export_descriptors(Napi::Object exports);
+void export_detached(Napi::Object exports);
 void export_engine(Napi::Object exports);
 void export_file_copy(Napi::Object exports);
 void export_file_locks(Napi::Object exports);

@@ -3,7 +3,6 @@
  * file; the io engine decides between the page cache at once and io_uring or a thread.
  */
 import { fstatSync, statfsSync } from 'node:fs';
-import { constants } from 'node:os';
 import { addon } from '../native/addon.ts';
 import { IoFlag } from '../native/engine-spec.ts';
 import { systemError } from '../native/errno.ts';
@@ -12,6 +11,7 @@ import type { RegionMemory } from '../native/memory.ts';
 import {
   type Backstore,
   type BackstoreCapabilities,
+  type BackstoreExtent,
   type BackstoreOperation,
   type BackstoreSpace,
   OperationKind,
@@ -20,12 +20,10 @@ import {
 import type { Scratch } from '../scsi/environment.ts';
 import { SegmentList } from '../scsi/segment-list.ts';
 import { FileRequest } from './file-request.ts';
+import { FileUpkeep } from './file-upkeep.ts';
 import type { BackstoreDescription, OpenBackstore } from './open-backstore.ts';
 import type { OpenedFile } from './open-file.ts';
 
-const { ENXIO } = constants.errno;
-const SEEK_DATA = 0;
-const SEEK_HOLE = 1;
 /** Bytes of the unit that stat counts blocks in. */
 const STAT_BLOCK = 512;
 
@@ -53,11 +51,10 @@ export class FileBackstore implements OpenBackstore {
    * write, so a later sync may succeed although data is lost: once failed, always failed, until reopened.
    */
   failedSync = 0;
-  /** Absent on a block device, which cannot tell. */
+  /** Absent on a block device, which cannot tell, and where the answer may not come: a WRITE would wait for it. */
   readonly space: (() => BackstoreSpace) | undefined;
-  /** Not asked for again: a file system that does not answer would keep everybody waiting. */
-  private readonly isFile: boolean;
   private readonly opened: OpenedFile;
+  private readonly upkeep: FileUpkeep;
   private readonly free: FileRequest[] = [];
   /** Operations under way. */
   private running = 0;
@@ -90,8 +87,8 @@ export class FileBackstore implements OpenBackstore {
       physicalBlockSize: opened.physicalBlockSize,
       rotational: opened.rotational,
     };
-    this.isFile = fstatSync(this.fd).isFile();
-    this.space = this.isFile ? () => this.measureSpace() : undefined;
+    this.upkeep = new FileUpkeep(opened);
+    this.space = opened.isFile && opened.prompt ? () => this.measureSpace() : undefined;
   }
 
   start(operation: BackstoreOperation): void {
@@ -154,15 +151,8 @@ export class FileBackstore implements OpenBackstore {
   }
 
   /** Asks the filesystem where data lies; what it cannot tell counts as mapped. */
-  extent(offset: number): { mapped: boolean; end: number } {
-    const data = addon.seekExtent(this.fd, offset, SEEK_DATA);
-    if (data === offset) {
-      const hole = addon.seekExtent(this.fd, offset, SEEK_HOLE);
-      return { mapped: true, end: hole > offset ? Math.min(hole, this.byteLength) : this.byteLength };
-    }
-    if (data < 0 && data !== -ENXIO) return { mapped: true, end: this.byteLength };
-    // ENXIO: nothing but a hole up to the end.
-    return { mapped: false, end: data > offset ? Math.min(data, this.byteLength) : this.byteLength };
+  extent(offset: number): BackstoreExtent | Promise<BackstoreExtent> {
+    return this.upkeep.extent(offset, this.byteLength);
   }
 
   /** By the kernel, where both filesystems and their files allow it. */
@@ -185,21 +175,21 @@ export class FileBackstore implements OpenBackstore {
     return { used: fstatSync(this.fd).blocks * STAT_BLOCK, available: bavail * bsize };
   }
 
-  refresh(): boolean {
-    const size = this.opened.measure();
+  async refresh(): Promise<boolean> {
+    const size = await this.upkeep.measure();
     if (size === this.byteLength) return false;
     this.byteLength = size;
     return true;
   }
 
-  resize(size: number): void {
-    this.opened.resize(size);
-    this.refresh();
+  async resize(size: number): Promise<void> {
+    await this.upkeep.resize(size);
+    await this.refresh();
   }
 
   describe(): BackstoreDescription {
     return {
-      kind: this.isFile ? 'file' : 'block',
+      kind: this.opened.isFile ? 'file' : 'block',
       path: this.opened.path,
       size: this.byteLength,
       readOnly: this.opened.readOnly,
@@ -213,14 +203,10 @@ export class FileBackstore implements OpenBackstore {
     this.closing = true;
     if (this.running > 0) await new Promise<void>((resolve) => (this.idle = resolve));
     await Promise.all(this.copies);
-    try {
-      if (!this.opened.readOnly) this.opened.sync();
-      if (this.failedSync !== 0)
-        throw systemError(-this.failedSync, 'make durable all that was written to', this.name);
-    } finally {
-      if (this.zeroScratch !== undefined) this.memory.release(this.zeroScratch);
-      addon.close(this.fd);
-    }
+    if (this.zeroScratch !== undefined) this.memory.release(this.zeroScratch);
+    await this.upkeep.close();
+    if (this.failedSync !== 0)
+      throw systemError(-this.failedSync, 'make durable all that was written to', this.name);
   }
 }
 

@@ -5,9 +5,9 @@ export interface OpenBackstore extends Backstore {
   /** Kind, path and I/O method for `lunport serve`'s output and the control socket. */
   describe(): BackstoreDescription;
   /** Looks at the backing again after it grew or shrank; true when `byteLength` changed. */
-  refresh?(): boolean;
+  refresh?(): Promise<boolean>;
   /** Makes it `size` bytes long, never shorter; absent where that cannot be. Throws LunportError. */
-  resize?(size: number): void;
+  resize?(size: number): Promise<void>;
   /** Waits for running operations, makes everything durable, gives the backing back. */
   close(): Promise<void>;
 }

@@ -5,7 +5,6 @@
 import {
   closeSync,
   constants,
-  fdatasyncSync,
   fstatSync,
   fsyncSync,
   ftruncateSync,
@@ -55,12 +54,10 @@ export interface OpenedFile {
   readonly allocationUnit: number;
   readonly physicalBlockSize: number;
   readonly rotational: boolean;
-  /** The size now, bytes. */
+  /** A regular one, not a block device. */
+  readonly isFile: boolean;
+  /** The size now, bytes; a block device answers at once, a file perhaps not. */
   measure(): number;
-  /** Makes a file `size` bytes long. Throws LunportError. */
-  resize(size: number): void;
-  /** Makes everything durable before the file is closed. */
-  sync(): void;
 }
 
 /** First bytes of image formats that must not be served as raw. */
@@ -224,33 +221,9 @@ function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile 
     allocationUnit: geometry.allocationUnit,
     physicalBlockSize: geometry.physicalBlockSize,
     rotational: geometry.rotational,
+    isFile: stat.isFile(),
     measure,
-    resize: (bytes) => grow(fd, path, stat.isFile(), measure(), bytes),
-    sync: () => fdatasyncSync(fd),
   };
-}
-
-/** Shrinking would cut off what a guest may still want. */
-function grow(fd: number, path: string, isFile: boolean, now: number, bytes: number): void {
-  if (bytes === now) return;
-  if (!isFile || bytes < now) {
-    throw new LunportError({
-      code: isFile ? 'size-shrinks' : 'size-given',
-      object: path,
-      message: isFile
-        ? `${path} has ${now} bytes; to make it ${bytes} bytes long would cut off data`
-        : `${path} is a block device, which has the size that it has`,
-      hint: isFile
-        ? 'copy what is needed to a smaller disk'
-        : 'leave out the size to take over its size of now',
-    });
-  }
-  try {
-    ftruncateSync(fd, bytes);
-    fsyncSync(fd);
-  } catch (error) {
-    throw systemError((error as NodeJS.ErrnoException).errno ?? 0, 'grow', path, error);
-  }
 }
 
 function refuseForeignFormat(options: FileOptions): void {

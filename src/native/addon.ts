@@ -60,8 +60,8 @@ export interface RawEngine {
    */
   cancel(slot: number): void;
   /**
-   * Reads of this file with IoFlag.INLINE may be copies from a mapping of its page cache, until `addon.close(fd)`: by
-   * that it must be closed. Does nothing to a file that cannot be read so.
+   * Reads of this file with IoFlag.INLINE may be copies from a mapping of its page cache, until the addon closes it,
+   * as it must be closed. Does nothing to a file that cannot be read so.
    */
   mapReads(fd: number): void;
   /** Frees ring, threads and poll handle. Throws when operations are still running. Safe to call twice. */
@@ -137,6 +137,8 @@ export interface Addon {
   punchHole(fd: number, offset: number, length: number): number;
   /** First offset ≥ `from` holding data (whence 0, SEEK_DATA) or a hole (whence 1, SEEK_HOLE); -ENXIO past the end. */
   seekExtent(fd: number, from: number, whence: number): number;
+  /** A system call on a thread of its own: see detached.ts. Resolves with its result, or -errno. */
+  detached(call: number, fd: number, value: number): Promise<number>;
   /** Copies `length` bytes within the kernel, on a thread; resolves to how many, or to -errno when it cannot. */
   copyFileRange(fromFd: number, from: number, toFd: number, to: number, length: number): Promise<number>;
 

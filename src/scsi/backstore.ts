@@ -112,6 +112,12 @@ export interface BackstoreSpace {
   readonly available: number;
 }
 
+/** What `extent` tells: whether a byte is mapped, and the offset (exclusive) up to which that holds. */
+export interface BackstoreExtent {
+  readonly mapped: boolean;
+  readonly end: number;
+}
+
 export interface Backstore {
   /** For messages and logs, as the user named it. */
   readonly name: string;
@@ -125,7 +131,7 @@ export interface Backstore {
    * Whether the byte at `offset` is mapped, and up to which offset (exclusive) that answer holds. Absent when
    * the backstore cannot tell; then everything counts as mapped.
    */
-  extent?(offset: number): { mapped: boolean; end: number };
+  extent?(offset: number): BackstoreExtent | Promise<BackstoreExtent>;
   /**
    * Copies `length` bytes at `from` of `source` to `to`, ranges that do not overlap, without the data passing
    * through memory of ours. Resolves to whether all of it was copied; if not, any of it may have been. Absent when

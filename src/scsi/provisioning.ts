@@ -13,13 +13,16 @@ export interface ProvisioningExtent {
 }
 
 /** The runs from `lba` to the end of the medium; neighbours differ in status. Ask for no more than you use. */
-export function* provisioningExtents(device: BlockDevice, lba: number): Iterable<ProvisioningExtent> {
+export async function* provisioningExtents(
+  device: BlockDevice,
+  lba: number,
+): AsyncIterable<ProvisioningExtent> {
   let start = lba;
   while (start < device.blockCount) {
-    const status = statusAt(device, start).status;
+    const { status } = await statusAt(device, start);
     let end = start;
     for (;;) {
-      const next = statusAt(device, end);
+      const next = await statusAt(device, end);
       if (next.status !== status) break;
       end = next.end;
       if (end >= device.blockCount) break;
@@ -30,12 +33,12 @@ export function* provisioningExtents(device: BlockDevice, lba: number): Iterable
 }
 
 /** The status of block `lba`, and the block (exclusive) up to which it surely holds. */
-function statusAt(device: BlockDevice, lba: number): { status: number; end: number } {
+async function statusAt(device: BlockDevice, lba: number): Promise<{ status: number; end: number }> {
   const { backstore, blockSize, blockCount } = device;
   if (backstore.extent === undefined || !provisioningAbilities(device).managed) {
     return { status: ProvisioningStatus.MAPPED, end: blockCount };
   }
-  const { mapped, end } = backstore.extent(lba * blockSize);
+  const { mapped, end } = await backstore.extent(lba * blockSize);
   if (!mapped && end >= (lba + 1) * blockSize) {
     return { status: ProvisioningStatus.DEALLOCATED, end: Math.min(blockCount, Math.floor(end / blockSize)) };
   }

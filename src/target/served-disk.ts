@@ -74,13 +74,16 @@ export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
  * Takes over a new size: `size` in bytes for a file that is to grow, undefined when the backing has changed by itself.
  * True when it did change, and initiators were told. Throws LunportError.
  */
-export function resizeDisk({ spec, backstore, protection, unit }: ServedDisk, size?: number): boolean {
+export async function resizeDisk(
+  { spec, backstore, protection, unit }: ServedDisk,
+  size?: number,
+): Promise<boolean> {
   if (size !== undefined) {
     if (size % spec.blockSize !== 0) throw oddSize(spec, size);
     if (backstore.resize === undefined) throw fixedSize(spec);
-    backstore.resize(size);
-  } else backstore.refresh?.();
-  protection?.resize?.(Math.max(protection.byteLength, protectionSize(backstore, spec.blockSize)));
+    await backstore.resize(size);
+  } else await backstore.refresh?.();
+  await protection?.resize?.(Math.max(protection.byteLength, protectionSize(backstore, spec.blockSize)));
   const before = unit.blockCount;
   if (Math.floor(backstore.byteLength / unit.blockSize) !== before) unit.capacityChanged();
   return unit.blockCount !== before;

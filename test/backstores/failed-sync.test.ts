@@ -58,9 +58,8 @@ function open(cache: CacheMode = 'writeback') {
     allocationUnit: 4096,
     physicalBlockSize: 4096,
     rotational: false,
-    resize: () => {},
     measure: () => 1 << 20,
-    sync: () => {},
+    isFile: true,
   } as const;
   const backstore = new FileBackstore(opened, engine as unknown as IoEngine, {} as RegionMemory);
   const start = (kind: OperationKind, forceUnitAccess = false): BackstoreOperation => {

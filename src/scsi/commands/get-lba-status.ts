@@ -2,6 +2,7 @@
 import { blockDeviceOf } from '../block-device-of.ts';
 import { putU32, putU64, u32, u64 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
+import { asyncHandler } from '../device-server.ts';
 import { provisioningExtents } from '../provisioning.ts';
 import { Sense } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
@@ -17,7 +18,7 @@ const DESCRIPTOR_LENGTH = 16;
 const MAXIMUM_DESCRIPTORS = 64;
 const MAXIMUM_BLOCKS = 0xffff_ffff;
 
-function getLbaStatus(task: Task): void {
+async function getLbaStatus(task: Task): Promise<void> {
   const device = blockDeviceOf(task);
   const lba = u64(task.cdb, 2);
   const allocationLength = u32(task.cdb, 10);
@@ -29,7 +30,7 @@ function getLbaStatus(task: Task): void {
   const limit = Math.min(MAXIMUM_DESCRIPTORS, Math.max(1, room));
   const data = new Uint8Array(HEADER_LENGTH + limit * DESCRIPTOR_LENGTH);
   let at = HEADER_LENGTH;
-  for (const extent of provisioningExtents(device, lba)) {
+  for await (const extent of provisioningExtents(device, lba)) {
     putU64(data, at, extent.lba);
     putU32(data, at + 8, Math.min(extent.blocks, MAXIMUM_BLOCKS));
     data[at + 12] = extent.status;
@@ -55,6 +56,6 @@ export const getLbaStatusCommands: readonly CommandRow[] = [
     writes: false,
     timeout: 30,
     standard: 'SBC-3 5.4',
-    handler: getLbaStatus,
+    handler: asyncHandler(getLbaStatus),
   },
 ];

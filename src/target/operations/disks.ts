@@ -79,7 +79,7 @@ export const resize = operation({
   changes: true,
   async run(server: Server, params) {
     const disk = diskOf(targetOf(server, params.target), params.lun);
-    const changed = resizeDisk(disk, params.size);
+    const changed = await resizeDisk(disk, params.size);
     return { ...describeDisk(params.lun, disk), changed };
   },
 });
