@@ -2,7 +2,8 @@
  * Spinning (`--poll-us`): a ring whose driver is quick to come back is looked at again and again for a while,
  * instead of awaiting its kick. The driver saves its kick, which costs a guest an exit, and we save the wake-up.
  *
- * Bounded twice: a ring is let go when its driver was shown nothing for the time given, and only a driver whose
+ * Bounded twice: a ring is let go when its driver was shown nothing for the time given, except that a disk which is quick
+ * is waited for a little longer while it has something to do; and only a driver whose
  * last kick came within that time after it was shown something is waited for at all. So a guest that asks for
  * nothing, or for something now and then, costs no spinning. One of these per shard.
  */
@@ -11,6 +12,11 @@ import type { IoEngine } from '../../native/io-engine.ts';
 
 /** Everything else in the event loop waits so long at most, milliseconds. */
 const SLICE = 0.05;
+/**
+ * How long requests that are out are waited for, beside the time given: on disks that take less, spinning saves the
+ * wake-up, which takes as long again where the processor is a virtual one. Milliseconds.
+ */
+const DISK_PATIENCE = 0.2;
 /** Looks at the rings for one at the clock, which costs as much as some of them, and is an object. */
 const PASSES_PER_CLOCK = 16;
 /** Bytes of requests after which it is looked at in any case: some microseconds. */
@@ -20,6 +26,8 @@ const BYTES_PER_CLOCK = 64 << 10;
 export interface PolledRing {
   /** Whether there may be something to serve. Asked millions of times per second. */
   readonly ready: boolean;
+  /** Whether requests of it are under way. */
+  readonly busy: boolean;
   /** Serves what the driver has made available; asks for kicks unless the ring's watch is active. */
   process(): void;
 }
@@ -29,9 +37,13 @@ export class RingWatch {
   /** The ring is looked at, so it needs no kicks. */
   active = false;
   /** When the driver was last shown something; when `fresh`, since then. */
-  shownAt = 0;
-  fresh = false;
+  private shownAt = 0;
+  private fresh = false;
+  /** When the driver last made chains available. */
+  private askedAt = 0;
   private brisk = false;
+  /** Whether the disk answered within its patience, the last time that this was seen. */
+  private prompt = true;
   private readonly ring: PolledRing;
   private readonly poller: RingPoller;
 
@@ -43,7 +55,12 @@ export class RingWatch {
   /** The driver has made chains of so many bytes available. */
   worked(bytes: number): void {
     this.poller.bytes += bytes;
-    if (!this.active) this.brisk = performance.now() - this.shownAt <= this.poller.limit;
+    if (this.active) {
+      this.askedAt = this.poller.now;
+      return;
+    }
+    this.askedAt = performance.now();
+    this.brisk = this.askedAt - this.shownAt <= this.poller.limit;
   }
 
   /** The driver was shown that chains are used. */
@@ -53,6 +70,7 @@ export class RingWatch {
       return;
     }
     this.shownAt = performance.now();
+    this.prompt = this.shownAt - this.askedAt <= this.poller.patience;
     if (!this.brisk) return;
     this.active = true;
     this.poller.add(this);
@@ -60,6 +78,19 @@ export class RingWatch {
 
   look(): void {
     if (this.ring.ready) this.ring.process();
+  }
+
+  /** Whether it is still to be looked at, `now`. */
+  isWorthwhile(now: number): boolean {
+    if (this.fresh) {
+      this.fresh = false;
+      this.shownAt = now;
+      this.prompt = true;
+    }
+    if (now - this.shownAt <= this.poller.limit) return true;
+    if (!this.ring.busy || !this.prompt) return false;
+    this.prompt = now - this.askedAt <= this.poller.patience;
+    return this.prompt;
   }
 
   /** Back to kicks. */
@@ -73,17 +104,23 @@ export class RingWatch {
 export class RingPoller {
   /** Milliseconds. */
   readonly limit: number;
+  readonly patience: number;
   /** Of requests that were served since the last look at the clock. */
   bytes = 0;
   private readonly engine: IoEngine;
   private readonly watches: RingWatch[] = [];
+  /** At the last look at the clock, while rings are looked at. */
+  now = 0;
   private scheduled = false;
-  private now = 0;
 
-  /** `microseconds` is how long a driver is waited for, more than 0. */
-  constructor(engine: IoEngine, microseconds: number) {
+  /**
+   * `microseconds` is how long a driver is waited for, more than 0; `patience`, in milliseconds, how long a disk is in
+   * any case.
+   */
+  constructor(engine: IoEngine, microseconds: number, patience = DISK_PATIENCE) {
     this.engine = engine;
     this.limit = microseconds / 1000;
+    this.patience = patience;
   }
 
   add(watch: RingWatch): void {
@@ -119,12 +156,10 @@ export class RingPoller {
 
   /** Takes those off the list that nothing was shown to for too long. */
   private letGo(): void {
-    const { watches, limit, now } = this;
+    const { watches, now } = this;
     for (let i = watches.length - 1; i >= 0; i--) {
       const watch = watches[i];
-      if (watch.fresh) watch.shownAt = now;
-      watch.fresh = false;
-      if (now - watch.shownAt <= limit) continue;
+      if (watch.isWorthwhile(now)) continue;
       watches[i] = watches[watches.length - 1];
       watches.pop();
       watch.letGo();

@@ -81,6 +81,10 @@ export class Vring {
     this.watch = batch.poller && new RingWatch(this, batch.poller);
   }
 
+  get busy(): boolean {
+    return this.queue !== undefined && this.queue.inFlight > 0;
+  }
+
   get ready(): boolean {
     const { queue } = this;
     return queue !== undefined && (queue.hasAvailable || this.unfinished.length > 0);

@@ -14,6 +14,7 @@ const SLOW = 300;
 class CountingRing implements PolledRing {
   looks = 0;
   readonly ready = true;
+  busy = false;
   readonly watch: RingWatch;
 
   constructor(poller: RingPoller) {
@@ -56,6 +57,27 @@ test.serial('a ring whose driver takes its time is never looked at', async (t) =
   t.is(ring.looks, 0);
   engine.close();
 });
+
+for (const [title, patience, active] of [
+  ['is waited for longer than its driver would be', 60_000, true],
+  ['and slow is not', 1, false],
+] as const) {
+  test.serial(`a disk that has something to do ${title}`, async (t) => {
+    const engine = new IoEngine();
+    const ring = new CountingRing(new RingPoller(engine, LIMIT_MICROSECONDS, patience));
+    for (let i = 0; i < 2; i++) await ring.request(QUICK);
+    t.true(ring.watch.active);
+    await sleep(QUICK);
+    ring.busy = true;
+    ring.watch.worked(0);
+    await sleep(SLOW);
+    t.is(ring.watch.active, active);
+    ring.busy = false;
+    await sleep(QUICK);
+    t.false(ring.watch.active);
+    engine.close();
+  });
+}
 
 test.serial('of several rings each is let go for itself', async (t) => {
   const engine = new IoEngine();
