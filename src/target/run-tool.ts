@@ -1,4 +1,4 @@
-/** The system's own tools (losetup, nbd-client): one call each, and an error that says what they said. */
+/** The system's own tools (losetup, nbd-client, iscsiadm): one call each, and an error that says what they said. */
 import { execFile } from 'node:child_process';
 import { LunportError } from './errors.ts';
 
@@ -12,15 +12,17 @@ export function runTool(
   return new Promise((resolve, reject) => {
     execFile(program, args, (error, stdout, stderr) => {
       if (error === null) return resolve(stdout.trim());
-      const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
-      const reason = missing ? `${program} is not installed` : stderr.trim() || error.message;
+      const { code, signal } = error;
+      const missing = (code as unknown) === 'ENOENT';
+      // Node's own message and the error itself hold the arguments, of which one may be a secret.
+      const silent = signal ? `it was ended by ${signal}` : `it failed with status ${code}`;
+      const reason = missing ? `${program} is not installed` : stderr.trim() || silent;
       reject(
         new LunportError({
           code: missing ? 'tool-missing' : 'tool-failed',
           object,
           message: `${object}: ${program}: ${reason}`,
           hint,
-          cause: error,
         }),
       );
     });

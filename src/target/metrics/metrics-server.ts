@@ -38,6 +38,8 @@ export class MetricsServer {
     try {
       opened.server.listen(port, host);
       await once(opened.server, 'listening');
+      // A connection that cannot be accepted, as when the system has no descriptors left.
+      opened.server.on('error', (error) => log.warn(`metrics: ${error.message}`));
       return opened;
     } catch (error) {
       throw fromNodeError(error, 'serve metrics on', `${host} port ${port}`);

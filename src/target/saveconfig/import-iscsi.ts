@@ -41,7 +41,8 @@ export function importIscsi(
   }
   const { generate_node_acls, authentication = 0, demo_mode_write_protect = 1 } = tpg.attributes;
   const proof = authentication === 0 ? undefined : importChap(tpg);
-  const open = Boolean(generate_node_acls);
+  // A text, as somebody's script may have written it, is no reason to open a door.
+  const open = Number(generate_node_acls) === 1;
   const locked = open && authentication !== 0 && proof === undefined;
   if (locked)
     notes.ignored(object, 'initiators without an ACL must prove a secret, and none is set: they are refused');
@@ -110,7 +111,7 @@ function importAcl(
     {
       initiator: checkName(acl.node_wwn),
       ...(credentials === undefined ? {} : { credentials }),
-      ...(tpg.attributes.prod_mode_write_protect === 1 ? { readOnly: true } : {}),
+      ...(Number(tpg.attributes.prod_mode_write_protect) === 1 ? { readOnly: true } : {}),
       luns: importMappedLuns(acl, luns, object, notes),
     },
   ];

@@ -140,6 +140,11 @@ test('nobody gets in who was kept out: demo mode with a proof that is not set is
     others: 'admitted',
     demo: true,
   });
+  const texts = { authentication: 0, generate_node_acls: '0', prod_mode_write_protect: '1' };
+  t.like(imported(withTpg({ attributes: texts })).configuration.targets[0].iscsi, {
+    others: 'refused',
+    acls: [{ readOnly: true }],
+  });
 });
 
 test("an ACL's own word on authentication stands, and write protection of all ACLs too", (t) => {
