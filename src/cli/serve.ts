@@ -112,11 +112,11 @@ export function serveCommand(ended: (code: number) => void): Command {
     .addHelpText('after', EXAMPLES);
   return withNbdOptions(withIscsiOptions(command)).action(
     async (disks: string[], options: ServeOptions, self: Command) => {
-      const wanted =
+      const read = (): Wanted =>
         options.config === undefined
           ? { configuration: commandLineConfiguration(disks, sockets, options) }
           : fromFile(disks, options.config, self);
-      ended(await serve(wanted, options));
+      ended(await serve(read, options));
     },
   );
 }
@@ -145,12 +145,21 @@ function fromFile(disks: readonly string[], path: string, command: Command): Wan
   return ConfigurationFile.read(resolve(path), runtimeDirectory);
 }
 
-async function serve({ configuration, file }: Wanted, options: ServeOptions): Promise<number> {
-  const log = createLogger(options.logLevel ?? configuration.logLevel ?? 'info', options.json === true);
-  const setup = serverSetup(configuration);
+async function serve(read: () => Wanted, options: ServeOptions): Promise<number> {
+  let wanted = read();
+  const log = createLogger(
+    options.logLevel ?? wanted.configuration.logLevel ?? 'info',
+    options.json === true,
+  );
   // Whoever keeps a list of disks wants the others when one is missing, as at a LIO host's boot.
-  const partial = file !== undefined;
-  if (options.takeover) await takeOver(setup.targets, log, partial);
+  const partial = wanted.file !== undefined;
+  if (options.takeover) {
+    await takeOver(serverSetup(wanted.configuration).targets, log, partial);
+    // The other one may have written down another disk before it ended.
+    wanted = read();
+  }
+  const { configuration, file } = wanted;
+  const setup = serverSetup(configuration);
   const host = await openHost(setup.targets, { ...setup.options, partial, log }, setup.shards);
   let death: Error | undefined;
   const died = host.died.then((error): NodeJS.Signals => {

@@ -218,7 +218,7 @@ function refuseOpenDoor(host: string): void {
   throw new LunportError({
     code: 'open-door',
     object: host,
-    message: `iSCSI on ${host} would let everybody on that network write to the disks`,
-    hint: 'name the initiators with --acl, set --chap, or say --demo-mode if that is what you want',
+    message: `iSCSI on ${host} would let everybody on that network use the disks`,
+    hint: 'name the initiators with --acl, set --chap, or say --demo-mode if that is what you want; in a configuration: acls and others, credentials, demo',
   });
 }

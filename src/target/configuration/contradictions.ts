@@ -35,8 +35,11 @@ export function* contradictions({ disks, targets, iscsi }: Configuration): Itera
     if (target.device === 'blk' && (target.luns.length !== 1 || target.luns[0].lun !== 0)) {
       yield { path: ['targets', i, 'luns'], message: 'a virtio block device is one disk, at LUN 0' };
     }
-    for (const [j, { path }] of (target.sockets ?? []).entries()) {
+    for (const [j, { path, luns: seen }] of (target.sockets ?? []).entries()) {
       const place = ['targets', i, 'sockets', j];
+      if (target.device === 'blk' && seen !== undefined && !seen.some((mapped) => mapped.lun === 0)) {
+        yield { path: [...place, 'luns'], message: 'a virtio block device is the disk at LUN 0' };
+      }
       if (path !== undefined && sockets.has(path))
         yield { path: [...place, 'path'], message: `${path} is named twice` };
       if (path !== undefined) sockets.add(path);

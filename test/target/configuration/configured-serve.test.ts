@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
 import { ControlClient } from '../../../src/target/control-client.ts';
@@ -199,6 +200,28 @@ test('an upgrade by --takeover serves what the file says now, also where a disk 
   t.regex(
     await (await fetch(second.metrics!)).text(),
     /lunport_lun_absent\{target="[^"]*a\.sock",lun="4"\} 1/,
+  );
+  t.is(await second.stop(), 0);
+});
+
+test('a disk that is added while --takeover begins is served by the new process', async (t) => {
+  const path = folderOf(t);
+  const file = write(path);
+  const first = await serving(t, file);
+  const client = await ControlClient.connect(`${path('a.sock')}.ctl`);
+  t.teardown(() => client.close());
+  await client.call('list');
+  process.kill(first.pid, 'SIGSTOP');
+  const added = client.call('add', { disk: 'null:1M' });
+  const taking = serveConfiguration(file, ['--takeover']);
+  while (!/^ShdPnd:\s*0*4...$/m.test(readFileSync(`/proc/${first.pid}/status`, 'utf8'))) await delay(10);
+  process.kill(first.pid, 'SIGCONT');
+  const second = await taking;
+  t.teardown(() => second.kill());
+  t.is(((await added) as { readonly lun: number }).lun, 1);
+  t.deepEqual(
+    (await list(path('a.sock')))[0].luns.map(({ lun }) => lun),
+    [0, 1],
   );
   t.is(await second.stop(), 0);
 });

@@ -122,6 +122,14 @@ const refused: readonly [title: string, document: unknown, message: RegExp][] = 
     /targets\[0\]\.luns: a virtio block device/,
   ],
   [
+    'a block device whose guest does not see its disk',
+    {
+      ...GOOD,
+      targets: [{ ...TARGET, device: 'blk', sockets: [{ path: 'a', luns: [{ lun: 1, targetLun: 0 }] }] }],
+    },
+    /targets\[0\]\.sockets\[0\]\.luns: a virtio block device is the disk at LUN 0/,
+  ],
+  [
     'an address that is a name',
     { ...GOOD, iscsi: { addresses: [{ host: 'localhost' }] } },
     /iscsi\.addresses\[0\]\.host: expected an IP address/,
