@@ -74,12 +74,17 @@ int Engine::submit(uint32_t count) {
 // The row is next: what it reads is fetched while the one before it is copied. A wrong row is refused when its turn
 // comes. Writes gain nothing: the store buffer waits for them.
 void Engine::approach(const double* row) {
-  if (row[0] != static_cast<double>(Kind::RAM_READ)) return;
+  const bool from_ram = row[0] == static_cast<double>(Kind::RAM_READ);
+  if (!from_ram && row[0] != static_cast<double>(Kind::READ_FILE)) return;
   uint64_t offset;
   uint64_t length;
-  const Region* const disk = environment_.regions.find(row[2]);
-  if (disk == nullptr || !to_unsigned(row[4], offset) || !to_unsigned(row[5], length)) return;
-  ram_approach(*disk, offset, length);
+  if (!to_unsigned(row[4], offset) || !to_unsigned(row[5], length)) return;
+  if (from_ram) {
+    const Region* const disk = environment_.regions.find(row[2]);
+    if (disk != nullptr) ram_approach(*disk, offset, length);
+  } else if (uint32_t fd; to_index(row[2], std::numeric_limits<int32_t>::max(), fd)) {
+    policy_.approach(static_cast<int>(fd), offset, length);
+  }
 }
 
 bool Engine::claim(uint32_t count) {

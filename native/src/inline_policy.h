@@ -23,6 +23,12 @@ class InlinePolicy {
   bool try_now(Operation& operation);
   // Reads of this file may be copies from its page cache, until it is forgotten.
   void map(int fd);
+  // A read of this range is next.
+  void approach(int fd, uint64_t offset, uint64_t length) const {
+    if (static_cast<size_t>(fd) >= files_.size()) return;
+    const File& file = files_[static_cast<size_t>(fd)];
+    if (file.mapped != nullptr) file.mapped->approach(offset, length);
+  }
   // The descriptor number will mean another file.
   void forget(int fd);
 

@@ -25,7 +25,9 @@ constexpr uint64_t kMaxFile = uint64_t{16} << 40;
 constexpr uint32_t kUnused = 5000;
 // Pages read of an area before it is mapped.
 constexpr uint32_t kWorthMapping = 64;
-constexpr uint32_t kReadsPerLook = 64;
+// After a fault that waited for the disk, ms; twice as long after each that comes soon after the last rest.
+constexpr uint32_t kRest = 1000;
+constexpr uint32_t kLongestRest = 32000;
 
 std::atomic<int> areas_mapped{0};
 
@@ -40,15 +42,17 @@ uint32_t milliseconds() {
 }  // namespace
 
 void MappedReads::happened(uint32_t now) {
-  if (++reads_ < kReadsPerLook) return;
-  reads_ = 0;
+  // So often as the clock moves: 250 times per second, and at once after a fault that took longer than that.
+  if (now == looked_at_) return;
+  looked_at_ = now;
   rusage usage;
   getrusage(RUSAGE_THREAD, &usage);
-  resting_ = slow_faults_ >= 0 && usage.ru_majflt > slow_faults_;
-  if (resting_) resting_since_ = now;
-  // The first read after a rest looks, so that what others waited for meanwhile is not counted.
-  slow_faults_ = resting_ ? -1 : usage.ru_majflt;
-  if (resting_) reads_ = kReadsPerLook;
+  const bool waited = slow_faults_ >= 0 && usage.ru_majflt > slow_faults_;
+  slow_faults_ = waited ? -1 : usage.ru_majflt;  // what others wait for during the rest says nothing
+  if (!waited) return;
+  const bool again = now - resting_since_ < 2 * rest_;
+  rest_ = again ? std::min(2 * rest_, kLongestRest) : kRest;
+  resting_since_ = now;
 }
 
 bool MappedReads::admit(MappedArea& area, uint32_t now) {
@@ -119,6 +123,13 @@ bool MappedFile::read(Operation& operation) {
   if (cut) return false;
   operation.result = static_cast<int32_t>(operation.remaining);
   return true;
+}
+
+void MappedFile::approach(uint64_t offset, uint64_t length) const {
+  const uint64_t index = offset / MappedArea::kLength;
+  if (index >= areas_.size() || areas_[index] == nullptr) return;
+  const uint64_t start = offset % MappedArea::kLength;
+  lunport::approach(areas_[index]->data + start, std::min(length, MappedArea::kLength - start));
 }
 
 MappedArea* MappedFile::area_of(uint64_t offset, uint64_t length, uint32_t now) {

@@ -5,7 +5,7 @@
 // many pages at a time, and only where enough was read to pay for it. What is not read this way takes the usual one.
 //
 // A page may leave memory between the question and the copy. That costs one disk access; such faults are counted,
-// and after one nothing is read this way for some seconds. A file that others have cut raises SIGBUS, which the
+// and after one nothing is read this way for a second, or longer. A file that others have cut raises SIGBUS, which the
 // fault guard survives; and inside its last page it reads as zeroes, so zeroes have the file's size looked at.
 #pragma once
 
@@ -22,7 +22,7 @@ struct Operation;
 // What all mapped files of one engine share. Times are milliseconds and may wrap.
 class MappedReads {
  public:
-  bool allowed(uint32_t now) const { return !resting_ || now - resting_since_ >= kRest; }
+  bool allowed(uint32_t now) const { return now - resting_since_ >= rest_; }
   // To be told of each read: looks now and then whether one of them had to wait for the disk.
   void happened(uint32_t now);
   // Whether one more area may be mapped; another one may have to go for it.
@@ -30,14 +30,13 @@ class MappedReads {
   void remove(MappedArea& area);
 
  private:
-  static constexpr uint32_t kRest = 5000;
   bool make_room(uint32_t now);
 
   std::vector<MappedArea*> areas_;
-  uint32_t reads_ = 0;       // since the last look
-  long slow_faults_ = -1;    // of this thread, at the last look
+  uint32_t looked_at_ = 0;
+  long slow_faults_ = -1;  // of this thread, at the last look
   uint32_t resting_since_ = 0;
-  bool resting_ = false;
+  uint32_t rest_ = 0;
 };
 
 class MappedFile {
@@ -48,6 +47,8 @@ class MappedFile {
 
   // Does a READ_FILE operation if all it asks for is in memory. False: nothing has happened to it.
   bool read(Operation& operation);
+  // A read of this range is next.
+  void approach(uint64_t offset, uint64_t length) const;
   void drop(size_t index);
 
  private:

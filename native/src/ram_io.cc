@@ -14,9 +14,6 @@ namespace lunport {
 
 namespace {
 
-constexpr uint64_t kCacheLine = 64;
-// Bytes. What follows the first page, the core's own prefetching has learnt to expect.
-constexpr uint64_t kApproach = 4096;
 
 uint32_t faults() { return fault_guard::fault_counter().load(std::memory_order_relaxed); }
 
@@ -90,8 +87,7 @@ int32_t ram_transfer(Region& disk, const Operation& operation) {
 void ram_approach(const Region& disk, uint64_t offset, uint64_t length) {
   const uint64_t bytes = std::min(length, kApproach);
   const uint8_t* const at = RegionTable::resolve(disk, offset, bytes);
-  if (at == nullptr) return;
-  for (uint64_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(at + i, 0, 2);
+  if (at != nullptr) approach(at, bytes);
 }
 
 }  // namespace lunport
