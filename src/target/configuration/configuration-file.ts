@@ -2,7 +2,7 @@
  * A configuration as a file: read and checked, and replaced so that a kill or a power loss leaves the old or the new
  * one. What somebody else has written there in the meantime is not written over.
  */
-import { readFileSync, realpathSync, statSync } from 'node:fs';
+import { lstatSync, readFileSync, realpathSync, statSync } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { z } from 'zod';
 import { fromNodeError } from '../../native/errno.ts';
@@ -15,6 +15,7 @@ import type { PlacedConfiguration } from './server-setup.ts';
 const DOCUMENTATION = 'docs/configuration.md describes every key.';
 /** Group's and others' permissions. */
 const OTHERS = 0o077;
+const ROOT = 0;
 
 export class ConfigurationFile {
   readonly path: string;
@@ -113,6 +114,10 @@ export function readText(path: string): string {
  */
 export async function writeText(path: string, text: string): Promise<void> {
   try {
+    const link = lstatSync(path, { throwIfNoEntry: false });
+    // In /tmp, another user's link may lead to a file of ours that is not meant.
+    if (link?.isSymbolicLink() && link.uid !== process.getuid!() && link.uid !== ROOT)
+      throw foreignLink(path);
     const there = statSync(path, { throwIfNoEntry: false });
     if (there?.isFile() === false) throw notAFile(path);
     await replaceFile(there === undefined ? path : realpathSync(path), text);
@@ -162,6 +167,15 @@ function notAFile(path: string): LunportError {
     object: path,
     message: `${path} is no file that could be replaced`,
     hint: 'Name a file. `import` and `export` write to standard output when none is named.',
+  });
+}
+
+function foreignLink(path: string): LunportError {
+  return new LunportError({
+    code: 'foreign-link',
+    object: path,
+    message: `${path} is a symbolic link of another user, and is not followed`,
+    hint: 'Name the file that it leads to, if that is meant.',
   });
 }
 
