@@ -167,6 +167,8 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     this.forgetTranslations();
     for (const vring of this.rings.all()) vring.enabled = false;
     this.rings.brokenReason = undefined;
+    // QEMU asks for a new one after a reset; others may not.
+    this.inflight?.clear();
     await this.device.reset();
   }
 

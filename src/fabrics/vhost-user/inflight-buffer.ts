@@ -89,6 +89,11 @@ export class InflightBuffer {
     return new InflightPacked(this.region.window(0).buffer, index * this.stride, size);
   }
 
+  /** After a reset nothing is in flight, and rings start at their beginning: as made. */
+  clear(): void {
+    new Uint8Array(this.region.window(0).buffer, 0, this.description.mmapSize).fill(0);
+  }
+
   private covers(index: number, size: number): boolean {
     const { queues, queueSize } = this.description;
     if (size > queueSize)

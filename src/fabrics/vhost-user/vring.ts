@@ -230,9 +230,7 @@ export class Vring {
           (batch.stalled && !handler.urgent)
         )
           return;
-        const more = queue.awaitKicks();
-        this.logUsedRing();
-        if (!more) return;
+        if (!queue.awaitKicks()) return;
         if (round === ROUNDS_PER_KICK) {
           batch.later(this);
           return;
@@ -245,6 +243,8 @@ export class Vring {
       else if (error !== TRANSLATION_MISS) throw error;
     } finally {
       this.running = false;
+      // Whether kicks are wanted is said in guest memory, too.
+      this.logUsedRing();
     }
   }
 

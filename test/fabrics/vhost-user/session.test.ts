@@ -1,13 +1,15 @@
 import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
+import { featureSet } from '../../../src/fabrics/vhost-user/feature-set.ts';
 import { Request } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
 import { QueueIndex, VirtioScsiResponse } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
+import { VirtioFeature } from '../../../src/fabrics/vhost-user/virtio-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
-import { ConnectionClosed } from '../../support/vhost-user/front-end.ts';
+import { ConnectionClosed, USUAL_FEATURES } from '../../support/vhost-user/front-end.ts';
 import { GuestMemory } from '../../support/vhost-user/guest-memory.ts';
-import { memoryTable, singleRegion, vringFd } from '../../support/vhost-user/messages.ts';
+import { inflight, memoryTable, singleRegion, vringFd } from '../../support/vhost-user/messages.ts';
 import { eventually, resources, Served, senseCode } from '../../support/vhost-user/served.ts';
 import { VirtioScsiDriver } from '../../support/vhost-user/virtio-scsi-driver.ts';
 
@@ -138,6 +140,29 @@ test('a session that starts while requests run ends them first', async (t) => {
   );
   await served.close();
 });
+
+for (const packed of [false, true]) {
+  test(`a reset empties the in-flight buffer, which the front-end may keep, of ${packed ? 'packed' : 'split'} rings`, async (t) => {
+    const served = await Served.start();
+    const features = packed ? USUAL_FEATURES | featureSet(VirtioFeature.RING_PACKED) : USUAL_FEATURES;
+    const { driver, frontEnd, memory } = await served.boot({ features });
+    await driver.stop();
+    driver.close();
+    const { payload, fds } = await frontEnd.request(Request.GET_INFLIGHT_FD, inflight(0, 0, 3, 128));
+    await frontEnd.send(Request.SET_INFLIGHT_FD, payload, { fds });
+    for (let start = 0; start < 3; start++) {
+      await frontEnd.send(Request.RESET_DEVICE);
+      await frontEnd.setFeatures(frontEnd.features);
+      const again = await VirtioScsiDriver.start(frontEnd, memory);
+      t.is(senseCode((await again.execute(TEST_UNIT_READY)).sense), 0x2907);
+      t.is((await again.execute(READ)).status, Status.GOOD);
+      await again.stop();
+      again.close();
+    }
+    for (const fd of fds) addon.close(fd);
+    await served.close();
+  });
+}
 
 test('a reset while requests run ends them all first', async (t) => {
   const served = await Served.start();
