@@ -30,6 +30,8 @@ const MIB = 1 << 20;
 const LOAD_MIB = 32;
 const VERIFIED_MIB = 8;
 const LOAD_MS = { least: 200, spread: 2000 };
+/** A guest that does not come up counts as an error, and a busy machine must not. */
+const BOOT_MS = 300_000;
 const CHARDEV = 'lunport0';
 const DEVICE = 'disk';
 
@@ -98,6 +100,7 @@ function machine(socket: string): GuestOptions {
   return {
     vehicle: 'initrd',
     machine: 'pc',
+    bootTimeoutMs: BOOT_MS,
     initrd: { tools: ['fio'] },
     vhostUserScsi: [{ socket, device: { id: DEVICE } }],
   };
@@ -138,7 +141,7 @@ export async function endingRounds(
     await lunport.stop();
   } catch (error) {
     // What has been counted until here is told as well.
-    said.push((error as Error).message);
+    said.push((error as Error).message, lunport.log);
   } finally {
     await guest?.close();
     await lunport.kill();

@@ -1,9 +1,16 @@
 import test from 'ava';
 import { HeldBytes } from '../../../src/fabrics/iscsi/held-bytes.ts';
-import { Bhs, CommandFlag, InitiatorOpcode, TaskFunction } from '../../../src/fabrics/iscsi/iscsi-spec.ts';
+import {
+  Bhs,
+  CommandFlag,
+  InitiatorOpcode,
+  TargetOpcode,
+  TaskFunction,
+} from '../../../src/fabrics/iscsi/iscsi-spec.ts';
 import { SlabPool } from '../../../src/fabrics/iscsi/output-queue.ts';
 import { Pdu } from '../../../src/fabrics/iscsi/pdu.ts';
 import { IscsiProtocolError } from '../../../src/fabrics/iscsi/protocol-error.ts';
+import { Status } from '../../../src/scsi/status-spec.ts';
 import { IscsiClient } from '../../support/iscsi-client.ts';
 import { openPortal, TEST_IQN, type TestPortal } from '../../support/iscsi-portal.ts';
 
@@ -142,3 +149,37 @@ test.serial('an initiator that never reads does not fill memory', async (t) => {
   await new Promise((resolve) => setTimeout(resolve, 50));
   t.is(open.core.environment.memory.outstanding, 0);
 });
+
+/** Of a SCSI Response. */
+const STATUS = 3;
+const WRITE = [0x2a, 0, 0, 0, 0, 0, 0, 0, 1, 0];
+
+for (const [what, expected, dataOut, status] of [
+  ['a WRITE whose command announces no data', 0, false, Status.GOOD],
+  ['a Data-Out of no bytes where a block was announced', 512, true, Status.CHECK_CONDITION],
+] as const) {
+  test.serial(`${what} writes nothing, and harms nobody`, async (t) => {
+    const open = await openPortal();
+    const client = await IscsiClient.open(open.port);
+    await client.login({ target: TEST_IQN });
+    await client.ready();
+    const written = Buffer.alloc(512, 0x5a);
+    client.send(client.command(WRITE, 0x80 | CommandFlag.WRITE, 512), written);
+    t.is((await client.next())!.header[STATUS], Status.GOOD);
+    const command = client.command(WRITE, 0x80 | CommandFlag.WRITE, expected);
+    client.send(command);
+    if (dataOut) {
+      const { header } = (await client.next())!;
+      t.is(header[Bhs.OPCODE], TargetOpcode.R2T);
+      const tags = [command.readUInt32BE(Bhs.TASK_TAG), header.readUInt32BE(Bhs.TRANSFER_TAG)] as const;
+      client.send(client.dataOut(...tags, 0, 0, true));
+    }
+    t.is((await client.next())!.header[STATUS], status);
+    client.send(client.command([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], 0x80 | CommandFlag.READ, 512));
+    t.deepEqual(Buffer.from((await client.next())!.data), written);
+    client.close();
+    t.is(await bystander(open), 'unharmed');
+    await open.close();
+    t.is(open.core.environment.memory.outstanding, 0);
+  });
+}

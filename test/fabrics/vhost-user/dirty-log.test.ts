@@ -1,6 +1,6 @@
 import test from 'ava';
 import { LOG_PAGE, Request, VhostFeature } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
-import { QueueIndex } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
+import { QueueIndex, VirtioScsiResponse } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
 import { FrontEnd, USUAL_FEATURES } from '../../support/vhost-user/front-end.ts';
@@ -154,6 +154,33 @@ test('what the log does not cover is not marked anywhere', async (t) => {
   await served.close();
   log.close();
 });
+
+for (const length of [0xfff0_0000, 0x8000_0000, 0x80_0000]) {
+  test(`a buffer of 0x${length.toString(16)} bytes, beyond all memory, is refused while its pages are logged`, async (t) => {
+    const served = await Served.start();
+    const guest = await served.boot();
+    const log = new Log();
+    await log.start(guest);
+    const { driver, memory } = guest;
+    const request = memory.allocate(64);
+    const response = memory.allocate(128);
+    const data = 0x1_0000_0000 + 0x40_0000;
+    memory.bytes(request, 51).fill(0).set([1, 0, 0x40, 0]);
+    memory.bytes(request, 51).set([0x28, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0], 19);
+    memory.bytes(data, 8192).fill(0xa5);
+    await driver.submit(QueueIndex.FIRST_REQUEST, [
+      { address: request, length: 51, writable: false },
+      { address: response, length: 108, writable: true },
+      { address: data, length, writable: true },
+    ]);
+    t.is(memory.bytes(response, 12)[11], VirtioScsiResponse.FAILURE);
+    t.true(memory.bytes(data, 8192).every((byte) => byte === 0xa5));
+    t.true(log.intact);
+    t.is((await driver.execute({ cdb: [0x12, 0, 0, 0, 96, 0], dataInLength: 96 })).status, Status.GOOD);
+    await served.close();
+    log.close();
+  });
+}
 
 const refused: readonly [string, number, number][] = [
   ['no bytes', 0, 0],
