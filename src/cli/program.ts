@@ -2,16 +2,30 @@
 import { Command } from 'commander';
 import { inlineHotPath } from '../target/inlining.ts';
 import { version } from '../target/version.ts';
-import { attachCommand, detachCommand } from './attach.ts';
-import { addCommand, removeCommand, resizeCommand } from './disks.ts';
 import { ExitCode } from './exit-codes.ts';
-import { listCommand } from './list.ts';
-import { metricsCommand } from './metrics.ts';
-import { saveCommand } from './save.ts';
-import { exportCommand, importCommand } from './saveconfig.ts';
-import { serveCommand } from './serve.ts';
-import { sgCommand } from './sg.ts';
-import { logLevelCommand, stopCommand } from './stop.ts';
+
+type MakeCommand = (ended: (code: number) => void) => Command;
+
+/**
+ * In the order of the help text. Each loads what it needs when it is asked for: most do little, and would otherwise
+ * spend their time on loading the rest.
+ */
+const COMMANDS: Readonly<Record<string, () => Promise<MakeCommand>>> = {
+  serve: async () => (await import('./serve.ts')).serveCommand,
+  list: async () => (await import('./list.ts')).listCommand,
+  add: async () => (await import('./disks.ts')).addCommand,
+  remove: async () => (await import('./disks.ts')).removeCommand,
+  resize: async () => (await import('./disks.ts')).resizeCommand,
+  attach: async () => (await import('./attach.ts')).attachCommand,
+  detach: async () => (await import('./attach.ts')).detachCommand,
+  sg: async () => (await import('./sg.ts')).sgCommand,
+  metrics: async () => (await import('./metrics.ts')).metricsCommand,
+  save: async () => (await import('./save.ts')).saveCommand,
+  import: async () => (await import('./saveconfig.ts')).importCommand,
+  export: async () => (await import('./saveconfig.ts')).exportCommand,
+  stop: async () => (await import('./stop.ts')).stopCommand,
+  'log-level': async () => (await import('./stop.ts')).logLevelCommand,
+};
 
 const EXAMPLES = `
 Examples:
@@ -40,23 +54,12 @@ export async function runProgram(): Promise<number> {
   const ended = (status: number) => {
     code = status;
   };
-  for (const command of [
-    serveCommand,
-    listCommand,
-    addCommand,
-    removeCommand,
-    resizeCommand,
-    attachCommand,
-    detachCommand,
-    sgCommand,
-    metricsCommand,
-    saveCommand,
-    importCommand,
-    exportCommand,
-    stopCommand,
-    logLevelCommand,
-  ])
+  const [, , asked] = process.argv;
+  // Whatever is no command is answered with all of them: help, or an error.
+  for (const name of Object.hasOwn(COMMANDS, asked) ? [asked] : Object.keys(COMMANDS)) {
+    const command = await COMMANDS[name]();
     program.addCommand(command(ended));
+  }
   for (const command of allCommands(program))
     command.exitOverride().showHelpAfterError('(--help tells more)');
   await program.parseAsync();

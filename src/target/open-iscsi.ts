@@ -3,6 +3,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LunportError } from './errors.ts';
+import { writeIscsiSecret } from './open-iscsi-secret.ts';
 import { runTool } from './run-tool.ts';
 
 export interface IscsiTargetAddress {
@@ -45,13 +46,10 @@ export async function loginIscsi(
   await checkTransport();
   await iscsiadm(address, '-o', 'new');
   try {
-    const proof = [
-      ['node.session.auth.username', user],
-      ['node.session.auth.password', secret],
-    ];
-    for (const [name, value] of [...SETTINGS, ...proof]) {
+    for (const [name, value] of [...SETTINGS, ['node.session.auth.username', user]]) {
       await iscsiadm(address, '-o', 'update', '-n', name, '-v', value);
     }
+    await writeIscsiSecret(address.target, secret);
     await iscsiadm(address, '--login');
     return await diskOf(address);
   } catch (error) {

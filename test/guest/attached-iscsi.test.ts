@@ -52,7 +52,10 @@ test.serial('a host that lacks something is told what, and nothing stays behind'
 test.serial('a disk is /dev/sdX, with a file system, sg and reservations of the host', async (t) => {
   const output = await run(
     t,
-    `set -e; lunport attach /tmp/a.img,create,size=64M --as iscsi >/dev/null; device=$(record a device)
+    `set -e; mv /usr/sbin/iscsiadm /usr/sbin/iscsiadm.real
+    printf '#!/bin/sh\necho "$@" >>/tmp/arguments; exec /usr/sbin/iscsiadm.real "$@"\n' >/usr/sbin/iscsiadm; chmod +x /usr/sbin/iscsiadm
+    lunport attach /tmp/a.img,create,size=64M --as iscsi >/dev/null; mv /usr/sbin/iscsiadm.real /usr/sbin/iscsiadm; device=$(record a device)
+    grep -c username /tmp/arguments; grep -c "$(sed -n 's/^node.session.auth.password = //p' $(find /etc/iscsi/nodes -type f))" /tmp/arguments || :
     sg_inq $device | grep -o 'lunport'; sg_readcap -16 $device | grep -o 'Device size: [0-9]*'
     mkfs.ext4 -q $device; mount $device /mnt; echo alive >/mnt/file
     lunport detach a 2>&1 | grep -o 'mounted on /mnt'; umount /mnt; e2fsck -f -n $device >/dev/null 2>&1; echo clean
@@ -62,7 +65,7 @@ test.serial('a disk is /dev/sdX, with a file system, sg and reservations of the 
   );
   t.is(
     output,
-    `lunport\nDevice size: ${64 << 20}\nmounted on /mnt\nclean\niqn.2026-01.example:host\nwrite 0\nsessions 0\nNothing is attached.\n`,
+    `1\n0\nlunport\nDevice size: ${64 << 20}\nmounted on /mnt\nclean\niqn.2026-01.example:host\nwrite 0\nsessions 0\nNothing is attached.\n`,
   );
 });
 test.serial(

@@ -57,6 +57,32 @@ const FIO = [
   '--direct=1 --verify=crc32c --verify_fatal=1 --fallocate=none --end_fsync=1',
 ].join(' ');
 
+const WRITE = 'dd if=/dev/zero of=$device bs=4096 count=1 oflag=direct 2>/dev/null; echo written: $?';
+const READ = 'dd if=$device of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null; echo read: $?';
+const OTHER = 'lunport sg persist /tmp/b.sock:0 --initiator other';
+const SHARED = [
+  'lunport serve /tmp/b.img,create,size=8M --socket /tmp/b.sock --ephemeral >/tmp/serve.log 2>&1 </dev/null &',
+  "until_ 'grep -q Ready /tmp/serve.log'",
+  'lunport attach /tmp/b.sock:0 --as nbd | head -1; device=/dev/nbd0',
+  WRITE,
+  `${OTHER} --register --param-sark 1`,
+  `${OTHER} --reserve --param-rk 1 --prout-type 1`,
+  WRITE,
+  READ,
+  `${OTHER} --clear --param-rk 1`,
+  WRITE,
+  'lunport detach b; test ! -e /sys/block/nbd0/pid; echo detached: $?',
+].join('\n');
+const SHARED_SAYS = [
+  '/dev/nbd0',
+  'written: 0',
+  'written: 1',
+  'read: 0',
+  'written: 0',
+  'detached: 0',
+  '',
+].join('\n');
+
 const fileSystems: [name: string, make: string, check: string][] = [
   ['ext4', 'mkfs.ext4 -q', 'e2fsck -f -n'],
   ['xfs', 'mkfs.xfs -q -f', 'xfs_repair -n'],
@@ -140,6 +166,9 @@ test.serial(
       status: 0,
       output: '',
     });
+    // A LUN of a running lunport: another initiator's reservation decides who writes.
+    const shared = await lunport(SHARED);
+    t.is(shared.output, SHARED_SAYS, shared.output);
     const death = await lunport(
       [
         'pid=$(lunport attach /tmp/a.img --json | sed "s/.*pid.:\\([0-9]*\\).*/\\1/")',
