@@ -25,17 +25,26 @@ export class SegmentList {
 
   /** Appends a segment; joins it to the last one when it continues it, since vectors cost more than bytes. */
   add(region: number, offset: number, length: number): void {
-    const last = this.count - 1;
+    const { count } = this;
+    if (count === 0) {
+      this.regions[0] = region;
+      this.offsets[0] = offset;
+      this.lengths[0] = length;
+      this.count = 1;
+      this.byteLength = length;
+      return;
+    }
+    const last = count - 1;
     this.byteLength += length;
-    if (last >= 0 && this.regions[last] === region && this.offsets[last] + this.lengths[last] === offset) {
+    if (this.regions[last] === region && this.offsets[last] + this.lengths[last] === offset) {
       this.lengths[last] = this.lengths[last] + length;
       return;
     }
-    if (this.count === this.regions.length) this.grow();
-    const at = this.count++;
-    this.regions[at] = region;
-    this.offsets[at] = offset;
-    this.lengths[at] = length;
+    if (count === this.regions.length) this.grow();
+    this.regions[count] = region;
+    this.offsets[count] = offset;
+    this.lengths[count] = length;
+    this.count = count + 1;
   }
 
   /** Appends bytes [position, position + length) of `from`, as far as it has them. */

@@ -14,6 +14,7 @@ export const Cut = {
   NO_DATA: 2,
 } as const;
 export type Cut = (typeof Cut)[keyof typeof Cut];
+const { WHOLE, NO_HEADER, NO_DATA } = Cut;
 
 /** Cuts the buffers a device reads; `headerLength` in bytes. Appends to `header` and `data`. */
 export function cutReadable(
@@ -50,12 +51,12 @@ export function cutStatus(
   const { lengths, readable } = chain;
   let last = chain.count - 1;
   while (last >= readable && lengths[last] === 0) last--;
-  if (last < readable || !space.translate(chain, last, lengths[last] - 1, 1, status)) return Cut.NO_HEADER;
+  if (last < readable || !space.translate(chain, last, lengths[last] - 1, 1, status)) return NO_HEADER;
   for (let i = readable; i <= last; i++) {
     const length = i === last ? lengths[i] - 1 : lengths[i];
-    if (length > 0 && !space.translate(chain, i, 0, length, data)) return Cut.NO_DATA;
+    if (length > 0 && !space.translate(chain, i, 0, length, data)) return NO_DATA;
   }
-  return Cut.WHOLE;
+  return WHOLE;
 }
 
 function cut(
@@ -69,13 +70,16 @@ function cut(
 ): Cut {
   const { lengths } = chain;
   let missing = headerLength;
-  let result: Cut = Cut.WHOLE;
-  for (let i = first; i < end; i++) {
+  let result: Cut = WHOLE;
+  let i = first;
+  for (; missing > 0; i++) {
+    if (i === end) return NO_HEADER;
     const length = lengths[i];
-    const part = Math.min(missing, length);
-    if (part > 0 && !space.translate(chain, i, 0, part, header)) return Cut.NO_HEADER;
+    const part = missing < length ? missing : length;
+    if (!space.translate(chain, i, 0, part, header)) return NO_HEADER;
     missing -= part;
-    if (length > part && !space.translate(chain, i, part, length - part, data)) result = Cut.NO_DATA;
+    if (length > part && !space.translate(chain, i, part, length - part, data)) result = NO_DATA;
   }
-  return missing > 0 ? Cut.NO_HEADER : result;
+  for (; i < end; i++) if (!space.translate(chain, i, 0, lengths[i], data)) result = NO_DATA;
+  return result;
 }

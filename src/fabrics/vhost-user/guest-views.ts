@@ -115,9 +115,13 @@ export class GuestViews {
     return this.words(segments.regions[0], offset);
   }
 
-  /** Copies the bytes of `segments`, which must fit, to byte `at` of `into`. */
+  /**
+   * Copies the bytes of `segments`, which must fit, to byte `at` of `into`. Up to three bytes after them may change: words
+   * are copied where the driver aligned what it made.
+   */
   copyOut(segments: SegmentList, into: Staging, at = 0): void {
     const { regions, offsets, lengths, count } = segments;
+    if (count === 1 && this.copyWordsOut(regions[0], offsets[0], into, at, lengths[0] | 0)) return;
     for (let i = 0; i < count; i++) {
       const length = lengths[i] | 0;
       this.copyPartOut(regions[i], offsets[i], into, at, length);
@@ -134,6 +138,18 @@ export class GuestViews {
       this.copyPartIn(regions[i], offsets[i], from, at, part);
       at += part;
     }
+  }
+
+  /** The usual case: one piece, aligned. False where it is not, and nothing has been copied. */
+  private copyWordsOut(region: number, offset: number, into: Staging, at: number, length: number): boolean {
+    const views = this.regions[region]!;
+    const index = views.indexOf(offset);
+    const first = within(offset, index);
+    const { words } = views.window(index);
+    const end = (first + length + 3) >>> 2;
+    if (((first | at) & 3) !== 0 || end > words.length) return false;
+    copyWords(words, first >>> 2, into.words, at >>> 2, (end - (first >>> 2)) | 0);
+    return true;
   }
 
   private copyPartOut(region: number, offset: number, into: Staging, at: number, length: number): void {

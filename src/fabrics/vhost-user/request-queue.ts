@@ -41,7 +41,8 @@ const MAX_RESIDUAL = 0xffff_ffff;
 
 export class RequestQueue implements VringHandler, TaskOwner {
   private readonly device: ScsiDevice;
-  private readonly pool: ScsiRequest[] = [];
+  /** Linked by `nextFree`: an array's push and pop cost more. */
+  private free: ScsiRequest | undefined = undefined;
   private readonly headerSegments = new SegmentList(4);
   private readonly staging = new Staging(SENSE + MAX_SENSE_LENGTH);
 
@@ -51,7 +52,8 @@ export class RequestQueue implements VringHandler, TaskOwner {
 
   accept(vring: Vring, chain: DescriptorChain): void {
     const { device } = this;
-    const request = this.pool.pop() ?? new ScsiRequest(this);
+    const request = this.free ?? new ScsiRequest(this);
+    this.free = request.nextFree;
     request.reset();
     request.vring = vring;
     request.head = chain.head;
@@ -88,8 +90,8 @@ export class RequestQueue implements VringHandler, TaskOwner {
     }
     request.nexus = nexus;
     request.lun = lunOf(bytes, lunField);
-    request.tagLow = words[header / 4 + TAG_LOW];
-    request.tagHigh = words[header / 4 + TAG_HIGH];
+    request.tagLow = words[(header >>> 2) + TAG_LOW];
+    request.tagHigh = words[(header >>> 2) + TAG_HIGH];
     request.attribute = (bytes[header + TASK_ATTRIBUTE] & TASK_ATTRIBUTE_MASK) as TaskAttribute;
     request.cdbLength = cdbSize;
     device.counters.requests++;
@@ -173,7 +175,10 @@ export class RequestQueue implements VringHandler, TaskOwner {
   private giveBack(request: ScsiRequest, written: number): void {
     const { head } = request;
     const vring = request.vring!;
-    if (request.poolable) this.pool.push(request);
+    if (request.poolable) {
+      request.nextFree = this.free;
+      this.free = request;
+    }
     vring.push(head, written);
   }
 }

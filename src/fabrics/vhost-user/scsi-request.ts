@@ -5,7 +5,7 @@ import { Staging } from './guest-views.ts';
 import { PiRequestHeader } from './virtio-scsi-spec.ts';
 import type { Vring } from './vring.ts';
 
-/** A request with longer lists is not pooled: a guest could make the pool of a large ring hold a lot of memory. */
+/** A request with longer lists, all together, is not pooled: a guest could make the pool of a large ring hold a lot of memory. */
 const POOLED_SEGMENTS = 256;
 
 export class ScsiRequest extends Task {
@@ -17,6 +17,8 @@ export class ScsiRequest extends Task {
   /** The ring it came from, and its chain's head there. */
   vring: Vring | undefined = undefined;
   head = 0;
+  /** While it is in its queue's pool. */
+  nextFree: ScsiRequest | undefined = undefined;
   /** Where the response header and the sense data go. */
   readonly response: SegmentList = new SegmentList(2);
 
@@ -31,11 +33,9 @@ export class ScsiRequest extends Task {
     this.response.clear();
   }
 
+  /** A list grows to the segments it holds, so while this was true of all its requests, no list is longer. */
   get poolable(): boolean {
     const { dataIn, dataOut, protectionIn, protectionOut } = this;
-    return (
-      Math.max(dataIn.lengths.length, dataOut.lengths.length) <= POOLED_SEGMENTS &&
-      Math.max(protectionIn.lengths.length, protectionOut.lengths.length) <= POOLED_SEGMENTS
-    );
+    return dataIn.count + dataOut.count + protectionIn.count + protectionOut.count <= POOLED_SEGMENTS;
   }
 }

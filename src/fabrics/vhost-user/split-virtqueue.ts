@@ -107,7 +107,8 @@ export class SplitVirtqueue implements Virtqueue {
   }
 
   get hasAvailable(): boolean {
-    return Atomics.load(this.available, INDEX) !== this.nextAvailable;
+    // Plain, as Atomics are calls into V8 and this is what spinning does: `pop` looks again, in order.
+    return this.available[INDEX] !== this.nextAvailable;
   }
 
   /**
