@@ -75,7 +75,7 @@ function cut(
   for (; missing > 0; i++) {
     if (i === end) return NO_HEADER;
     const length = lengths[i];
-    const part = missing < length ? missing : length;
+    const part = Math.min(missing, length);
     if (!space.translate(chain, i, 0, part, header)) return NO_HEADER;
     missing -= part;
     if (length > part && !space.translate(chain, i, part, length - part, data)) result = NO_DATA;
