@@ -67,8 +67,13 @@ export function parseConfiguration(text: string, path: string): Configuration {
   return parseWhole(configurationSchema, parseJson(text, path), path);
 }
 
-/** Throws LunportError that says all that is wrong with the document; `path` is for messages. */
-export function parseWhole<T>(schema: z.ZodType<T>, document: unknown, path: string): T {
+/** Throws LunportError that says all that is wrong with the document; `path` and `hint` are for messages. */
+export function parseWhole<T>(
+  schema: z.ZodType<T>,
+  document: unknown,
+  path: string,
+  hint = DOCUMENTATION,
+): T {
   const checked = schema.safeParse(document);
   if (checked.success) return checked.data;
   const lines = checked.error.issues.flatMap(describeIssue);
@@ -76,7 +81,7 @@ export function parseWhole<T>(schema: z.ZodType<T>, document: unknown, path: str
     code: 'configuration',
     object: path,
     message: `${path}: ${lines.join(`\n  ${path}: `)}`,
-    hint: DOCUMENTATION,
+    hint,
   });
 }
 

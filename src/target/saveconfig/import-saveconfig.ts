@@ -27,6 +27,8 @@ export interface ImportedTarget {
 
 type Target = Configuration['targets'][number];
 
+const EXPECTED =
+  'A saveconfig.json is expected, as targetcli writes it; `serve --config` takes a configuration as it is.';
 const NO_RDMA = 'it needs hardware and drivers of the kernel that a process cannot be a target with';
 const REFUSED: Readonly<Record<string, string>> = {
   srpt: `SRP: ${NO_RDMA}`,
@@ -40,7 +42,7 @@ const REFUSED: Readonly<Record<string, string>> = {
 
 /** `path` is for messages. Throws LunportError for what is no saveconfig.json. */
 export function importSaveconfig(document: unknown, path: string): Imported {
-  const saveconfig = parseWhole(saveconfigSchema, document, path);
+  const saveconfig = parseWhole(saveconfigSchema, document, path, EXPECTED);
   const notes = new Notes();
   const disks = importDisks(saveconfig.storage_objects, notes);
   const targets = importTargets(saveconfig, disks, notes);

@@ -1,6 +1,7 @@
 /** What saveconfig.json of LIO becomes here, and what of it is refused. */
 import test from 'ava';
 import { configurationSchema } from '../../../src/target/configuration/schema.ts';
+import type { LunportError } from '../../../src/target/errors.ts';
 import { importSaveconfig } from '../../../src/target/saveconfig/import-saveconfig.ts';
 import {
   ACL,
@@ -204,6 +205,7 @@ for (const document of [
   { targets: [{ fabric: 'iscsi' }] },
 ]) {
   test(`${JSON.stringify(document)} is no saveconfig.json`, (t) => {
-    t.throws(() => imported(document), { code: 'configuration' });
+    const error = t.throws<LunportError>(() => imported(document), { code: 'configuration' });
+    t.regex(error?.hint ?? '', /as targetcli writes it/);
   });
 }
