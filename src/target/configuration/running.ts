@@ -2,6 +2,7 @@
  * The configuration of a running lunport: it follows what `add`, `remove` and `resize` do, and is written back to the
  * file that it came from, if it came from one, before whoever asked for the change is answered.
  */
+import { existsSync } from 'node:fs';
 import { LunportError } from '../errors.ts';
 import { type AddedDisk, specOf } from '../operations/disks.ts';
 import type { Json } from '../operations/operation.ts';
@@ -18,15 +19,24 @@ const CHANGES = new Set(['add', 'remove', 'resize']);
 export class RunningConfiguration {
   private configuration: PlacedConfiguration;
   private readonly file: ConfigurationFile | undefined;
+  /** Files that could not be made at the start, and are to be made at the next. */
+  private readonly unmade: ReadonlySet<string>;
 
+  /** When the disks have been opened. */
   constructor(configuration: PlacedConfiguration, file?: ConfigurationFile) {
     this.configuration = configuration;
     this.file = file;
+    const paths = Object.values(configuration.disks).flatMap((disk) =>
+      disk.kind === 'file' ? [disk.path] : [],
+    );
+    this.unmade = new Set(paths.filter((path) => !existsSync(path)));
   }
 
   /** As it would be written. */
   get current(): PlacedConfiguration {
-    return withDisks(this.configuration, asOpened);
+    return withDisks(this.configuration, (disk) =>
+      disk.kind === 'file' && this.unmade.has(disk.path) ? disk : asOpened(disk),
+    );
   }
 
   /** An operation that changes what is served has succeeded. Throws LunportError when that cannot be written down. */

@@ -139,6 +139,40 @@ test('a disk that has vanished costs its LUN only, is not made again, and keeps 
   t.is(await second.stop(), 0);
 });
 
+test('a disk that could not be made yet is made at a later start, whatever was added meanwhile', async (t) => {
+  const path = folderOf(t);
+  const file = write(path, {
+    disks: {
+      memory: { kind: 'ram', size: '1M' },
+      later: { kind: 'file', path: 'mounted/later.img', create: true, size: '1M' },
+    },
+    targets: [
+      {
+        sockets: [{ path: 'a.sock' }],
+        luns: [
+          { lun: 0, disk: 'memory' },
+          { lun: 1, disk: 'later' },
+        ],
+      },
+    ],
+  });
+  const first = await serving(t, file);
+  await lunport('add', path('a.sock'), 'ram:1M');
+  t.is(await first.stop(), 0);
+  mkdirSync(path('mounted'));
+  const second = await serving(t, file);
+  t.deepEqual(
+    (await list(path('a.sock')))[0].luns.map(({ lun }) => lun),
+    [0, 1, 2],
+  );
+  await lunport('remove', path('a.sock'), '2');
+  t.deepEqual(JSON.parse(readFileSync(file, 'utf8')).disks.later, {
+    kind: 'file',
+    path: path('mounted/later.img'),
+  });
+  t.is(await second.stop(), 0);
+});
+
 test('one disk in two targets is one logical unit: a name, and a reservation that the other target sees', async (t) => {
   const path = folderOf(t);
   const luns = [{ lun: 0, disk: 'memory' }];
