@@ -121,6 +121,8 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     this.log = hasFeature(features, VhostFeature.LOG_ALL) ? this.logBuffer : undefined;
     this.forgetTranslations();
     this.device.setFeatures(features);
+    // "Ring states": who does not know of SET_VRING_ENABLE has all rings enabled at once.
+    if (!hasFeature(features, VhostFeature.PROTOCOL_FEATURES)) this.rings.enableAll();
   }
 
   /** SET_VRING_KICK: takes over `fd`, or none, and starts the ring. */

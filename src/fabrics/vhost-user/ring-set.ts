@@ -116,6 +116,10 @@ export class RingSet {
     this.start(vring);
   }
 
+  enableAll(): void {
+    for (const vring of this.all()) vring.enable(true);
+  }
+
   /** Stops a ring when its tasks have ended; resolves with the index it will go on from. */
   async stop(index: number): Promise<number> {
     const vring = this.at(index);

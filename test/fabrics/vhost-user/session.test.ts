@@ -211,6 +211,17 @@ test('without protocol features a ring runs from its start', async (t) => {
   await served.close();
 });
 
+test('rings that run are enabled when protocol features are given up', async (t) => {
+  const served = await Served.start();
+  const { driver, frontEnd } = await served.boot({ leaveDisabled: true, powerOn: true });
+  const waiting = driver.execute(READ);
+  await frontEnd.getQueueNum();
+  t.is(served.target.state.frontEnd!.requests.requests, 0);
+  await frontEnd.setFeatures(1n << BigInt(VirtioFeature.VERSION_1));
+  t.is(senseCode((await waiting).sense), 0x2901);
+  await served.close();
+});
+
 test('every new call descriptor of a ring that runs is signalled at once', async (t) => {
   const served = await Served.start();
   const { frontEnd } = await served.boot();
