@@ -31,8 +31,6 @@ import {
   removeNbdDevice,
   resizeLoopDevice,
 } from './host-device.ts';
-import { attachIscsi, isIscsiOnHost, releaseIscsi } from './iscsi-attachment.ts';
-import { LocalTarget } from './local-target.ts';
 import type { Log } from './server.ts';
 import type { Shard } from './shard.ts';
 import { attachUblk, bestIsUblk, giveUpUblk, waitingForServer } from './ublk-attachment.ts';
@@ -83,6 +81,8 @@ export async function attachDisk(
   options: AttachOptions,
   stateDirectory: string | undefined,
 ): Promise<Attachment> {
+  // The whole SCSI core, which is of no use to whoever lists or detaches.
+  const { LocalTarget } = await import('./local-target.ts');
   const target = LocalTarget.open([disk], { name: `attach ${options.name}`, stateDirectory });
   try {
     const { shard, lunMap } = target;
@@ -108,7 +108,7 @@ export async function attach(source: AttachSource, options: AttachOptions): Prom
       await attached.close();
       const record = attachments().find((other) => other.name === name);
       // What the host still holds is for `lunport detach`, when it lets go.
-      if (record === undefined || !isOnHost(record)) removeRecord(name);
+      if (record === undefined || !(await isOnHost(record))) removeRecord(name);
     };
     return { ...attached, close };
   } catch (error) {
@@ -153,7 +153,7 @@ export async function releaseHost(record: AttachmentRecord): Promise<void> {
     else await giveUpUblk(path);
     return;
   }
-  if (kind === 'iscsi') return releaseIscsi(record);
+  if (kind === 'iscsi') return (await import('./iscsi-attachment.ts')).releaseIscsi(record);
   if (kind === 'nbd') {
     if (device !== undefined) await removeNbdDevice(device);
     return;
@@ -162,10 +162,10 @@ export async function releaseHost(record: AttachmentRecord): Promise<void> {
   if (isMounted(path)) await unmountFuse(path);
 }
 
-function isOnHost(record: AttachmentRecord): boolean {
+async function isOnHost(record: AttachmentRecord): Promise<boolean> {
   const { kind, path, device } = record;
   if (kind === 'ublk') return false;
-  if (kind === 'iscsi') return isIscsiOnHost(record);
+  if (kind === 'iscsi') return (await import('./iscsi-attachment.ts')).isIscsiOnHost(record);
   return isMounted(path) || (device !== undefined && isLoopDevice(device));
 }
 
@@ -224,6 +224,10 @@ async function attachNbd(
     await server.close();
     throw error;
   }
+}
+
+async function attachIscsi(source: AttachSource, options: AttachOptions): Promise<Attachment> {
+  return (await import('./iscsi-attachment.ts')).attachIscsi(source, options);
 }
 
 const ATTACH = { fuse: attachFuse, nbd: attachNbd, ublk: attachUblk, iscsi: attachIscsi } as const;

@@ -23,9 +23,15 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** A guest with nbd-client, on the network, with the disk of `serve` at /dev/sda as well. */
-async function startGuest(t: ExecutionContext, serve: ServeProcess): Promise<Guest> {
-  const guest = await Guest.start({
+/** With nbd-client, on the network, and with the disk of `serve` at /dev/sda as well. */
+let guest: Guest;
+let serve: ServeProcess;
+let port: number;
+
+test.before(async () => {
+  port = await freePort();
+  serve = await startServe(['ram:512M'], { serveArguments: ['--nbd', `127.0.0.1:${port}`] });
+  guest = await Guest.start({
     vehicle: 'initrd',
     memoryMiB: 768,
     cpu: 'max,-cx16',
@@ -39,10 +45,14 @@ async function startGuest(t: ExecutionContext, serve: ServeProcess): Promise<Gue
     vhostUserScsi: [{ socket: serve.socket }],
     extraArgs: ['-netdev', 'user,id=net,net=10.0.2.0/24', '-device', 'virtio-net-pci,netdev=net,romfile='],
   });
-  t.teardown(() => guest.close());
-  await run(t, guest, SET_UP);
-  return guest;
-}
+  await guest.exec(SET_UP);
+});
+
+const leave = async () => {
+  await guest?.close();
+  await serve?.stop();
+};
+test.after.always(leave);
 
 async function run(t: ExecutionContext, guest: Guest, script: string): Promise<string> {
   const { status, output } = await guest.exec(script, { timeoutMs: 300_000 });
@@ -92,10 +102,6 @@ const fileSystems: [name: string, make: string, check: string][] = [
 test.serial(
   'file systems over four connections: verified writes, trim, check; and a reservation of the same guest',
   async (t) => {
-    const port = await freePort();
-    const serve = await startServe(['ram:512M'], { serveArguments: ['--nbd', `127.0.0.1:${port}`] });
-    t.teardown(() => serve.stop());
-    const guest = await startGuest(t, serve);
     await run(t, guest, `${connect(port, '-connections 4')} && cat /sys/block/nbd0/size && lsmod | grep nbd`);
     for (const [name, make, check] of fileSystems) {
       const output = await run(
@@ -125,18 +131,19 @@ test.serial(
 test.serial('kill -9 of the server under dd ends dd with an error, within the time-out', async (t) => {
   const folder = temporaryFolder();
   t.teardown(() => folder.remove());
-  const port = await freePort();
+  const doomedPort = await freePort();
   const disk = `${join(folder.path, 'ram.img')},create,size=256M`;
-  const serve = await startServe([disk], { serveArguments: ['--nbd', `127.0.0.1:${port}`] });
-  t.teardown(() => serve.kill());
-  const guest = await startGuest(t, serve);
-  await run(t, guest, connect(port, '-timeout 5 -connections 2'));
+  const doomed = await startServe([disk], { serveArguments: ['--nbd', `127.0.0.1:${doomedPort}`] });
+  t.teardown(() => doomed.kill());
+  await run(t, guest, connect(doomedPort, '-timeout 5 -connections 2'));
   const dd = guest.exec('dd if=/dev/zero of=/dev/nbd0 bs=64k oflag=direct 2>&1', { timeoutMs: 60_000 });
   await delay(500);
-  await serve.kill();
+  await doomed.kill();
   const started = Date.now();
   t.not((await dd).status, 0);
   t.true(Date.now() - started < 20_000, `${Date.now() - started} ms`);
+  // The next guest is to have the machine for itself.
+  await leave();
 });
 
 test.serial(
@@ -144,7 +151,7 @@ test.serial(
   async (t) => {
     const folder = temporaryFolder();
     t.teardown(() => folder.remove());
-    const guest = await Guest.start({
+    const host = await Guest.start({
       vehicle: 'initrd',
       memoryMiB: 1500,
       initrd: {
@@ -154,14 +161,14 @@ test.serial(
       },
       disks: [{ file: await makePackageImage(folder.path), device: { serial: 'package' } }],
     });
-    t.teardown(() => guest.close());
-    const lunport = (script: string) => guest.exec(`${LUNPORT_COMMAND}\n${script}`, { timeoutMs: 300_000 });
-    await run(t, guest, 'ip link set lo up; mkdir -p /opt && mount -o ro /dev/sda /opt');
+    t.teardown(() => host.close());
+    const lunport = (script: string) => host.exec(`${LUNPORT_COMMAND}\n${script}`, { timeoutMs: 300_000 });
+    await run(t, host, 'ip link set lo up; mkdir -p /opt && mount -o ro /dev/sda /opt');
     t.regex((await lunport('lunport attach /tmp/a.img,create,size=200M')).output, /^\/dev\/nbd0\n/);
     const load = `mkfs.ext4 -q /dev/nbd0 && mount /dev/nbd0 /mnt && ${FIO} | grep err= && rm /mnt/load* && fstrim -v /mnt`;
-    t.regex(await run(t, guest, load), /err= 0[\s\S]*trimmed/);
+    t.regex(await run(t, host, load), /err= 0[\s\S]*trimmed/);
     t.regex((await lunport('lunport detach a')).output, /is mounted on \/mnt/);
-    await run(t, guest, 'umount /mnt && e2fsck -f -n /dev/nbd0');
+    await run(t, host, 'umount /mnt && e2fsck -f -n /dev/nbd0');
     t.deepEqual(await lunport('lunport detach /dev/nbd0 && test ! -e /sys/block/nbd0/pid'), {
       status: 0,
       output: '',
