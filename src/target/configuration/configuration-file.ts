@@ -97,11 +97,30 @@ export function parseJson(text: string, path: string): unknown {
     throw new LunportError({
       code: 'configuration',
       object: path,
-      message: `${path} is no JSON: ${(error as Error).message}`,
+      message: `${path} is no JSON: ${describeSyntaxError(error as Error, text)}`,
       hint: 'It may be cut short, or a comma may be missing or too many; JSON has no comments.',
-      cause: error,
     });
   }
+}
+
+/** What is wrong and, where it can be found out, in which line, without the text that V8 tells: it may be a secret. */
+function describeSyntaxError({ message }: Error, text: string): string {
+  const [what] = message.split(/, (?:\.\.\.)?"| in JSON| of JSON/);
+  const at = placeOf(message, text);
+  return at === undefined ? what : `${what}, in line ${text.slice(0, at).split('\n').length}`;
+}
+
+/** Characters of the text that V8 tells before and after what it did not expect. */
+const CONTEXT = 10;
+
+function placeOf(message: string, text: string): number | undefined {
+  const position = /at position (\d+)/.exec(message)?.[1];
+  if (position !== undefined) return Number(position);
+  if (message.includes('end of JSON')) return text.length;
+  const [, before, around, after] = /, (\.\.\.)?"(.*)"(\.\.\.)? is not valid JSON$/s.exec(message) ?? [];
+  const start = text.indexOf(around);
+  if ((before ?? after) === undefined || start !== text.lastIndexOf(around)) return undefined;
+  return start + (before === undefined ? around.length - CONTEXT : CONTEXT);
 }
 
 /** Throws LunportError. */

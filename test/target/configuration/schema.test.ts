@@ -1,4 +1,5 @@
 /** What a configuration may say, and how one is told that it says something else. */
+import { inspect } from 'node:util';
 import test from 'ava';
 import { parseConfiguration } from '../../../src/target/configuration/configuration-file.ts';
 
@@ -197,3 +198,21 @@ test('what is no JSON, or cut short, is refused as that', (t) => {
     t.throws(() => parseConfiguration(text.slice(0, end), 'x.json'), { message: /x\.json is no JSON/ });
   }
 });
+
+const FILLER = ' '.repeat(20);
+const broken: readonly [text: string, message: string][] = [
+  [`{"user": "u",\n"secret": s3cr3t,\n"more":1,${FILLER}}`, "Unexpected token 's', in line 2"],
+  [`{\n"a":s3cr3t${FILLER}}`, "Unexpected token 's', in line 2"],
+  [`{"a":1,${FILLER}\n"b":s3cr3t`, "Unexpected token 's', in line 2"],
+  ['s3cr3t', "Unexpected token 's'"],
+  ['{\n"secret": "s3cr3t"\n"a":1}', "Expected ',' or '}' after property value, in line 3"],
+  ['{"secret":', 'Unexpected end, in line 1'],
+  ['{\n"secret":"s3cr3t', 'Unterminated string, in line 2'],
+];
+for (const [text, message] of broken) {
+  test(`${JSON.stringify(text)} is no JSON, told by its line and without what may be a secret`, (t) => {
+    const error = t.throws(() => parseConfiguration(text, 'x.json'));
+    t.is(error?.message, `x.json is no JSON: ${message}`);
+    t.false(inspect(error).includes('s3cr3t'));
+  });
+}
