@@ -15,7 +15,7 @@ const SHARED_FOLDERS = ['/usr/share/seabios', '/usr/lib/ipxe/qemu'];
 async function build(folder: string, progress: Progress): Promise<void> {
   progress(`fetching QEMU from Debian's ${BACKPORTS}`);
   await mkdir(folder, { recursive: true });
-  await unpackBackports(folder, { packages: PACKAGES });
+  await unpackBackports(folder, { suite: BACKPORTS, packages: PACKAGES });
 }
 
 /**

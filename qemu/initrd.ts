@@ -5,7 +5,7 @@
 import { readFileSync, statSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
-import { backportedKernel } from './backported-kernel.ts';
+import { type BackportedKernel, backportedKernel } from './backported-kernel.ts';
 import { cached, recipeKey } from './cache.ts';
 import { Cpio } from './cpio.ts';
 import { DebianFiles } from './debian-files.ts';
@@ -25,8 +25,8 @@ const SCRIPTS = [
 ];
 
 export interface InitrdOptions {
-  /** Debian's own, or the newer one of its backports (6.12, with ublk), which TCG runs with the CPU max,-cx16. */
-  readonly kernel?: 'stable' | 'backported';
+  /** Debian's own; that of its backports (6.12); the newest (7.3). TCG runs the newer ones with the CPU max,-cx16. */
+  readonly kernel?: 'stable' | BackportedKernel;
   /** Debian packages, or programs, of qemu/debian-tree.ts: 'sg3-utils', 'fio', 'iscsi-test-cu', 'mkfs.ext4'. */
   readonly tools?: readonly string[];
   /** Kernel modules to load besides those for virtio-scsi disks: 'xfs', 'btrfs', 'dm_multipath'. */
@@ -83,8 +83,9 @@ export async function ensureInitrd(
   progress: Progress = showProgress,
 ): Promise<Initrd> {
   const debian = await ensureDebianTree(progress);
-  const backported = options.kernel === 'backported';
-  const kernel = backported ? await backportedKernel(debian, progress) : await kernelOf(debian);
+  const { kernel: which = 'stable' } = options;
+  const stable = which === 'stable';
+  const kernel = stable ? await kernelOf(debian) : await backportedKernel(which, debian, progress);
   const tools = [...new Set(options.tools)].sort();
   const files = Object.entries(options.files ?? {}).map(([path, source]) => {
     return `${path} ${statSync(source).mode} ${recipeKey(readFileSync(source))}`;
@@ -92,7 +93,7 @@ export async function ensureInitrd(
   const key = recipeKey(
     LAYOUT,
     basename(debian),
-    ...(backported ? [kernel.image] : []),
+    ...(stable ? [] : [kernel.image]),
     ...SCRIPTS.map(({ script }) => guestScript(script)),
     ...['tools', ...tools, 'modules', ...(options.modules ?? []), 'files', ...files],
   );

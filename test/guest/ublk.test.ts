@@ -2,21 +2,14 @@
 import test, { type ExecutionContext } from 'ava';
 import { Guest } from '../../qemu/guest.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
+import { ATTACHMENT_FUNCTIONS } from '../support/attachment-functions.ts';
 import { makePackageImage, runLunport } from '../support/package-image.ts';
 
 const folder = temporaryFolder();
 let guest: Guest;
 
-/** Shell functions: the process that serves an attachment, its keeper, and a wait for a condition within a minute. */
-const FUNCTIONS = `
-pid() { sed 's/.*"pid":\\([0-9]*\\).*/\\1/' /run/lunport/attached/$1/record.json; }
-keeper() { cat /proc/$(pid $1)/task/*/children | tr -d ' '; }
-device() { sed 's/.*"path":".dev.\\([a-z0-9]*\\)".*/\\1/' /run/lunport/attached/$1/record.json; }
+const FUNCTIONS = `${ATTACHMENT_FUNCTIONS}
 make() { truncate -s 1G /tmp/$1.img; lunport attach /tmp/$1.img >/dev/null; d=$(device $1); }
-ended() { until_ '[ -e /tmp/$d.ended ]'; echo dd ended with $(cat /tmp/$d.ended); }
-gone() { until_ "[ ! -e /run/lunport/attached/$1 ] && [ ! -b /dev/$d ]" && echo gone; }
-load() { (dd if=/dev/zero of=/dev/$1 bs=64k count=\${2:-1000000} oflag=direct 2>/dev/null; echo $? >/tmp/$1.ended) & }
-running() { rm -f /tmp/$1.ended; load $*; sleep 0.5; test ! -e /tmp/$1.ended; }
 `;
 
 const run = (t: ExecutionContext, script: string) => runLunport(t, guest, `${FUNCTIONS}${script}`);

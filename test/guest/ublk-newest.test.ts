@@ -1,0 +1,96 @@
+/** lunport attach over ublk in a guest with Debian's newest kernel: a LUN of a running lunport, reserved and resized. */
+import test, { type ExecutionContext } from 'ava';
+import { Guest } from '../../qemu/guest.ts';
+import { temporaryFolder } from '../../qemu/temporary-folder.ts';
+import { ATTACHMENT_FUNCTIONS } from '../support/attachment-functions.ts';
+import { makePackageImage, runLunport } from '../support/package-image.ts';
+
+const folder = temporaryFolder();
+let guest: Guest;
+
+/** What a second initiator does, straight through the control socket: PERSISTENT RESERVE OUT (SPC-4 6.16), RESIZE. */
+const ASK = `
+import { connect } from 'node:net';
+import { createInterface } from 'node:readline';
+const socket = connect('/tmp/s.sock.ctl');
+const lines = createInterface({ input: socket })[Symbol.asyncIterator]();
+const target = '/tmp/s.sock';
+async function call(method, params) {
+  socket.write(JSON.stringify({ jsonrpc: '2.0', id: 1, method, params: { target, lun: 0, ...params } }) + '\\n');
+  const { result, error } = JSON.parse((await lines.next()).value);
+  if (error) throw new Error(error.message);
+  return result;
+}
+async function reserveOut(action, type, key, newKey) {
+  const dataOut = Buffer.alloc(24);
+  dataOut[7] = key;
+  dataOut[15] = newKey;
+  const cdb = Buffer.from([0x5f, action, type, 0, 0, 0, 0, 0, 24, 0]).toString('hex');
+  // News comes first.
+  for (;;) {
+    const { status } = await call('execute', { initiator: 'other', cdb, dataOut: dataOut.toString('base64') });
+    if (status !== 2) return status;
+  }
+}
+const [what, size] = process.argv.slice(2);
+if (what === 'reserve') console.log('reserved', await reserveOut(0, 0, 0, 1), await reserveOut(1, 1, 1, 0));
+else if (what === 'release') console.log('released', await reserveOut(2, 1, 1, 0));
+else await call('resize', { size: Number(size) });
+socket.destroy();
+`;
+
+const FUNCTIONS = `${ATTACHMENT_FUNCTIONS}
+ask() { /opt/node /tmp/ask.mjs "$@"; }
+serve() { lunport serve /tmp/s.img,create,size=256M /tmp/t.img,create,size=1G --socket /tmp/s.sock --json >/tmp/s.out 2>&1 </dev/null & until_ 'grep -q ready /tmp/s.out'; }
+write() { dd if=/dev/zero of=/dev/$1 bs=4096 count=1 oflag=direct 2>&1 | grep -o 'Invalid exchange' || echo written; }
+`;
+
+const run = (t: ExecutionContext, script: string) => runLunport(t, guest, `${FUNCTIONS}${script}`);
+
+test.before(async (t) => {
+  guest = await Guest.start({
+    vehicle: 'initrd',
+    bootTimeoutMs: 400_000,
+    memoryMiB: 1500,
+    cpu: 'max,-cx16',
+    accelerator: 'tcg',
+    initrd: {
+      kernel: 'newest',
+      tools: ['fio', 'mkfs.ext4', 'resize2fs', 'e2fsck'],
+      modules: ['ublk_drv'],
+    },
+    disks: [{ file: await makePackageImage(folder.path), device: { serial: 'package' } }],
+  });
+  await guest.put('/tmp/ask.mjs', ASK);
+  await guest.exec('mkdir -p /opt && mount -o ro /dev/sda /opt');
+  t.pass();
+});
+
+test.after.always(async () => {
+  await guest?.close();
+  folder.remove();
+});
+
+const FIO = [
+  'fio --name=load --rw=randwrite --ioengine=libaio --iodepth=16',
+  '--direct=1 --verify=crc32c --verify_fatal=1 --fallocate=none --end_fsync=1',
+].join(' ');
+
+test.serial(
+  'a LUN of a running lunport: a file system, a reservation of another, and a new size while it is mounted',
+  async (t) => {
+    const output = await run(
+      t,
+      `set -e; serve; lunport attach /tmp/s.sock:0 --as ublk; d=$(device s)
+      mkfs.ext4 -q /dev/$d; mount /dev/$d /mnt; ${FIO} --directory=/mnt --size=16M --bs=64k | grep -o 'err= 0'; rm /mnt/load*; fstrim /mnt
+      ask resize ${512 << 20}; until_ '[ $(blockdev --getsize64 /dev/$d) = ${512 << 20} ]'; resize2fs /dev/$d >/dev/null 2>&1
+      echo grown to $(($(stat -f -c '%b*%S' /mnt) >> 28))
+      umount /mnt; e2fsck -f -n /dev/$d >/dev/null 2>&1; echo clean
+      ask reserve; write $d; ask release; write $d`,
+    );
+    t.regex(
+      output,
+      /^\/dev\/ublkb0\nerr= 0\ngrown to 1\nclean\nreserved 0 0\nInvalid exchange\nreleased 0\nwritten\n$/,
+    );
+  },
+);
