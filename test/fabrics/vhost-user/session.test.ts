@@ -211,6 +211,32 @@ test('without protocol features a ring runs from its start', async (t) => {
   await served.close();
 });
 
+test('all 256 rings and all 509 memory slots work, to the last', async (t) => {
+  const served = await Served.start();
+  const slot = 0x10000;
+  const memory = Array.from({ length: 509 }, (_, i) => ({ guestAddress: 2 * i * slot, length: slot }));
+  const guest = await served.boot({ memory, requestQueues: 254, queueSize: 8 });
+  const { driver } = guest;
+  t.is(driver.rings.length, 256);
+  const answers = Array.from({ length: 254 }, (_, queue) => driver.execute({ ...READ, queue }));
+  for (const answer of answers) t.is((await answer).status, Status.GOOD);
+  const [header, response] = [guest.memory.allocate(64), guest.memory.allocate(128)];
+  guest.memory.bytes(header, 51).fill(0).set([1, 0, 0x40, 0]);
+  guest.memory.bytes(header, 51).set(READ.cdb, 19);
+  for (const { guestAddress } of memory) {
+    // The last block of each slot.
+    const data = guestAddress + slot - 512;
+    guest.memory.bytes(data, 512).fill(0xa5);
+    await driver.submit(255, [
+      { address: header, length: 51, writable: false },
+      { address: response, length: 108, writable: true },
+      { address: data, length: 512, writable: true },
+    ]);
+    t.true(guest.memory.bytes(data, 512).every((byte) => byte === 0));
+  }
+  await served.close();
+});
+
 test('rings that run are enabled when protocol features are given up', async (t) => {
   const served = await Served.start();
   const { driver, frontEnd } = await served.boot({ leaveDisabled: true, powerOn: true });
