@@ -93,7 +93,7 @@ export function serveCommand(ended: (code: number) => void): Command {
     )
     .option(
       '--poll-us <microseconds>',
-      'spin so long for the next request of a guest that is quick to send one (0 to 1000; needs a spare core)',
+      'spin so long for the next request of a guest that is quick to send one, and up to 200 for a disk that is quick to answer (0 to 1000; 0: never; needs a spare core)',
       wholeNumber('--poll-us', MAX_POLL_MICROSECONDS),
       0,
     )
