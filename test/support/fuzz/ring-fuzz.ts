@@ -328,8 +328,9 @@ export class RingFuzz {
       if (ring.orderly && seen !== used)
         this.complain(`it used chains up to ${used}, and the driver saw ${seen}`);
     } else {
-      // With an in-flight buffer the device goes on from the used ring's index, whatever SET_VRING_BASE said.
-      const taken = inflightFd === undefined ? base : (base - usedBefore) & 0xffff;
+      // A tracked ring goes on from the used ring's index, whatever SET_VRING_BASE said. The buffer may be for fewer rings.
+      const tracked = inflightFd !== undefined && index < inflightQueues;
+      const taken = tracked ? (base - usedBefore) & 0xffff : base;
       const used = (ring.usedIndex - usedBefore) & 0xffff;
       if (taken !== used) this.complain(`it took ${taken} chains and used ${used}`);
     }
@@ -338,7 +339,6 @@ export class RingFuzz {
     const start = ring.packed ? PackedRegion.ENTRIES : SplitRegion.ENTRIES;
     const file = readFileSync(`/proc/self/fd/${inflightFd}`);
     const stride = file.length / inflightQueues;
-    // It may be for fewer rings.
     const region = file.subarray(index * stride, (index + 1) * stride);
     // Zeroes follow the last entry.
     for (let at = start; at < region.length; at += entry) {
