@@ -1,4 +1,7 @@
-/** lunport attach over ublk in a guest with Debian's newest kernel: a LUN of a running lunport, reserved and resized. */
+/**
+ * lunport attach over ublk in a guest with Debian's newest kernel: LUNs of a running lunport, reserved and resized,
+ * read-only and with large blocks, and what becomes of two that are under load when that lunport is killed.
+ */
 import test, { type ExecutionContext } from 'ava';
 import { Guest } from '../../qemu/guest.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
@@ -8,7 +11,7 @@ import { makePackageImage, runLunport } from '../support/package-image.ts';
 const folder = temporaryFolder();
 let guest: Guest;
 
-/** What a second initiator does, straight through the control socket: PERSISTENT RESERVE OUT (SPC-4 6.16), RESIZE. */
+/** What a second initiator does, straight through the control socket: PERSISTENT RESERVE OUT (SPC-4 6.16), a new size, attaching. */
 const ASK = `
 import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
@@ -32,16 +35,18 @@ async function reserveOut(action, type, key, newKey) {
     if (status !== 2) return status;
   }
 }
-const [what, size] = process.argv.slice(2);
+const [what, ...numbers] = process.argv.slice(2);
 if (what === 'reserve') console.log('reserved', await reserveOut(0, 0, 0, 1), await reserveOut(1, 1, 1, 0));
 else if (what === 'release') console.log('released', await reserveOut(2, 1, 1, 0));
-else await call('resize', { size: Number(size) });
+else if (what === 'resize') await call('resize', { size: Number(numbers[0]) });
+else for (const lun of numbers) await call('attach', { lun: Number(lun), as: 'ublk' });
 socket.destroy();
 `;
 
 const FUNCTIONS = `${ATTACHMENT_FUNCTIONS}
 ask() { /opt/node /tmp/ask.mjs "$@"; }
-serve() { lunport serve /tmp/s.img,create,size=256M /tmp/t.img,create,size=1G --socket /tmp/s.sock --json >/tmp/s.out 2>&1 </dev/null & until_ 'grep -q ready /tmp/s.out'; }
+serve() { lunport serve /tmp/s.img,create,size=256M /tmp/t.img,create,size=1G /tmp/b.img,create,size=64M,block-size=4096 /tmp/r.img,ro,block-size=4096 --socket /tmp/s.sock --json >/tmp/s.out 2>&1 </dev/null & until_ 'grep -q ready /tmp/s.out'; }
+keeper_of() { for p in $(cat /proc/$(pid $1)/task/*/children); do tr '\\0' ' ' </proc/$p/cmdline | grep -q "detach $1 --if-dead" || continue; echo $p; done; }
 write() { dd if=/dev/zero of=/dev/$1 bs=4096 count=1 oflag=direct 2>&1 | grep -o 'Invalid exchange' || echo written; }
 `;
 
@@ -56,13 +61,13 @@ test.before(async (t) => {
     accelerator: 'tcg',
     initrd: {
       kernel: 'newest',
-      tools: ['fio', 'mkfs.ext4', 'resize2fs', 'e2fsck'],
+      tools: ['fio', 'mkfs.ext4', 'resize2fs', 'e2fsck', 'blkdiscard'],
       modules: ['ublk_drv'],
     },
     disks: [{ file: await makePackageImage(folder.path), device: { serial: 'package' } }],
   });
   await guest.put('/tmp/ask.mjs', ASK);
-  await guest.exec('mkdir -p /opt && mount -o ro /dev/sda /opt');
+  await guest.exec('mkdir -p /opt && mount -o ro /dev/sda /opt && truncate -s 1M /tmp/r.img');
   t.pass();
 });
 
@@ -92,5 +97,40 @@ test.serial(
       output,
       /^\/dev\/ublkb0\nerr= 0\ngrown to 1\nclean\nreserved 0 0\nInvalid exchange\nreleased 0\nwritten\n$/,
     );
+  },
+);
+
+test.serial(
+  'when that lunport is killed, a device goes on with the next one or fails within bounds; and what a device can do',
+  async (t) => {
+    // Its keeper killed as well, nobody but the next lunport ends the wait for LUN 0; stopped, this one starts no other keeper.
+    t.is(
+      await run(
+        t,
+        `set -e; ask attach 1; server=$(pid s); keeper=$(keeper_of s); running $(device t); running ublkb0 3000
+      kill -STOP $server; kill -9 $keeper $server; until_ "! kill -0 $server 2>/dev/null"
+      test ! -e /tmp/ublkb0.ended; test ! -e /tmp/ublkb1.ended
+      serve; lunport attach /tmp/s.sock:0 --as ublk; d=ublkb0; ended`,
+      ),
+      '/dev/ublkb0\ndd ended with 0\n',
+    );
+    // While half a minute passes for LUN 1.
+    t.is(
+      await run(
+        t,
+        `set -e; ask attach 2 3; d=$(device b)
+      echo blocks $(cat /sys/block/$d/queue/logical_block_size) FUA $(cat /sys/block/$d/queue/fua)
+      ${FIO} --filename=/dev/$d --size=8M --bs=64k --sync=dsync | grep -o 'err= 0'
+      before=$(stat -c %b /tmp/b.img)
+      /usr/sbin/blkdiscard --zeroout --offset 1M --length 64k /dev/$d
+      dd if=/dev/$d bs=64k skip=16 count=1 2>/dev/null | cmp -n 65536 - /dev/zero; echo zeroes
+      /usr/sbin/blkdiscard --offset 4M --length 4M /dev/$d; sync
+      echo given back $(((before - $(stat -c %b /tmp/b.img)) / 2048)) MiB
+      d=$(device r); echo read-only $(blockdev --getro /dev/$d)
+      dd if=/dev/zero of=/dev/$d bs=4096 count=1 oflag=direct 2>/dev/null || echo refused`,
+      ),
+      'blocks 4096 FUA 1\nerr= 0\nzeroes\ngiven back 4 MiB\nread-only 1\nrefused\n',
+    );
+    t.is(await run(t, `d=ublkb1; ended; until_ '[ ! -e /run/lunport/attached/t ]'`), 'dd ended with 1\n');
   },
 );
