@@ -114,6 +114,8 @@ export class RingSet {
     // Without protocol features there is no SET_VRING_ENABLE ("Ring states").
     if (!this.has(VhostFeature.PROTOCOL_FEATURES)) vring.enabled = true;
     this.start(vring);
+    // Who served the ring before may have died after it had shown what was used, and before it said so.
+    vring.call();
   }
 
   enableAll(): void {

@@ -285,14 +285,19 @@ export class Vring {
       this.sleeps = wanted;
       this.logUsedRing();
       this.watch?.shown();
-      if (wanted && this.callFd !== NO_FD) {
-        this.counters.signals++;
-        this.signal(this.callFd);
-      } else if (wanted && this.callInBand) this.batch.callInBand(this);
+      if (wanted) this.call();
     }
     if (queue.inFlight === 0 && this.whenDrained.length > 0) {
       for (const resolve of this.whenDrained.splice(0)) resolve();
     }
+  }
+
+  /** Tells the driver to look at what was used. */
+  call(): void {
+    if (this.callFd !== NO_FD) {
+      this.counters.signals++;
+      this.signal(this.callFd);
+    } else if (this.callInBand) this.batch.callInBand(this);
   }
 
   /** A round: no more than a ringful or ROUND_BYTES, so that no ring keeps the others waiting. */

@@ -248,7 +248,7 @@ test('rings that run are enabled when protocol features are given up', async (t)
   await served.close();
 });
 
-test('every new call descriptor of a ring that runs is signalled at once', async (t) => {
+test('a ring that starts calls its driver, and so does one that runs when it gets a new call descriptor', async (t) => {
   const served = await Served.start();
   const { frontEnd } = await served.boot();
   const callFd = addon.eventfd();
@@ -257,6 +257,10 @@ test('every new call descriptor of a ring that runs is signalled at once', async
   await frontEnd.getVringBase(QueueIndex.FIRST_REQUEST);
   await frontEnd.send(Request.SET_VRING_CALL, vringFd(QueueIndex.FIRST_REQUEST, true), { fds: [callFd] });
   t.is(addon.drain(callFd), 0, 'a stopped ring signals nobody');
+  const kickFd = addon.eventfd();
+  await frontEnd.send(Request.SET_VRING_KICK, vringFd(QueueIndex.FIRST_REQUEST, true), { fds: [kickFd] });
+  t.is(addon.drain(callFd), 1, 'who served it before may have died with its last signal unsent');
+  addon.close(kickFd);
   addon.close(callFd);
   await served.close();
 });
