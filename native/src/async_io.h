@@ -10,6 +10,8 @@ class AsyncIo {
  public:
   virtual ~AsyncIo() = default;
   virtual const char* mode() const = 0;
+  // Whether it can move data from and to buffers of the kernel.
+  virtual bool borrows() { return false; }
   // Readable when `reap` has something to say.
   virtual int ready_fd() const = 0;
   // Queues an operation; it may run from now on, and must by the next flush.

@@ -108,6 +108,7 @@ int Engine::prepare(const double* row, Operation& operation) {
   uint32_t fd = 0;
   operation.vectors.clear();
   operation.regions.clear();
+  operation.lender = nullptr;
   if (!to_index(row[0], kLastKind + 1, kind) || !to_index(row[3], flag::ALL + 1, flags) ||
       !to_unsigned(row[4], operation.offset) || !to_unsigned(row[5], operation.remaining)) {
     return -EINVAL;
@@ -128,7 +129,9 @@ int Engine::prepare(const double* row, Operation& operation) {
     return -EINVAL;
   }
   const double* const rows = tables_.vectors + size_t{first} * kVectorColumns;
-  return gather(environment_.regions, rows, count, operation.remaining, operation);
+  const int error = gather(environment_.regions, rows, count, operation.remaining, operation);
+  if (error != 0 || operation.lender == nullptr) return error;
+  return operation.moves_data() && io_->borrows() ? 0 : -EFAULT;
 }
 
 void Engine::run(const double* row, Operation& operation) {
@@ -140,7 +143,8 @@ void Engine::run(const double* row, Operation& operation) {
       Region* const disk = environment_.regions.find(row[2]);
       operation.result = disk == nullptr ? -EFAULT : ram_transfer(*disk, operation);
     } else if (operation.remaining > 0 || operation.kind == Kind::FSYNC) {
-      const bool may_try = (operation.flags & (flag::INLINE | flag::DIRECT)) == flag::INLINE;
+      const bool may_try =
+          (operation.flags & (flag::INLINE | flag::DIRECT)) == flag::INLINE && operation.lender == nullptr;
       if (!may_try || !policy_.try_now(operation)) return hand_over(operation);
     }
   }

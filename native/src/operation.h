@@ -12,6 +12,7 @@
 
 namespace lunport {
 
+struct KernelBuffers;
 struct Region;
 
 inline constexpr unsigned kMaxVectorsPerCall = 1024;  // IOV_MAX: longer lists go in several calls
@@ -32,6 +33,10 @@ struct Operation {
   // Kept from use to use, so that nothing is allocated once a slot has seen its longest list.
   std::vector<iovec> vectors;
   size_t first = 0;              // vectors before this one are done
+  // Whose buffer the data is in, when it is in no memory of ours; then there is one vector, from the buffer's start.
+  const KernelBuffers* lender = nullptr;
+  uint32_t lent_buffer = 0;
+  int lent_result = 0;  // of moving the data, until the buffer is given back
   std::vector<Region*> regions;  // those whose `users` this operation counts in
 
   Operation();

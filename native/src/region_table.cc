@@ -29,6 +29,12 @@ int RegionTable::map_read_only(int fd, uint64_t length) {
   return settle(id, regions_[id].mapping.open_read_only(fd, length));
 }
 
+int RegionTable::lend(const KernelBuffers& buffers) {
+  const uint32_t id = free_entry();
+  regions_[id].kernel = buffers;
+  return static_cast<int>(id);
+}
+
 int RegionTable::settle(uint32_t id, int error) {
   if (error == 0) return static_cast<int>(id);
   free_.push_back(id);
@@ -41,6 +47,7 @@ int RegionTable::unmap(uint32_t id) {
   if (region->users > 0) return -EBUSY;
   region->windows.clear();
   region->mapping.close();
+  region->kernel = {};
   free_.push_back(id);
   return 0;
 }
@@ -49,6 +56,7 @@ void RegionTable::unmap_all() {
   for (Region& region : regions_) {
     region.windows.clear();
     region.mapping.close();
+    region.kernel = {};
   }
 }
 

@@ -1,6 +1,7 @@
 // Regions as JavaScript sees them: ids, and windows of external memory.
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 
 #include "arguments.h"
 #include "environment.h"
@@ -14,6 +15,9 @@ namespace {
 // kWindowStep lies whole in one of them.
 constexpr uint64_t kWindowStep = uint64_t{1} << 30;
 constexpr uint64_t kWindowLength = 2 * kWindowStep;
+
+// A buffer's number has 16 bits.
+constexpr uint32_t kMaxBuffers = 1 << 16;
 
 Region* region_argument(const Napi::CallbackInfo& info) {
   return Environment::of(info.Env()).regions.find(info[0].As<Napi::Number>().DoubleValue());
@@ -46,6 +50,24 @@ Napi::Value map_read_only(const Napi::CallbackInfo& info) {
   return number(info.Env(), Environment::of(info.Env()).regions.map_read_only(fd, length));
 }
 
+// (fd, number of buffers, bytes each, command to borrow one, command to give it back)
+Napi::Value lend_kernel_buffers(const Napi::CallbackInfo& info) {
+  KernelBuffers buffers;
+  uint32_t count;
+  uint32_t each;
+  buffers.fd = descriptor_argument(info, 0);
+  if (buffers.fd < 0) return number(info.Env(), -EBADF);
+  if (!index_argument(info, 1, kMaxBuffers + 1, count) || count == 0 ||
+      !index_argument(info, 2, std::numeric_limits<uint32_t>::max(), each) || each == 0 ||
+      !index_argument(info, 3, std::numeric_limits<uint32_t>::max(), buffers.borrow_command) ||
+      !index_argument(info, 4, std::numeric_limits<uint32_t>::max(), buffers.give_back_command)) {
+    return number(info.Env(), -EINVAL);
+  }
+  buffers.each = each;
+  buffers.length = uint64_t{count} * each;
+  return number(info.Env(), Environment::of(info.Env()).regions.lend(buffers));
+}
+
 uint32_t window_count(const Region& region) {
   const uint64_t length = region.mapping.length();
   return length <= kWindowLength ? 1 : static_cast<uint32_t>((length - kWindowLength - 1) / kWindowStep) + 2;
@@ -72,7 +94,7 @@ Napi::ArrayBuffer window_of(Napi::Env env, Region& region, uint32_t index) {
 Napi::Value region_window(const Napi::CallbackInfo& info) {
   Region* const region = region_argument(info);
   uint32_t index;
-  if (region == nullptr || !index_argument(info, 1, window_count(*region), index)) {
+  if (region == nullptr || region->is_kernel() || !index_argument(info, 1, window_count(*region), index)) {
     return info.Env().Undefined();
   }
   return window_of(info.Env(), *region, index);
@@ -81,7 +103,7 @@ Napi::Value region_window(const Napi::CallbackInfo& info) {
 Napi::Value region_windows(const Napi::CallbackInfo& info) {
   Region* const region = region_argument(info);
   Napi::Array windows = Napi::Array::New(info.Env());
-  if (region == nullptr) return windows;
+  if (region == nullptr || region->is_kernel()) return windows;
   for (uint32_t i = 0; i < window_count(*region); i++) windows.Set(i, window_of(info.Env(), *region, i));
   return windows;
 }
@@ -96,7 +118,7 @@ Napi::Value unmap_region(const Napi::CallbackInfo& info) {
 
 Napi::Value region_broken(const Napi::CallbackInfo& info) {
   const Region* const region = region_argument(info);
-  return Napi::Boolean::New(info.Env(), region != nullptr && region->mapping.broken());
+  return Napi::Boolean::New(info.Env(), region != nullptr && !region->is_kernel() && region->mapping.broken());
 }
 
 }  // namespace
@@ -105,6 +127,7 @@ void export_regions(Napi::Object exports) {
   add<map_region>(exports, "mapRegion");
   add<map_anonymous>(exports, "mapAnonymous");
   add<map_read_only>(exports, "mapReadOnly");
+  add<lend_kernel_buffers>(exports, "lendKernelBuffers");
   add<region_window>(exports, "regionWindow");
   add<region_windows>(exports, "regionWindows");
   add<unmap_region>(exports, "unmapRegion");

@@ -4,7 +4,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
+#include <cstring>
 #include <limits>
+
+#include "region_table.h"
 
 namespace lunport {
 
@@ -20,7 +24,25 @@ constexpr int kMaxRefusals = 1000;
 // than three that hang can hold. Workers come when others block and go when idle.
 constexpr unsigned kWorkerPart = 2;
 constexpr unsigned kMinWorkers = 16;
-constexpr uint64_t kCancellation = ~uint64_t{0};  // user_data of an entry that no slot waits for
+constexpr uint64_t kNobody = ~uint64_t{0};  // user_data of an entry that no slot waits for
+// Beside the slot in the user_data of the entry that gives a buffer back.
+constexpr uint64_t kGivesBack = uint64_t{1} << 32;
+
+// A command to a driver about one of its buffers, which has the place in the ring's table that the operation's slot
+// says: queue (2), buffer (2), result (4), place (8), as ublk's commands have it.
+void describe_loan(const Operation& operation, uint32_t command, io_uring_sqe& entry) {
+  const struct {
+    uint16_t queue;
+    uint16_t buffer;
+    int32_t result;
+    uint64_t place;
+  } payload = {0, static_cast<uint16_t>(operation.lent_buffer), 0, operation.slot};
+  static_assert(sizeof payload == sizeof(io_uring_sqe) - offsetof(io_uring_sqe, cmd));
+  entry.opcode = IORING_OP_URING_CMD;
+  entry.fd = operation.lender->fd;
+  entry.cmd_op = command;
+  memcpy(entry.cmd, &payload, sizeof payload);
+}
 
 void describe(const Operation& operation, io_uring_sqe& entry) {
   entry.fd = operation.fd;
@@ -38,6 +60,10 @@ void describe(const Operation& operation, io_uring_sqe& entry) {
     entry.addr = reinterpret_cast<uintptr_t>(single ? vectors->iov_base : vectors);
     entry.len = single ? static_cast<uint32_t>(vectors->iov_len) : count;
     entry.rw_flags = is_read ? 0 : operation.write_flags();
+    if (operation.lender != nullptr) {
+      entry.opcode = is_read ? IORING_OP_READ_FIXED : IORING_OP_WRITE_FIXED;
+      entry.buf_index = static_cast<uint16_t>(operation.slot);
+    }
   } else if (operation.kind == Kind::FSYNC) {
     entry.opcode = IORING_OP_FSYNC;
     entry.off = 0;
@@ -58,7 +84,7 @@ void describe(const Operation& operation, io_uring_sqe& entry) {
 
 std::unique_ptr<Uring> Uring::open(Operation* operations, unsigned depth, int& error) {
   std::unique_ptr<Uring> self(new Uring(operations, depth));
-  // Every slot may complete, and be cancelled besides, before we look.
+  // Every slot may complete, and be cancelled or give a buffer back besides, before we look.
   error = self->queues_.open(std::min(depth, kMaxSubmissions), std::max(2 * depth, kMinCompletions));
   if (error != 0) {
     self.reset();
@@ -68,16 +94,37 @@ std::unique_ptr<Uring> Uring::open(Operation* operations, unsigned depth, int& e
   return self;
 }
 
-io_uring_sqe& Uring::entry(Finished& finished) {
-  io_uring_sqe* free = queues_.next();
-  while (free == nullptr) {
-    submit(finished);
-    free = queues_.next();
-  }
-  return *free;
+void Uring::make_room(unsigned entries, Finished& finished) {
+  while (queues_.room() < entries) submit(finished);
 }
 
-void Uring::start(Operation& operation, Finished& finished) { describe(operation, entry(finished)); }
+bool Uring::borrows() {
+  if (may_borrow_ && !has_buffer_table_) has_buffer_table_ = may_borrow_ = queues_.make_buffer_table(depth_) == 0;
+  return may_borrow_;
+}
+
+void Uring::start(Operation& operation, Finished& finished) {
+  if (operation.lender != nullptr) return borrow_and_move(operation, finished);
+  make_room(1, finished);
+  describe(operation, *queues_.next());
+}
+
+// In one submission. Borrowing is done when it is submitted, so the second entry finds the buffer; without a loan the
+// second fails. Giving back waits for the second, whatever becomes of it, and may come much later, by way of a worker;
+// only then does the operation end, for who borrowed again for the same slot would find the former request's pages.
+void Uring::borrow_and_move(Operation& operation, Finished& finished) {
+  make_room(3, finished);
+  io_uring_sqe& borrow = *queues_.next();
+  describe_loan(operation, operation.lender->borrow_command, borrow);
+  borrow.flags = IOSQE_CQE_SKIP_SUCCESS;
+  borrow.user_data = kNobody;
+  io_uring_sqe& move = *queues_.next();
+  describe(operation, move);
+  move.flags |= IOSQE_IO_HARDLINK;
+  io_uring_sqe& give_back = *queues_.next();
+  describe_loan(operation, operation.lender->give_back_command, give_back);
+  give_back.user_data = kGivesBack | operation.slot;
+}
 
 void Uring::submit(Finished& finished) {
   int refusals = 0;
@@ -89,7 +136,13 @@ void Uring::submit(Finished& finished) {
       continue;
     }
     const uint64_t taken_back = queues_.take_back();
-    if (taken_back == kCancellation) continue;
+    if (taken_back == kNobody) continue;
+    if ((taken_back & kGivesBack) != 0) {
+      // A place in the table may stay taken.
+      may_borrow_ = false;
+      operations_[taken_back ^ kGivesBack].lender = nullptr;
+      continue;
+    }
     Operation& operation = operations_[taken_back];
     operation.result = taken < 0 ? taken : -EAGAIN;
     finished.add(operation);
@@ -105,8 +158,15 @@ void Uring::flush(Finished& finished) {
 void Uring::collect(Finished& finished) {
   io_uring_cqe completion;
   while (queues_.pop(completion)) {
-    if (completion.user_data == kCancellation) continue;
-    Operation& operation = operations_[completion.user_data];
+    if (completion.user_data == kNobody) continue;
+    Operation& operation = operations_[completion.user_data & ~kGivesBack];
+    if (operation.lender != nullptr) {
+      if ((completion.user_data & kGivesBack) == 0) {
+        operation.lent_result = completion.res;
+        continue;
+      }
+      completion.res = operation.lent_result;
+    }
     if (operation.settle(completion.res)) {
       finished.add(operation);
     } else {
@@ -136,7 +196,7 @@ void Uring::cancel(Operation& operation) {
   io_uring_sqe* const entry = queues_.next();
   entry->opcode = IORING_OP_ASYNC_CANCEL;
   entry->addr = operation.slot;
-  entry->user_data = kCancellation;
+  entry->user_data = kNobody;
   queues_.enter(0);
   if (queues_.unsubmitted() > 0) queues_.take_back();
 }

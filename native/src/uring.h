@@ -16,6 +16,7 @@ class Uring final : public AsyncIo {
   static std::unique_ptr<Uring> open(Operation* operations, unsigned depth, int& error);
 
   const char* mode() const override { return "io_uring"; }
+  bool borrows() override;
   int ready_fd() const override { return queues_.fd(); }
   void start(Operation& operation, Finished& finished) override;
   void flush(Finished& finished) override;
@@ -24,13 +25,17 @@ class Uring final : public AsyncIo {
   void wait(Finished& finished) override;
 
  private:
-  Uring(Operation* operations, unsigned depth) : operations_(operations) { again_.reserve(depth); }
-  io_uring_sqe& entry(Finished& finished);
+  Uring(Operation* operations, unsigned depth) : operations_(operations), depth_(depth) { again_.reserve(depth); }
+  void make_room(unsigned entries, Finished& finished);
+  void borrow_and_move(Operation& operation, Finished& finished);
   void submit(Finished& finished);
   void collect(Finished& finished);
 
   UringQueues queues_;
   Operation* operations_;
+  const unsigned depth_;
+  bool has_buffer_table_ = false;
+  bool may_borrow_ = true;
   std::vector<Operation*> again_;  // came back with something left to do
 };
 

@@ -124,6 +124,14 @@ void UringQueues::allow_workers(unsigned count) {
   syscall(SYS_io_uring_register, fd_, IORING_REGISTER_IOWQ_MAX_WORKERS, limits, 2);
 }
 
+int UringQueues::make_buffer_table(unsigned count) {
+  io_uring_rsrc_register table = {};
+  table.nr = count;
+  table.flags = IORING_RSRC_REGISTER_SPARSE;
+  const long result = syscall(SYS_io_uring_register, fd_, IORING_REGISTER_BUFFERS2, &table, sizeof table);
+  return result < 0 ? -errno : 0;
+}
+
 void UringQueues::close() {
   if (entries_ != nullptr) munmap(entries_, entries_length_);
   if (rings_ != nullptr) munmap(rings_, rings_length_);

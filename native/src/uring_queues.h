@@ -21,12 +21,16 @@ class UringQueues {
   // How many of the kernel's threads may work at a time on what cannot be done asynchronously. Linux 5.15; where
   // it is refused, the kernel's own limits stay.
   void allow_workers(unsigned count);
+  // An empty table of `count` buffers, which drivers put buffers of theirs into. Linux 5.19. 0 or a negative errno.
+  int make_buffer_table(unsigned count);
   // Safe to call twice.
   void close();
   int fd() const { return fd_; }
 
   // A cleared entry of the submission ring, or null when the ring is full.
   io_uring_sqe* next();
+  // Entries that `next` can give before the kernel takes some.
+  unsigned room() const { return submission_mask_ + 1 - unsubmitted(); }
   // Entries that the kernel has not taken yet.
   unsigned unsubmitted() const;
   // Gives them to the kernel and waits for `wait_for` completions. Returns how many it took or -errno.

@@ -26,6 +26,8 @@ import type { OpenedFile } from './open-file.ts';
 
 /** Bytes of the unit that stat counts blocks in. */
 const STAT_BLOCK = 512;
+/** Bytes; block layers align the data of their requests to this. */
+const KERNEL_ALIGNMENT = 512;
 
 export class FileBackstore implements OpenBackstore {
   readonly name: string;
@@ -86,6 +88,9 @@ export class FileBackstore implements OpenBackstore {
       writeZeroes: true,
       physicalBlockSize: opened.physicalBlockSize,
       rotational: opened.rotational,
+      // Where the page cache has the data, copying it at once beats asking the kernel for it in three steps.
+      kernelBuffers:
+        opened.direct && opened.memoryAlignment <= KERNEL_ALIGNMENT && engine.mode === 'io_uring',
     };
     this.upkeep = new FileUpkeep(opened);
     this.space = opened.isFile && opened.prompt ? () => this.measureSpace() : undefined;

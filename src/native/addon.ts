@@ -205,6 +205,17 @@ export interface Addon {
   /** Memory of a device that its driver fills: whoever writes to the window crashes. Otherwise like `mapRegion`. */
   mapReadOnly(fd: number, length: number): number;
   /**
+   * A region of `count` buffers, `each` bytes long, which a driver lends to an io_uring on command: no memory, only
+   * READ_FILE and WRITE_FILE of an engine with io_uring move its data, one buffer in each.
+   */
+  lendKernelBuffers(
+    fd: number,
+    count: number,
+    each: number,
+    borrowCommand: number,
+    giveBackCommand: number,
+  ): number;
+  /**
    * The region is seen through windows of at most 2 GiB that start every 1 GiB: any range up to 1 GiB lies whole
    * inside the one at index min(floor(offset / 1 GiB), count - 1). A window is made when it is first asked for:
    * V8 takes it for 2 GiB of garbage to come, and collects.

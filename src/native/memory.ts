@@ -4,6 +4,7 @@
  * After `unmap` a view of a region holds zeroes that nobody shares: drop it, so that its addresses become free. It is not
  * detached, for V8 would look for that at each access to any typed array ever after, a third of a request's time.
  */
+import { readSync, writeSync } from 'node:fs';
 import { addon } from './addon.ts';
 import { checked, Errno } from './errno.ts';
 import { type Scratch, ScratchPool } from './scratch.ts';
@@ -14,6 +15,24 @@ const WINDOW_STEP = 2 ** 30;
 /** From here on a bulk copy is quicker than a loop, in spite of the view it allocates. */
 const LOOP_LIMIT = 64;
 
+/**
+ * Data that is in no memory of ours: the pages of requests to a block device, one buffer for each request that can be
+ * under way. The io engine moves it by READ and WRITE; everything else takes a copy, by way of the driver's file.
+ */
+export interface KernelBuffers {
+  /** Of the driver's device; it stays the caller's and must outlive the region. */
+  readonly fd: number;
+  readonly count: number;
+  /** Bytes of the region that stand for one buffer. */
+  readonly each: number;
+  /** Commands to the driver, with an io_uring's place for a buffer. */
+  readonly borrow: number;
+  readonly giveBack: number;
+  /** Where in the file the first buffer begins, and how far apart they are. */
+  readonly fileOffset: number;
+  readonly fileStride: number;
+}
+
 export class Region {
   readonly id: number;
   /** Bytes. */
@@ -23,9 +42,12 @@ export class Region {
    * them, the one at index min(floor(offset / 1 GiB), windowCount - 1).
    */
   readonly windowCount: number;
+  /** Whose buffers it stands for, when it is no memory. */
+  readonly lender: KernelBuffers | undefined;
   readonly #windows: (Uint8Array | undefined)[] = [];
 
-  constructor(id: number, length: number) {
+  constructor(id: number, length: number, lender?: KernelBuffers) {
+    this.lender = lender;
     this.id = id;
     this.length = length;
     this.windowCount = Math.max(1, Math.ceil(length / WINDOW_STEP) - 1);
@@ -88,6 +110,18 @@ export class RegionMemory {
     return this.#add(addon.mapAnonymous(length, options.hugepages === true), 'reserve', name, length);
   }
 
+  /** A region that stands for buffers of the kernel. Only `read` and `write` and the io engine get at them. */
+  lend(buffers: KernelBuffers, name: string): Region {
+    const { fd, count, each, borrow, giveBack } = buffers;
+    return this.#add(
+      addon.lendKernelBuffers(fd, count, each, borrow, giveBack),
+      'borrow',
+      name,
+      count * each,
+      buffers,
+    );
+  }
+
   /** Returns false, and nothing has changed, while an operation of the io engine still uses the region. */
   unmap(region: Region): boolean {
     const result = addon.unmapRegion(region.id);
@@ -110,6 +144,10 @@ export class RegionMemory {
   /** Copies `length` bytes at `offset` of a region to `into[at…]`. Throws a RangeError outside the region. */
   read(regionId: number, offset: number, into: Uint8Array, at: number, length: number): void {
     const region = this.#region(regionId, offset, length);
+    if (region.lender !== undefined) {
+      const { lender } = region;
+      return checkCopied(readSync(lender.fd, into, at, length, positionOf(lender, offset)), length);
+    }
     while (length > 0) {
       const index = windowIndex(region, offset);
       const window = region.window(index);
@@ -125,6 +163,10 @@ export class RegionMemory {
   /** Copies `length` bytes of `from[at…]` to `offset` of a region. Throws a RangeError outside the region. */
   write(regionId: number, offset: number, from: Uint8Array, at: number, length: number): void {
     const region = this.#region(regionId, offset, length);
+    if (region.lender !== undefined) {
+      const { lender } = region;
+      return checkCopied(writeSync(lender.fd, from, at, length, positionOf(lender, offset)), length);
+    }
     while (length > 0) {
       const index = windowIndex(region, offset);
       const window = region.window(index);
@@ -168,8 +210,8 @@ export class RegionMemory {
     this.#pool.release(scratch);
   }
 
-  #add(id: number, action: string, name: string, length: number): Region {
-    const region = new Region(checked(id, action, name), length);
+  #add(id: number, action: string, name: string, length: number, lender?: KernelBuffers): Region {
+    const region = new Region(checked(id, action, name), length, lender);
     this.#regions[id] = region;
     return region;
   }
@@ -180,6 +222,17 @@ export class RegionMemory {
     checkRange(region, offset, length);
     return region;
   }
+}
+
+/** Of byte `offset` of a region that stands for buffers of the kernel, in the driver's file. */
+function positionOf({ each, fileOffset, fileStride }: KernelBuffers, offset: number): number {
+  return fileOffset + Math.floor(offset / each) * fileStride + (offset % each);
+}
+
+/** Whoever goes on would take old bytes for these. */
+function checkCopied(copied: number, length: number): void {
+  if (copied !== length)
+    throw new RangeError(`Expected ${length} bytes of a request, but the driver copied ${copied}`);
 }
 
 function checkRange(region: Region, offset: number, length: number): void {

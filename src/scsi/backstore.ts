@@ -102,6 +102,11 @@ export interface BackstoreCapabilities {
   readonly physicalBlockSize: number;
   /** Whether seeking costs time: medium rotation rate of VPD B1. */
   readonly rotational: boolean;
+  /**
+   * READ and WRITE may name segments that are in no memory of ours, but buffers of the kernel, and do best with them.
+   * Absent: the backstore can do nothing with such.
+   */
+  readonly kernelBuffers?: boolean;
   /** All content is gone when the process ends; absent: it stays. */
   readonly volatile?: boolean;
 }

@@ -128,6 +128,11 @@ export abstract class BlockDevice extends LogicalUnit {
     return this.backstore.capabilities.readOnly || this.control.swp;
   }
 
+  /** Protection information is looked at, so it comes through memory. */
+  override get takesKernelBuffers(): boolean {
+    return this.backstore.capabilities.kernelBuffers === true && this.protection.type === 0;
+  }
+
   override targetPortGroup(port: TargetPort): number | undefined {
     return this.attributes.alua_support === 0 ? undefined : this.alua.groupOf(port.relativeId).id;
   }

@@ -42,6 +42,11 @@ export abstract class LogicalUnit {
     return this.control.dSense;
   }
 
+  /** Whether the data of READ and WRITE may be in no memory of ours: see `BackstoreCapabilities`. */
+  get takesKernelBuffers(): boolean {
+    return false;
+  }
+
   join(itl: ItlNexus): void {
     this.itlNexuses.add(itl);
     this.announce(itl.nexus.targetPort);

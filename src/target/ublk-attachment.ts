@@ -61,10 +61,15 @@ export async function attachUblk(
       waiting === undefined
         ? await UblkDevice.create(initiator, memory, announce)
         : await UblkDevice.recover(waiting.path, initiator, memory);
+    const again = 'it keeps its size until it is detached and attached again';
     initiator.onChange = () => {
-      device.resize().catch((error: Error) => log.warn(`${error.message}; it keeps its size`));
+      device.resize().catch((error: Error) => log.warn(`${error.message}; ${again}`));
     };
-    if (waiting !== undefined) log.info(`${device.path} has a new server`);
+    if (waiting !== undefined) {
+      log.info(`${device.path} has a new server`);
+      // The disk may have grown while nobody served it.
+      initiator.onChange();
+    }
     const close = async () => {
       await device.close();
       watch?.dismiss();

@@ -1,7 +1,9 @@
 /**
  * lunport attach over ublk in a guest with Debian's newest kernel: LUNs of a running lunport, reserved and resized,
- * read-only and with large blocks, and what becomes of two that are under load when that lunport is killed.
+ * read-only and with large blocks, and what becomes of two that are under load when that lunport is killed; zero copy.
  */
+import { truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Guest } from '../../qemu/guest.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
@@ -53,6 +55,9 @@ write() { dd if=/dev/zero of=/dev/$1 bs=4096 count=1 oflag=direct 2>&1 | grep -o
 const run = (t: ExecutionContext, script: string) => runLunport(t, guest, `${FUNCTIONS}${script}`);
 
 test.before(async (t) => {
+  const data = join(folder.path, 'data.img');
+  writeFileSync(data, '');
+  truncateSync(data, 64 << 20);
   guest = await Guest.start({
     vehicle: 'initrd',
     bootTimeoutMs: 400_000,
@@ -64,10 +69,12 @@ test.before(async (t) => {
       tools: ['fio', 'mkfs.ext4', 'resize2fs', 'e2fsck', 'blkdiscard'],
       modules: ['ublk_drv'],
     },
-    disks: [{ file: await makePackageImage(folder.path), device: { serial: 'package' } }],
+    disks: [{ file: await makePackageImage(folder.path) }, { file: data }],
   });
   await guest.put('/tmp/ask.mjs', ASK);
-  await guest.exec('mkdir -p /opt && mount -o ro /dev/sda /opt && truncate -s 1M /tmp/r.img');
+  await guest.exec(
+    'mkdir -p /opt && mount -o ro /dev/$(ls /sys/class/scsi_device/*:0:0/device/block) /opt && truncate -s 1M /tmp/r.img',
+  );
   t.pass();
 });
 
@@ -132,5 +139,35 @@ test.serial(
       'blocks 4096 FUA 1\nerr= 0\nzeroes\ngiven back 4 MiB\nread-only 1\nrefused\n',
     );
     t.is(await run(t, `d=ublkb1; ended; until_ '[ ! -e /run/lunport/attached/t ]'`), 'dd ended with 1\n');
+  },
+);
+
+test.serial(
+  'a disk past the page cache is served without copies, by the next server too when one is killed',
+  async (t) => {
+    const output = await run(
+      t,
+      `lunport attach /dev/$(ls /sys/class/scsi_device/*:1:0/device/block),cache=none --name zero; d=$(device zero); server=$(pid zero)
+      zero_copy() { echo rings with buffers: $(cat /proc/$(pid zero)/fdinfo/* 2>/dev/null | grep -c 'UserBufs:.[1-9]'); }
+      dd if=/dev/$d of=/dev/null bs=4k count=1 iflag=direct 2>/dev/null; zero_copy
+      (${FIO} --filename=/dev/$d --size=32M --bs=16k >/tmp/fio.out; echo >/tmp/fio.ended) &
+      sleep 1; test ! -e /tmp/fio.ended && kill -9 $server && echo killed; until_ '[ -e /tmp/fio.ended ]'; grep -o 'err= 0' /tmp/fio.out
+      test $server != $(pid zero) && zero_copy; lunport detach zero`,
+    );
+    t.regex(output, /^\/dev\/ublkb\d\nrings with buffers: 1\nkilled\nerr= 0\nrings with buffers: 1\n$/);
+  },
+);
+
+test.serial(
+  'a disk that grew while nobody served its device tells its size to the next server',
+  async (t) => {
+    const output = await run(
+      t,
+      `truncate -s 64M /tmp/g.img; lunport attach /tmp/g.img; d=$(device g); server=$(pid g)
+    kill -STOP $server; kill -9 $(keeper g) $server; until_ "! kill -0 $server 2>/dev/null"
+    truncate -s 128M /tmp/g.img; blockdev --getsize64 /dev/$d; lunport attach /tmp/g.img
+    until_ '[ $(blockdev --getsize64 /dev/$d) = ${128 << 20} ]' && echo grown; lunport detach g`,
+    );
+    t.regex(output, /^(\/dev\/ublkb\d)\n67108864\n\1\ngrown\n$/);
   },
 );

@@ -1,4 +1,6 @@
 /** lunport attach over ublk, in a guest with a newer kernel: file systems, abilities, killed servers, and ends within bounds. */
+import { truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { Guest } from '../../qemu/guest.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
@@ -15,6 +17,9 @@ make() { truncate -s 1G /tmp/$1.img; lunport attach /tmp/$1.img >/dev/null; d=$(
 const run = (t: ExecutionContext, script: string) => runLunport(t, guest, `${FUNCTIONS}${script}`);
 
 test.before(async (t) => {
+  const data = join(folder.path, 'data.img');
+  writeFileSync(data, '');
+  truncateSync(data, 64 << 20);
   guest = await Guest.start({
     vehicle: 'initrd',
     bootTimeoutMs: 400_000,
@@ -26,9 +31,9 @@ test.before(async (t) => {
       tools: ['fio', 'mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'xfs_repair', 'mkfs.btrfs', 'btrfs', 'blkdiscard'],
       modules: ['ublk_drv', 'xfs', 'btrfs'],
     },
-    disks: [{ file: await makePackageImage(folder.path), device: { serial: 'package' } }],
+    disks: [{ file: await makePackageImage(folder.path) }, { file: data }],
   });
-  await guest.exec('mkdir -p /opt && mount -o ro /dev/sda /opt');
+  await guest.exec('mkdir -p /opt && mount -o ro /dev/$(ls /sys/class/scsi_device/*:0:0/device/block) /opt');
   t.pass();
 });
 
@@ -70,6 +75,17 @@ test.serial('file systems, and a killed server that nobody notices', async (t) =
   );
   t.regex(killed, /err= 0[\s\S]*another server\nclean\n0\n/);
   t.is(await run(t, 'lunport detach a; test ! -e /dev/ublkb0 && lunport attach'), 'Nothing is attached.\n');
+});
+
+test.serial('a kernel that cannot do without copies copies', async (t) => {
+  const output = await run(
+    t,
+    `disk=/dev/$(ls /sys/class/scsi_device/*:1:0/device/block); dd if=/dev/urandom of=/tmp/data bs=1M count=4 2>/dev/null
+    lunport attach $disk,cache=none --name direct; dd if=/tmp/data of=/dev/ublkb0 bs=256k oflag=direct 2>/dev/null
+    for d in /dev/ublkb0 $disk; do dd if=$d bs=64k count=64 iflag=direct 2>/dev/null | cmp - /tmp/data && echo same; done
+    lunport detach direct`,
+  );
+  t.is(output, '/dev/ublkb0\nsame\nsame\n');
 });
 
 test.serial(

@@ -125,6 +125,11 @@ export class BlockInitiator {
     return this.geometry.unmapByWriteSame && this.geometry.unmapReadsZero;
   }
 
+  /** Whether the data of READ and WRITE may be in buffers of the kernel, and best is. */
+  get takesKernelBuffers(): boolean {
+    return this.nexus.unit(this.lun)?.logicalUnit.takesKernelBuffers === true;
+  }
+
   /** Bytes that one command of this kind may cover. */
   maximumBytes(kind: BlockKind): number {
     const { blockSize, maximumTransfer, maximumUnmap, maximumWriteSame } = this.geometry;

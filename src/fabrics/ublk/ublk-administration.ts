@@ -16,6 +16,8 @@ import {
 } from './ublk-spec.ts';
 
 const RECOVERABLE = Feature.USER_RECOVERY | Feature.USER_RECOVERY_REISSUE;
+/** The core copies what it must see by way of the driver's file. */
+const ZERO_COPY = Feature.SUPPORT_ZERO_COPY | Feature.USER_COPY;
 const NO_PROCESS = -1;
 /** Milliseconds between asks whether the kernel has noticed a server's death, and how often. */
 const RETRY_DELAY = 50;
@@ -32,9 +34,16 @@ export async function checkFeatures(control: UblkControl): Promise<void> {
   });
 }
 
-/** Resolves with its number. */
-export async function addDevice(control: UblkControl): Promise<number> {
+/** What a device is called, and what the kernel has made of our wishes. */
+export interface AddedDevice {
+  readonly id: number;
+  readonly zeroCopy: boolean;
+}
+
+/** Kernels that have no zero copy make the device without. */
+export async function addDevice(control: UblkControl, zeroCopy: boolean): Promise<AddedDevice> {
   let id = ANY_DEVICE;
+  let flags = RECOVERABLE | Feature.CMD_IOCTL_ENCODE | (zeroCopy ? ZERO_COPY : 0);
   await control.expect(ControlCommand.ADD_DEV, ANY_DEVICE, 'add a device to', CONTROL_DEVICE, {
     length: DeviceInfo.SIZE,
     fill: (view) => {
@@ -43,17 +52,40 @@ export async function addDevice(control: UblkControl): Promise<number> {
       view.setUint32(DeviceInfo.MAX_IO_BYTES, MAX_IO_BYTES, true);
       view.setInt32(DeviceInfo.DEVICE, ANY_DEVICE, true);
       view.setInt32(DeviceInfo.PID, NO_PROCESS, true);
-      view.setUint32(DeviceInfo.FLAGS, RECOVERABLE | Feature.CMD_IOCTL_ENCODE, true);
+      view.setUint32(DeviceInfo.FLAGS, flags, true);
     },
     read: (view) => {
       id = view.getInt32(DeviceInfo.DEVICE, true);
+      flags = view.getUint32(DeviceInfo.FLAGS, true);
     },
   });
-  return id;
+  if (!zeroCopy || hasZeroCopy(flags)) return { id, zeroCopy };
+  // It has kept the other half of our wish, with which the device is of no use.
+  await removeDevice(control, id);
+  return addDevice(control, false);
 }
 
-/** A device keeps what it was made with: the disk must have the same blocks and not have shrunk. */
-export async function checkSame(control: UblkControl, id: number, geometry: BlockGeometry): Promise<void> {
+/** Whether a device that is there already was made so. */
+export async function isZeroCopy(control: UblkControl, id: number): Promise<boolean> {
+  let flags = 0;
+  await control.expect(ControlCommand.GET_DEV_INFO, id, 'ask about', BLOCK_DEVICE + id, {
+    length: DeviceInfo.SIZE,
+    read: (view) => {
+      flags = view.getUint32(DeviceInfo.FLAGS, true);
+    },
+  });
+  return hasZeroCopy(flags);
+}
+
+function hasZeroCopy(flags: number): boolean {
+  return (flags & Feature.SUPPORT_ZERO_COPY) !== 0;
+}
+
+/**
+ * A device keeps what it was made with: the disk must have the same blocks and not have shrunk. Resolves with the
+ * device's size in bytes.
+ */
+export async function checkSame(control: UblkControl, id: number, geometry: BlockGeometry): Promise<number> {
   const path = BLOCK_DEVICE + id;
   let was = { blockSize: 0, byteLength: 0 };
   await control.expect(ControlCommand.GET_PARAMS, id, 'ask about', path, {
@@ -63,7 +95,7 @@ export async function checkSame(control: UblkControl, id: number, geometry: Bloc
       was = decodeParameters(view);
     },
   });
-  if (was.blockSize === geometry.blockSize && was.byteLength <= geometry.byteLength) return;
+  if (was.blockSize === geometry.blockSize && was.byteLength <= geometry.byteLength) return was.byteLength;
   throw new LunportError({
     code: 'disk-changed',
     object: path,

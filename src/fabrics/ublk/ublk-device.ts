@@ -3,14 +3,16 @@
  * kernel holds all requests, those under way included, for the next server, until somebody deletes the device.
  */
 import { closeSync, openSync } from 'node:fs';
-import { fromNodeError, systemError } from '../../native/errno.ts';
+import { fromNodeError, LunportError, systemError } from '../../native/errno.ts';
 import type { RegionMemory } from '../../native/memory.ts';
 import type { BlockInitiator } from '../loopback/block-initiator.ts';
 import {
+  type AddedDevice,
   addDevice,
   checkFeatures,
   checkSame,
   deviceNumber,
+  isZeroCopy,
   removeDevice,
   takeOver,
 } from './ublk-administration.ts';
@@ -29,8 +31,17 @@ export class UblkDevice {
   private readonly device: BlockInitiator;
   private readonly fd: number;
   private readonly queue: UblkQueue;
+  /** Bytes, as the kernel knows. */
+  private size: number;
 
-  private constructor(id: number, control: UblkControl, device: BlockInitiator, memory: RegionMemory) {
+  private constructor(
+    { id, zeroCopy }: AddedDevice,
+    control: UblkControl,
+    device: BlockInitiator,
+    memory: RegionMemory,
+    size = device.geometry.byteLength,
+  ) {
+    this.size = size;
     this.id = id;
     this.path = BLOCK_DEVICE + id;
     this.control = control;
@@ -42,7 +53,7 @@ export class UblkDevice {
       throw fromNodeError(error, 'open', character);
     }
     try {
-      this.queue = new UblkQueue(this.fd, device, memory);
+      this.queue = new UblkQueue(this.fd, device, memory, zeroCopy);
     } catch (error) {
       closeSync(this.fd);
       throw error;
@@ -59,14 +70,15 @@ export class UblkDevice {
     const control = new UblkControl(memory);
     try {
       await checkFeatures(control);
-      const id = await addDevice(control);
+      const added = await addDevice(control, device.takesKernelBuffers);
+      const { id } = added;
       const path = BLOCK_DEVICE + id;
       try {
         announce(path);
         const fill = (view: DataView) => encodeParameters(view, device.geometry, MAX_IO_BYTES);
         const parameters = { length: Parameters.SIZE, fill };
         await control.expect(ControlCommand.SET_PARAMS, id, 'describe the disk to', path, parameters);
-        const created = new UblkDevice(id, control, device, memory);
+        const created = new UblkDevice(added, control, device, memory);
         await created.serve(ControlCommand.START_DEV);
         return created;
       } catch (error) {
@@ -84,9 +96,11 @@ export class UblkDevice {
     const control = new UblkControl(memory);
     try {
       const id = deviceNumber(path);
-      await checkSame(control, id, device.geometry);
+      const size = await checkSame(control, id, device.geometry);
+      const zeroCopy = await isZeroCopy(control, id);
+      if (zeroCopy && !device.takesKernelBuffers) throw copiesNow(path);
       await takeOver(control, id);
-      const recovered = new UblkDevice(id, control, device, memory);
+      const recovered = new UblkDevice({ id, zeroCopy }, control, device, memory, size);
       await recovered.serve(ControlCommand.END_USER_RECOVERY);
       return recovered;
     } catch (error) {
@@ -95,10 +109,13 @@ export class UblkDevice {
     }
   }
 
-  /** Tells the kernel the disk's size. Throws LunportError where it cannot be told (before Linux 6.16). */
+  /** Tells the kernel the disk's size when it is another. Throws LunportError before Linux 6.16, which cannot be told. */
   async resize(): Promise<void> {
-    const data = this.device.geometry.byteLength / SECTOR;
+    const { byteLength } = this.device.geometry;
+    if (byteLength === this.size) return;
+    const data = byteLength / SECTOR;
     await this.control.expect(ControlCommand.UPDATE_SIZE, this.id, 'resize', this.path, { data });
+    this.size = byteLength;
   }
 
   /** Serves what is under way and what the kernel still writes back, then takes the device away. */
@@ -123,6 +140,15 @@ export class UblkDevice {
     this.queue.close();
     closeSync(this.fd);
   }
+}
+
+function copiesNow(path: string): LunportError {
+  return new LunportError({
+    code: 'disk-changed',
+    object: path,
+    message: `${path} was made for a disk with cache=none, which can do without copies; this one cannot`,
+    hint: '"lunport detach" gives the device up.',
+  });
 }
 
 /** Gives up a device whose server died: whoever waits for it gets an I/O error. Throws LunportError. */

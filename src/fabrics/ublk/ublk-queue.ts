@@ -1,20 +1,31 @@
 /**
  * The one queue of a ublk device: a command waits in the kernel for each tag and comes back with a request, whose
  * descriptor the driver has written; it goes back with the result, to wait for the next. Data lies in the tag's own
- * buffer: the driver has copied it there for a write, and copies it from there after a read.
+ * buffer: the driver has copied it there for a write, and copies it from there after a read. With zero copy it stays
+ * in the request's pages, which the driver lends to whoever moves it.
  */
 import { type CommandOwner, CommandRing } from '../../native/command-ring.ts';
-import type { Region, RegionMemory } from '../../native/memory.ts';
+import type { KernelBuffers, Region, RegionMemory } from '../../native/memory.ts';
 import { BlockError } from '../loopback/block-error.ts';
 import type { BlockInitiator } from '../loopback/block-initiator.ts';
 import { BlockKind, type BlockRequest } from '../loopback/block-request.ts';
-import { IoCommand, IoDescriptor, OPERATION_MASK, Operation, OperationFlag, SECTOR } from './ublk-spec.ts';
+import {
+  BUFFER_OFFSET,
+  BUFFER_STRIDE,
+  IoCommand,
+  IoDescriptor,
+  OPERATION_MASK,
+  Operation,
+  OperationFlag,
+  SECTOR,
+} from './ublk-spec.ts';
 
 /** Requests at a time. */
 export const QUEUE_DEPTH = 128;
 /** Bytes that one request can carry; only touched parts of the buffers use memory. */
 export const MAX_IO_BYTES = 512 << 10;
 
+const NO_REGION = -1;
 const TWO_32 = 2 ** 32;
 /** Block layers know a reservation conflict by this number. */
 const EBADE = 52;
@@ -30,6 +41,18 @@ const KINDS: readonly (BlockKind | undefined)[] = (() => {
   return kinds;
 })();
 
+function kernelBuffers(fd: number): KernelBuffers {
+  return {
+    fd,
+    count: QUEUE_DEPTH,
+    each: MAX_IO_BYTES,
+    borrow: IoCommand.REGISTER_IO_BUF,
+    giveBack: IoCommand.UNREGISTER_IO_BUF,
+    fileOffset: BUFFER_OFFSET,
+    fileStride: BUFFER_STRIDE,
+  };
+}
+
 /** What the queue needs of a ring; tests have one without a kernel behind it. */
 export type QueueRing = Pick<CommandRing, 'send' | 'close'>;
 
@@ -41,6 +64,7 @@ export class UblkQueue implements CommandOwner {
   private readonly memory: RegionMemory;
   private readonly ring: QueueRing;
   private readonly buffers: Region;
+  private readonly zeroCopy: boolean;
   private readonly descriptorRegion: Region;
   private readonly descriptors: Uint32Array;
   private readonly requests: BlockRequest[] = [];
@@ -48,11 +72,12 @@ export class UblkQueue implements CommandOwner {
   private retired = 0;
   private resolveEnded!: () => void;
 
-  /** `fd` is /dev/ublkcN; it stays the caller's. Throws LunportError. */
+  /** `fd` is /dev/ublkcN; it stays the caller's. `zeroCopy` as the device was made. Throws LunportError. */
   constructor(
     fd: number,
     device: BlockInitiator,
     memory: RegionMemory,
+    zeroCopy: boolean,
     makeRing: (depth: number, owner: CommandOwner) => QueueRing = (depth, owner) =>
       new CommandRing(depth, owner),
   ) {
@@ -65,7 +90,11 @@ export class UblkQueue implements CommandOwner {
     const words = QUEUE_DEPTH * IoDescriptor.WORDS;
     this.descriptorRegion = memory.mapReadOnly(fd, words * 4, 'the queue of a ublk device');
     this.descriptors = memory.u32(this.descriptorRegion, 0, words);
-    this.buffers = memory.mapAnonymous(QUEUE_DEPTH * MAX_IO_BYTES, { name: 'the buffers of a ublk device' });
+    this.zeroCopy = zeroCopy;
+    const name = 'the buffers of a ublk device';
+    this.buffers = zeroCopy
+      ? memory.lend(kernelBuffers(fd), name)
+      : memory.mapAnonymous(QUEUE_DEPTH * MAX_IO_BYTES, { name });
     this.ring = makeRing(QUEUE_DEPTH, this);
     for (let tag = 0; tag < QUEUE_DEPTH; tag++) {
       const request = device.request();
@@ -105,8 +134,9 @@ export class UblkQueue implements CommandOwner {
   }
 
   private wait(tag: number, command: number, result: number): void {
-    const { ring, fd, buffers } = this;
-    ring.send(tag, fd, command, tag * 0x1_0000, result, buffers.id, tag * MAX_IO_BYTES, MAX_IO_BYTES, 0);
+    const { ring, fd, buffers, zeroCopy } = this;
+    const region = zeroCopy ? NO_REGION : buffers.id;
+    ring.send(tag, fd, command, tag * 0x1_0000, result, region, tag * MAX_IO_BYTES, MAX_IO_BYTES, 0);
   }
 
   private perform(tag: number): void {

@@ -32,13 +32,25 @@ export const ControlCommand = {
 export type ControlCommand = (typeof ControlCommand)[keyof typeof ControlCommand];
 
 /** _IOWR('u', number, ublksrv_io_cmd): 16 bytes. */
-export const IoCommand = { FETCH_REQ: 0xc010_7520, COMMIT_AND_FETCH_REQ: 0xc010_7521 } as const;
+export const IoCommand = {
+  FETCH_REQ: 0xc010_7520,
+  COMMIT_AND_FETCH_REQ: 0xc010_7521,
+  /** Linux 6.15: a request's pages for a place in an io_uring's table of buffers. */
+  REGISTER_IO_BUF: 0xc010_7523,
+  UNREGISTER_IO_BUF: 0xc010_7524,
+} as const;
+
+/** Where the data of the first tag's request begins in /dev/ublkcN, and how far apart tags are; bytes. */
+export const BUFFER_OFFSET = 0x8000_0000;
+export const BUFFER_STRIDE = 1 << 25;
 
 /** Bits of a device's flags; the kernel's features have the same. */
 export const Feature = {
+  SUPPORT_ZERO_COPY: 1 << 0,
   USER_RECOVERY: 1 << 3,
   USER_RECOVERY_REISSUE: 1 << 4,
   CMD_IOCTL_ENCODE: 1 << 6,
+  USER_COPY: 1 << 7,
   UPDATE_SIZE: 1 << 10,
 } as const;
 

@@ -1,8 +1,9 @@
 /** The queue of a ublk device, with a file in place of the driver's memory and a ring that only notes what is sent. */
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
+import type { UserBackstore } from '../../../src/backstores/async-backstore.ts';
 import { BlockInitiator } from '../../../src/fabrics/loopback/block-initiator.ts';
 import {
   MAX_IO_BYTES,
@@ -11,6 +12,8 @@ import {
   UblkQueue,
 } from '../../../src/fabrics/ublk/ublk-queue.ts';
 import {
+  BUFFER_OFFSET,
+  BUFFER_STRIDE,
   IoCommand,
   IoDescriptor,
   Operation,
@@ -18,7 +21,7 @@ import {
   SECTOR,
 } from '../../../src/fabrics/ublk/ublk-spec.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
-import { LocalTarget } from '../../../src/target/local-target.ts';
+import { LocalTarget, type UserDisk } from '../../../src/target/local-target.ts';
 import { sendOut, TYPES } from '../../support/persistent-reservations.ts';
 
 interface Sent {
@@ -72,13 +75,19 @@ class Driver implements QueueRing {
 interface Opened {
   readonly target: LocalTarget;
   readonly driver: Driver;
+  /** The driver's. */
+  readonly file: number;
   readonly queue: UblkQueue;
   /** A copy of a tag's buffer. */
   readonly data: (tag: number) => Uint8Array;
   readonly fill: (tag: number, data: Uint8Array) => void;
 }
 
-async function open(t: ExecutionContext, disk = 'ram:1M'): Promise<Opened> {
+async function open(
+  t: ExecutionContext,
+  disk: string | UserDisk = 'ram:1M',
+  zeroCopy = false,
+): Promise<Opened> {
   const folder = temporaryFolder();
   const fd = openSync(join(folder.path, 'descriptors'), 'w+');
   writeSync(fd, new Uint8Array(QUEUE_DEPTH * IoDescriptor.WORDS * 4));
@@ -86,7 +95,7 @@ async function open(t: ExecutionContext, disk = 'ram:1M'): Promise<Opened> {
   const { memory, environment } = target.shard;
   const device = await BlockInitiator.open(target.connect('host').nexus, 0, environment);
   const driver = new Driver(fd);
-  const queue = new UblkQueue(fd, device, memory, () => driver);
+  const queue = new UblkQueue(fd, device, memory, zeroCopy, () => driver);
   driver.queue = queue;
   queue.start();
   t.teardown(async () => {
@@ -105,7 +114,7 @@ async function open(t: ExecutionContext, disk = 'ram:1M'): Promise<Opened> {
     const [region, offset] = driver.buffers[tag];
     memory.write(region, offset, bytes, 0, bytes.length);
   };
-  return { target, driver, queue, data, fill };
+  return { target, driver, file: fd, queue, data, fill };
 }
 
 const EBADE = 52;
@@ -158,6 +167,25 @@ test('what one tag writes another reads; zeroes and discard make it go', async (
       `tag ${tag}`,
     );
   }
+});
+
+test('with zero copy the driver gets no buffer, and whoever needs the data takes a copy from its file', async (t) => {
+  const stored = new Uint8Array(1 << 20);
+  const backstore: UserBackstore = {
+    byteLength: stored.length,
+    read: async (offset, length) => stored.slice(offset, offset + length),
+    write: async (offset, data) => stored.set(data, offset),
+  };
+  const { driver, file } = await open(t, { name: 'stored', backstore }, true);
+  t.true(driver.buffers.every(([region]) => region === -1));
+  const pattern = Uint8Array.from({ length: BYTES }, (_, i) => i % 251);
+  writeSync(file, pattern, 0, BYTES, BUFFER_OFFSET + 3 * BUFFER_STRIDE);
+  t.is(await driver.request(3, Operation.WRITE, 16, SECTORS), BYTES);
+  t.deepEqual(stored.subarray(16 * SECTOR, 16 * SECTOR + BYTES), pattern);
+  t.is(await driver.request(127, Operation.READ, 16, SECTORS), BYTES);
+  const data = new Uint8Array(BYTES);
+  readSync(file, data, 0, BYTES, BUFFER_OFFSET + 127 * BUFFER_STRIDE);
+  t.deepEqual(data, pattern);
 });
 
 const END = (1 << 20) / SECTOR;
