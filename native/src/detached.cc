@@ -4,19 +4,24 @@
 #include <fcntl.h>
 #include <napi.h>
 #include <pthread.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
+#include <memory>
 #include <system_error>
 #include <thread>
+#include <utility>
 
 #include "arguments.h"
 #include "engine.h"
 #include "environment.h"
 #include "exports.h"
+#include "loop_poll.h"
 
 namespace lunport {
 
@@ -55,16 +60,64 @@ int64_t perform(Call call, int fd, uint64_t value) {
   return -EINVAL;
 }
 
-struct Answer {
-  Napi::Promise::Deferred deferred;
-  int64_t result = 0;
+// What the thread and the event loop share; either may outlive the other.
+struct Shared {
+  explicit Shared(int event) : event(event) {}
+  ~Shared() { close(event); }
+  Shared(const Shared&) = delete;
+  Shared& operator=(const Shared&) = delete;
+
+  const int event;  // eventfd: the result is there
+  std::atomic<int64_t> result{0};
 };
 
-// Without an environment the event loop ends, and nobody waits any more.
-void resolve(Napi::Env env, Napi::Function /*unused*/, Answer* answer) {
-  if (env != nullptr) answer->deferred.Resolve(number(env, answer->result));
-  delete answer;
-}
+// A promise until its thread has answered or its environment ends. Not a thread-safe function: Node.js 20 frees those
+// with the environment, whatever threads still hold them.
+class Waiting {
+ public:
+  explicit Waiting(Napi::Env env) : env_(env), deferred_(Napi::Promise::Deferred::New(env)) {
+    napi_add_env_cleanup_hook(env, forget, this);
+  }
+  ~Waiting() {
+    napi_remove_env_cleanup_hook(env_, forget, this);
+    if (poll_ != nullptr) poll_->close();
+  }
+  Waiting(const Waiting&) = delete;
+  Waiting& operator=(const Waiting&) = delete;
+
+  Napi::Promise promise() const { return deferred_.Promise(); }
+
+  // Returns 0 or -errno.
+  int listen(std::shared_ptr<Shared> shared) {
+    int error;
+    poll_ = LoopPoll::open(Environment::of(env_), shared->event, UV_READABLE, on_event, this, error);
+    shared_ = std::move(shared);
+    return error;
+  }
+
+  void resolve(int64_t result) const { deferred_.Resolve(number(env_, result)); }
+
+ private:
+  static void forget(void* self) { delete static_cast<Waiting*>(self); }
+
+  static void on_event(void* context, int /*events*/) {
+    auto* const self = static_cast<Waiting*>(context);
+    const Napi::Env env = self->env_;
+    const Napi::Promise::Deferred deferred = self->deferred_;
+    const int64_t result = self->shared_->result.load(std::memory_order_acquire);
+    // Before JavaScript runs, which may end the environment.
+    delete self;
+    const Napi::HandleScope handles(env);
+    const Napi::AsyncContext resource(env, "lunport-file");
+    const Napi::CallbackScope callback(env, resource);
+    deferred.Resolve(number(env, result));
+  }
+
+  const Napi::Env env_;
+  const Napi::Promise::Deferred deferred_;
+  std::shared_ptr<Shared> shared_;
+  LoopPoll* poll_ = nullptr;
+};
 
 // 0 or -errno. The process's signals are for Node.js's main thread; those that a fault raises stay open.
 template <typename Work>
@@ -86,6 +139,19 @@ int start_thread(Work work) {
   return error;
 }
 
+// Returns 0 or -errno.
+int start(Waiting& waiting, Call call, int fd, uint64_t value) {
+  const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (event < 0) return -errno;
+  const auto shared = std::make_shared<Shared>(event);
+  const int error = waiting.listen(shared);
+  if (error != 0) return error;
+  return start_thread([shared, call, fd, value]() {
+    shared->result.store(perform(call, fd, value), std::memory_order_release);
+    eventfd_write(shared->event, 1);
+  });
+}
+
 // (call, fd, value): a promise of the result, or -errno.
 Napi::Value detached(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -98,19 +164,13 @@ Napi::Value detached(const Napi::CallbackInfo& info) {
   if (static_cast<Call>(call) == Call::CLOSE) {
     for (Engine* engine : Environment::of(env).engines) engine->forget_file(fd);
   }
-  auto* answer = new Answer{Napi::Promise::Deferred::New(env)};
-  const Napi::Promise promise = answer->deferred.Promise();
-  auto wake = Napi::ThreadSafeFunction::New(env, Napi::Function(), "lunport-file", 0, 1);
-  const int error = start_thread([wake, answer, call, fd, value]() {
-    answer->result = perform(static_cast<Call>(call), fd, value);
-    // Refused when the environment has gone: then nobody is left to tell.
-    if (wake.BlockingCall(answer, resolve) != napi_ok) delete answer;
-    wake.Release();
-  });
+  auto waiting = std::make_unique<Waiting>(env);
+  const Napi::Promise promise = waiting->promise();
+  const int error = start(*waiting, static_cast<Call>(call), fd, value);
   if (error != 0) {
-    wake.Release();
-    answer->deferred.Resolve(number(env, error));
-    delete answer;
+    waiting->resolve(error);
+  } else {
+    waiting.release();  // it ends itself
   }
   return promise;
 }
