@@ -74,7 +74,7 @@ test.serial(
     const output = await run(
       t,
       `lunport serve /tmp/s.img,create,size=64M ram:1M --socket /tmp/s.sock --json >/tmp/s.out 2>&1 </dev/null &
-    until_ 'grep -q ready /tmp/s.out'; lunport attach /tmp/s.sock:0 --as iscsi >/dev/null; device=$(record s device)
+    until_ 'grep -qs ready /tmp/s.out'; lunport attach /tmp/s.sock:0 --as iscsi >/dev/null; device=$(record s device)
     persist() { lunport sg persist /tmp/s.sock:0 --initiator other --param-rk 1 "$@"; }
     write; persist --register --param-sark 1 --param-rk 0; persist --reserve --prout-type 1; write
     persist --release --prout-type 1; write

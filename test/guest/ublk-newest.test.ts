@@ -47,7 +47,7 @@ socket.destroy();
 
 const FUNCTIONS = `${ATTACHMENT_FUNCTIONS}
 ask() { /opt/node /tmp/ask.mjs "$@"; }
-serve() { lunport serve /tmp/s.img,create,size=256M /tmp/t.img,create,size=1G /tmp/b.img,create,size=64M,block-size=4096 /tmp/r.img,ro,block-size=4096 --socket /tmp/s.sock --json >/tmp/s.out 2>&1 </dev/null & until_ 'grep -q ready /tmp/s.out'; }
+serve() { lunport serve /tmp/s.img,create,size=256M /tmp/t.img,create,size=1G /tmp/b.img,create,size=64M,block-size=4096 /tmp/r.img,ro,block-size=4096 --socket /tmp/s.sock --json >/tmp/s.out 2>&1 </dev/null & until_ 'grep -qs ready /tmp/s.out'; }
 keeper_of() { for p in $(cat /proc/$(pid $1)/task/*/children); do tr '\\0' ' ' </proc/$p/cmdline | grep -q "detach $1 --if-dead" || continue; echo $p; done; }
 write() { dd if=/dev/zero of=/dev/$1 bs=4096 count=1 oflag=direct 2>&1 | grep -o 'Invalid exchange' || echo written; }
 `;
