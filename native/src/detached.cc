@@ -3,21 +3,18 @@
 // the process waits for them.
 #include <fcntl.h>
 #include <napi.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
-#include <csignal>
 #include <cstdint>
 #include <memory>
-#include <system_error>
-#include <thread>
 #include <utility>
 
 #include "arguments.h"
+#include "background_thread.h"
 #include "engine.h"
 #include "environment.h"
 #include "exports.h"
@@ -119,26 +116,6 @@ class Waiting {
   LoopPoll* poll_ = nullptr;
 };
 
-// 0 or -errno. The process's signals are for Node.js's main thread; those that a fault raises stay open.
-template <typename Work>
-int start_thread(Work work) {
-  sigset_t blocked;
-  sigset_t before;
-  sigfillset(&blocked);
-  for (const int fault : {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP}) sigdelset(&blocked, fault);
-  pthread_sigmask(SIG_SETMASK, &blocked, &before);
-  int error = 0;
-  try {
-    std::thread thread(work);
-    pthread_setname_np(thread.native_handle(), "lunport-file");
-    thread.detach();
-  } catch (const std::system_error& failure) {
-    error = -failure.code().value();
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return error;
-}
-
 // Returns 0 or -errno.
 int start(Waiting& waiting, Call call, int fd, uint64_t value) {
   const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -146,7 +123,7 @@ int start(Waiting& waiting, Call call, int fd, uint64_t value) {
   const auto shared = std::make_shared<Shared>(event);
   const int error = waiting.listen(shared);
   if (error != 0) return error;
-  return start_thread([shared, call, fd, value]() {
+  return start_detached("lunport-file", [shared, call, fd, value]() {
     shared->result.store(perform(call, fd, value), std::memory_order_release);
     eventfd_write(shared->event, 1);
   });

@@ -4,8 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <system_error>
-#include <thread>
+
+#include "background_thread.h"
 
 namespace lunport {
 
@@ -47,11 +47,8 @@ bool MappedArea::map(int fd) {
 MappedArea::~MappedArea() {
   if (data == nullptr) return;
   fault_guard::unwatch(guard);
-  try {
-    std::thread(unmap, data).detach();
-  } catch (const std::system_error&) {
-    unmap(data);
-  }
+  uint8_t* const mapped = data;
+  if (start_detached("lunport-unmap", [mapped] { unmap(mapped); }) != 0) unmap(mapped);
 }
 
 bool MappedArea::resident(uint64_t start, uint64_t end, uint32_t now) {

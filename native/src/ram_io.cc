@@ -14,7 +14,6 @@ namespace lunport {
 
 namespace {
 
-
 uint32_t faults() { return fault_guard::fault_counter().load(std::memory_order_relaxed); }
 
 // Long writes to a disk that does not fit the caches go past them: so no line of it is read before it is written.

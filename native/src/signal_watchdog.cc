@@ -8,9 +8,9 @@
 #include <cerrno>
 #include <condition_variable>
 #include <mutex>
-#include <system_error>
-#include <thread>
 #include <vector>
+
+#include "background_thread.h"
 
 namespace lunport {
 
@@ -63,20 +63,11 @@ class SignalWatchdog {
     struct sigaction action = {};
     action.sa_handler = [](int) {};
     sigaction(kInterrupt, &action, nullptr);  // without SA_RESTART: an interrupted write ends
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    try {
-      std::thread([this] { work(); }).detach();
-    } catch (const std::system_error&) {
-      // A process that may have no more threads does without.
-    }
-    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    // A process that may have no more threads does without.
+    start_detached("lunport-signal", [this] { work(); });
   }
 
   void work() {
-    pthread_setname_np(pthread_self(), "lunport-signal");
     std::unique_lock lock(mutex_);
     while (true) {
       if (!look()) {

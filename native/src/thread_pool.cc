@@ -1,13 +1,12 @@
 #include "thread_pool.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <system_error>
+
+#include "background_thread.h"
 
 namespace lunport {
 
@@ -34,20 +33,9 @@ ThreadPool::ThreadPool(unsigned threads, unsigned depth)
 }
 
 int ThreadPool::start_thread() {
-  // The process's signals are for Node.js's main thread. Those that a fault raises stay open.
-  sigset_t blocked;
-  sigset_t before;
-  sigfillset(&blocked);
-  for (const int fault : {SIGBUS, SIGSEGV, SIGILL, SIGFPE, SIGTRAP}) sigdelset(&blocked, fault);
-  pthread_sigmask(SIG_SETMASK, &blocked, &before);
-  int error = 0;
-  try {
-    threads_.emplace_back([this] { work(); });
-    pthread_setname_np(threads_.back().native_handle(), "lunport-io");
-  } catch (const std::system_error& failure) {
-    error = -failure.code().value();
-  }
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  std::thread thread;
+  const int error = start_background(thread, "lunport-io", [this] { work(); });
+  if (error == 0) threads_.push_back(std::move(thread));
   return error;
 }
 

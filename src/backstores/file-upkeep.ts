@@ -37,9 +37,8 @@ export class FileUpkeep {
 
   /** The size now, bytes. Throws LunportError. */
   async measure(): Promise<number> {
-    const { path } = this.opened;
     if (!this.opened.isFile) return this.opened.measure();
-    return this.checked(await this.patiently(Detached.SIZE), 'read the size of', path);
+    return this.checked(await this.patiently(Detached.SIZE), 'read the size of');
   }
 
   /** Makes a file `bytes` long; that is durable then. Throws LunportError: shrinking would cut off data. */
@@ -59,7 +58,7 @@ export class FileUpkeep {
           : 'leave out the size to take over its size of now',
       });
     }
-    this.checked(await this.patiently(Detached.GROW, bytes), 'grow', path);
+    this.checked(await this.patiently(Detached.GROW, bytes), 'grow');
   }
 
   /** Makes everything durable, and closes the file in any case. Throws LunportError when it was not made durable. */
@@ -71,7 +70,7 @@ export class FileUpkeep {
   private async end(): Promise<void> {
     const synced = this.opened.readOnly ? 0 : await this.calls.run(Detached.SYNC);
     await this.calls.run(Detached.CLOSE);
-    this.checked(synced, 'make durable all that was written to', this.opened.path);
+    this.checked(synced, 'make durable all that was written to');
   }
 
   private async askForExtent(offset: number, end: number): Promise<BackstoreExtent> {
@@ -100,8 +99,8 @@ export class FileUpkeep {
     });
   }
 
-  private checked(result: number, deed: string, path: string): number {
-    if (result < 0) throw systemError(result, deed, path);
+  private checked(result: number, deed: string): number {
+    if (result < 0) throw systemError(result, deed, this.opened.path);
     return result;
   }
 }

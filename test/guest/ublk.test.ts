@@ -1,11 +1,10 @@
 /** lunport attach over ublk, in a guest with a newer kernel: file systems, abilities, killed servers, and ends within bounds. */
-import { truncateSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
-import { Guest } from '../../qemu/guest.ts';
+import type { Guest } from '../../qemu/guest.ts';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
 import { ATTACHMENT_FUNCTIONS } from '../support/attachment-functions.ts';
-import { makePackageImage, runLunport } from '../support/package-image.ts';
+import { runLunport } from '../support/package-image.ts';
+import { startUblkGuest } from '../support/ublk-guest.ts';
 
 const folder = temporaryFolder();
 let guest: Guest;
@@ -17,23 +16,11 @@ make() { truncate -s 1G /tmp/$1.img; lunport attach /tmp/$1.img >/dev/null; d=$(
 const run = (t: ExecutionContext, script: string) => runLunport(t, guest, `${FUNCTIONS}${script}`);
 
 test.before(async (t) => {
-  const data = join(folder.path, 'data.img');
-  writeFileSync(data, '');
-  truncateSync(data, 64 << 20);
-  guest = await Guest.start({
-    vehicle: 'initrd',
-    bootTimeoutMs: 400_000,
-    memoryMiB: 1500,
-    cpu: 'max,-cx16',
-    accelerator: 'tcg',
-    initrd: {
-      kernel: 'backported',
-      tools: ['fio', 'mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'xfs_repair', 'mkfs.btrfs', 'btrfs', 'blkdiscard'],
-      modules: ['ublk_drv', 'xfs', 'btrfs'],
-    },
-    disks: [{ file: await makePackageImage(folder.path) }, { file: data }],
+  guest = await startUblkGuest(folder.path, {
+    kernel: 'backported',
+    tools: ['fio', 'mkfs.ext4', 'e2fsck', 'mkfs.xfs', 'xfs_repair', 'mkfs.btrfs', 'btrfs', 'blkdiscard'],
+    modules: ['ublk_drv', 'xfs', 'btrfs'],
   });
-  await guest.exec('mkdir -p /opt && mount -o ro /dev/$(ls /sys/class/scsi_device/*:0:0/device/block) /opt');
   t.pass();
 });
 

@@ -15,13 +15,18 @@ const SIZE = 16 * MIB;
 const source = join(folder.path, 'source.img');
 test.before(() => writeFileSync(source, Buffer.concat([randomBytes(5 * MIB), Buffer.alloc(SIZE - 5 * MIB)])));
 
-/** Runs a command line; URI stands for the disk's, and ~ for a blank within a word. */
+/** Runs a command line in a folder of its own, where fio leaves its state; URI stands for the disk's, and ~ for a blank within a word. */
 function run(uri: string, line: string): Promise<{ code: number; text: string }> {
   const [program, ...args] = line.split(' ').map((word) => word.replaceAll('~', ' ').replace('URI', uri));
   return new Promise((resolve) => {
-    execFile(program, args, { timeout: 60_000, maxBuffer: 64 * MIB }, (error, stdout, stderr) => {
-      resolve({ code: error === null ? 0 : Number(error.code ?? 1), text: stdout + stderr });
-    });
+    execFile(
+      program,
+      args,
+      { cwd: folder.path, timeout: 60_000, maxBuffer: 64 * MIB },
+      (error, stdout, stderr) => {
+        resolve({ code: error === null ? 0 : Number(error.code ?? 1), text: stdout + stderr });
+      },
+    );
   });
 }
 
