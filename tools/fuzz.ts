@@ -1,7 +1,8 @@
 /**
  * `make fuzz`: hostile input for as long as asked: SECONDS_EACH=600, or ARGS='--seconds 600 --target rings --seed 1'.
  * Each target runs in a process of its own, so that a crash, a hang and a leak of memory are complaints too. A
- * complaint is told with the seed that brings it again. Ends with `fuzz: N runs, C complaints`.
+ * complaint is told with the seed that brings it again. Ends with `fuzz: N runs, C crashes`, where a complaint of any
+ * kind counts as one.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -167,6 +168,6 @@ if (values.child !== undefined) {
     total += runs;
     if (complaint !== undefined) complaints++;
   }
-  console.log(`fuzz: ${total} runs, ${complaints} complaints`);
+  console.log(`fuzz: ${total} runs, ${complaints} crashes`);
   process.exitCode = complaints > 0 ? 1 : 0;
 }

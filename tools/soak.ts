@@ -22,42 +22,56 @@ async function reconnectingQemu(newest: boolean): Promise<readonly string[] | nu
   }
 }
 
-/** Guest errors and bad bytes together. */
-async function soakPowerCuts(rounds: number): Promise<number> {
-  const { acknowledged, badBytes } = await powerCutRounds(rounds);
-  console.log(`power cuts: ${rounds} rounds, ${acknowledged} writes acknowledged, ${badBytes} bad bytes`);
-  return badBytes;
+interface Tally {
+  readonly rounds: number;
+  readonly guestErrors: number;
+  readonly badBytes: number;
 }
 
-async function soakRestarts(what: 'kills' | 'upgrades', rounds: number, newest: boolean): Promise<number> {
+function lineOf(what: string, { rounds, guestErrors, badBytes }: Tally): string {
+  return `${what}: ${rounds} rounds, ${guestErrors} guest errors, ${badBytes} bad bytes`;
+}
+
+async function soakPowerCuts(rounds: number): Promise<Tally> {
+  const { acknowledged, badBytes } = await powerCutRounds(rounds);
+  console.log(`power cuts: ${rounds} rounds, ${acknowledged} writes acknowledged, ${badBytes} bad bytes`);
+  return { rounds, guestErrors: 0, badBytes };
+}
+
+async function soakRestarts(
+  what: 'kills' | 'upgrades',
+  rounds: number,
+  newest: boolean,
+): Promise<Tally | undefined> {
   const qemu = await reconnectingQemu(newest);
-  if (qemu === null) return 0;
-  const result = await killRounds({
+  if (qemu === null) return undefined;
+  const { guestErrors, badBytes, passes, commandRounds, detail } = await killRounds({
     rounds,
     qemu,
     upgrade: what === 'upgrades',
     onRound: (round, alive, dead) =>
       console.log(`round ${round}: ended after ${alive} ms, away for ${dead} ms`),
   });
-  const { guestErrors, badBytes, passes, commandRounds, detail } = result;
   console.log(`guest: ${passes} runs of fio, ${commandRounds} rounds of other commands`);
   if (detail !== '') console.log(detail);
-  console.log(`${what}: ${rounds} rounds, ${guestErrors} guest errors, ${badBytes} bad bytes`);
-  return guestErrors + badBytes;
+  const tally = { rounds, guestErrors, badBytes };
+  console.log(lineOf(what, tally));
+  return tally;
 }
 
-async function soakEndings(rounds: number, only: string): Promise<number> {
-  let failures = 0;
+async function soakEndings(rounds: number, only: string): Promise<Tally[]> {
+  const tallies: Tally[] = [];
   for (const [name, ending] of Object.entries(ENDINGS)) {
     if (!name.includes(only)) continue;
     const { verified, guestErrors, badBytes, detail } = await endingRounds(ending, rounds, (round, loaded) =>
       console.log(`round ${round}: ${name} after ${loaded} ms of load`),
     );
     if (detail !== '') console.log(detail);
-    console.log(`${name}: ${verified} rounds, ${guestErrors} guest errors, ${badBytes} bad bytes`);
-    failures += guestErrors + badBytes;
+    const tally = { rounds: verified, guestErrors, badBytes };
+    console.log(lineOf(name, tally));
+    tallies.push(tally);
   }
-  return failures;
+  return tallies;
 }
 
 const { values } = parseArgs({
@@ -71,13 +85,18 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}`);
 
-let failures = 0;
+const tallies: (Tally | undefined)[] = [];
 if (values.endings) {
-  if ('upgrades'.includes(values.only)) failures += await soakRestarts('upgrades', rounds, values.newest);
-  failures += await soakEndings(rounds, values.only);
+  if ('upgrades'.includes(values.only)) tallies.push(await soakRestarts('upgrades', rounds, values.newest));
+  tallies.push(...(await soakEndings(rounds, values.only)));
 } else {
-  failures += await soakPowerCuts(rounds);
-  failures += await soakRestarts('kills', rounds, values.newest);
+  tallies.push(await soakPowerCuts(rounds), await soakRestarts('kills', rounds, values.newest));
 }
-console.log(`soak: ${failures} guest errors and bad bytes`);
-if (failures > 0) process.exitCode = 1;
+const all = { rounds: 0, guestErrors: 0, badBytes: 0 };
+for (const tally of tallies) {
+  all.rounds += tally?.rounds ?? 0;
+  all.guestErrors += tally?.guestErrors ?? 0;
+  all.badBytes += tally?.badBytes ?? 0;
+}
+console.log(lineOf('soak', all));
+if (all.guestErrors + all.badBytes > 0) process.exitCode = 1;
