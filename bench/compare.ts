@@ -27,7 +27,7 @@ if (!reference) {
   process.exit(2);
 }
 const rounds = Number(process.env['BENCH_ROUNDS'] ?? 5);
-const plan = makePlan(process.env);
+const plan = makePlan(process.env, 'quick');
 const root = packageRoot();
 const base = buildBase(reference, join(plan.folder, BASE));
 const comparison = await compare([

@@ -25,7 +25,7 @@ const TIMING = { warmUpSeconds: 2, seconds: 5 };
 /** Microseconds. */
 const INTERVAL = 200;
 
-const plan = makePlan({ ...env, BENCH_DISKS: env['BENCH_DISKS'] ?? 'ram' });
+const plan = makePlan({ ...env, BENCH_DISKS: env['BENCH_DISKS'] ?? 'ram' }, 'quick');
 const [kind] = plan.kinds;
 const served = lunportTargets(plan.disks, packageRoot(), 'lunport', argv.slice(2)).find(
   ({ disk }) => disk === kind,

@@ -1,11 +1,11 @@
 /**
  * `make bench`: lunport beside the machine's limit and its peers. For each disk, all targets take turns at each
- * work. By default a quick table, in two minutes. In the environment:
+ * work. By default all patterns, depths, queue counts and disks, in a quarter of an hour. In the environment:
  *
- *   BENCH_FULL=1          all patterns, depths and queue counts, and O_DIRECT: half an hour
- *   BENCH_PAGE=1          what docs/performance.md shows: ten minutes
+ *   BENCH_QUICK=1         a few of them, without O_DIRECT: two minutes
+ *   BENCH_PAGE=1          what docs/performance.md shows: eight minutes
  *   BENCH_DISKS=a,b       only these disks: null, ram, file, direct
- *   BENCH_SECONDS=S       measures each cell for so long. Default: 1
+ *   BENCH_SECONDS=S       measures each cell for so long. Default: 0.5 in the whole table, else 1
  *   BENCH_FILE=PATH       the file behind the file disks; it is overwritten. Default: a temporary one
  *   BENCH_INDIRECT=1      one indirect table per request, as Linux makes them, not three descriptors in the ring
  *   BENCH_SVG=PATH        the picture. Default: dist/bench/bench.svg
@@ -29,7 +29,7 @@ import { lunportTargets, responderTargets, storageDaemonTargets } from './target
 
 const { env } = process;
 const SPIN = ['--poll-us', '50'];
-const plan = makePlan(env);
+const plan = makePlan(env, 'full');
 const targets = [
   ...lunportTargets(plan.disks),
   ...lunportTargets(plan.disks, packageRoot(), 'lunport --poll-us', SPIN),

@@ -53,12 +53,12 @@ const PAGE: Extent = {
 const FULL: Extent = {
   sweeps: [{ patterns: PATTERNS.map(({ name }) => name), depths: [1, 8, 32, 128], queues: [1, 4] }],
   kinds: DISK_KINDS,
-  timing: { warmUpSeconds: 0.5, seconds: 1 },
+  timing: { warmUpSeconds: 0.3, seconds: 0.5 },
 };
 
 /** Also writes the file that the file disks serve. */
-export function makePlan(env: NodeJS.ProcessEnv): Plan {
-  const extent = env['BENCH_FULL'] ? FULL : env['BENCH_PAGE'] ? PAGE : QUICK;
+export function makePlan(env: NodeJS.ProcessEnv, usual: 'full' | 'quick'): Plan {
+  const extent = env['BENCH_PAGE'] ? PAGE : env['BENCH_QUICK'] || usual === 'quick' ? QUICK : FULL;
   const kinds = chosenKinds(env['BENCH_DISKS'], extent.kinds);
   const folder = temporaryFolder().path;
   const disks = { file: env['BENCH_FILE'] ?? join(folder, 'disk.img'), bytes: DISK_BYTES };
