@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 BIN := node_modules/.bin
 AVA := $(BIN)/ava
-# Options and files for the programs below: make bench ARGS='--seconds 10'
+# Options of the programs below: make soak ARGS=--endings
 ARGS ?=
 # One test file, as source or compiled: make unit T=test/scsi/inquiry.test.ts
 T ?=
@@ -17,7 +17,8 @@ NODE_DIR = $(if $(wildcard $(NODE_PREFIX)/include/node/node_api.h),--nodedir=$(N
 ADDON_SOURCES := $(shell find native -path native/build -prune -o -path native/test -prune -o -type f -print 2>/dev/null)
 
 .PHONY: help setup build addon tsc lint lint-biome lint-oxlint lint-knip lint-imports format test unit guest \
-  sanitize coverage demo conformance bench bench-compare flamegraph bench-guest bench-io-uring soak fuzz matrix docs clean
+  sanitize coverage demo conformance bench bench-compare flamegraph bench-guest bench-iscsi bench-io-uring \
+  soak fuzz matrix docs clean
 .DELETE_ON_ERROR:
 
 help: ## this list
@@ -92,7 +93,7 @@ demo: build .stamps/packages ## a guest with a lunport disk
 conformance: build .stamps/packages ## suites by others
 	node dist/tools/conformance.js $(ARGS)
 
-bench: build .stamps/packages ## measurements
+bench: build .stamps/packages ## beside its peers and the machine's limit: BENCH_QUICK=1, BENCH_JSON=FILE
 	node dist/bench/main.js $(ARGS)
 
 bench-compare: build .stamps/packages ## against another commit: make bench-compare BASE=HEAD~1
@@ -100,6 +101,9 @@ bench-compare: build .stamps/packages ## against another commit: make bench-comp
 
 bench-guest: build .stamps/packages ## fio in a guest, on our disk and on QEMU's own
 	node dist/bench/guest.js $(ARGS)
+
+bench-iscsi: build .stamps/packages ## beside tgt over iSCSI: ARGS=3 for three rounds
+	node dist/bench/iscsi.js $(ARGS)
 
 bench-io-uring: .stamps/build-packages ## what each option of io_uring saves, on FILE (64 MiB or more; overwritten)
 	@mkdir -p dist/bench
@@ -109,7 +113,7 @@ bench-io-uring: .stamps/build-packages ## what each option of io_uring saves, on
 flamegraph: build ## where the data path's CPU time goes, as an SVG: BENCH_DISKS=null ARGS='--poll-us 50'
 	node dist/bench/flames.js $(ARGS)
 
-soak: build .stamps/packages ## hours of load, restarts and faults
+soak: build .stamps/packages ## kill -9 and power cuts while a guest verifies: ROUNDS=20, ARGS=--endings
 	node dist/tools/soak.js $(ARGS)
 
 fuzz: build ## hostile commands, rings, messages and PDUs: SECONDS_EACH=600

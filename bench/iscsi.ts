@@ -1,6 +1,6 @@
 /**
  * iSCSI beside Debian's tgt: the same image file in shared memory, the same initiator (libiscsi in `qemu-img bench`),
- * by turns in one run. Prints IOPS, CPU time of the target per request, and the ratio. node dist/bench/iscsi.js [rounds]
+ * by turns in one run. Prints IOPS, CPU time of the target per request, and the ratio. `make bench-iscsi ARGS=[rounds]`
  */
 import { execFile } from 'node:child_process';
 import { truncateSync, writeFileSync } from 'node:fs';
