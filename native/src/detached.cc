@@ -5,12 +5,15 @@
 #include <napi.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "arguments.h"
@@ -117,16 +120,29 @@ class Waiting {
 };
 
 // Returns 0 or -errno.
-int start(Waiting& waiting, Call call, int fd, uint64_t value) {
+int start(Waiting& waiting, std::function<int64_t()> work) {
   const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (event < 0) return -errno;
   const auto shared = std::make_shared<Shared>(event);
   const int error = waiting.listen(shared);
   if (error != 0) return error;
-  return start_detached("lunport-file", [shared, call, fd, value]() {
-    shared->result.store(perform(call, fd, value), std::memory_order_release);
+  return start_detached("lunport-file", [shared, work = std::move(work)]() {
+    shared->result.store(work(), std::memory_order_release);
     eventfd_write(shared->event, 1);
   });
+}
+
+// A promise of what `work` returns, or of -errno.
+Napi::Value promise_of(Napi::Env env, std::function<int64_t()> work) {
+  auto waiting = std::make_unique<Waiting>(env);
+  const Napi::Promise promise = waiting->promise();
+  const int error = start(*waiting, std::move(work));
+  if (error != 0) {
+    waiting->resolve(error);
+  } else {
+    waiting.release();  // it ends itself
+  }
+  return promise;
 }
 
 // (call, fd, value): a promise of the result, or -errno.
@@ -141,19 +157,23 @@ Napi::Value detached(const Napi::CallbackInfo& info) {
   if (static_cast<Call>(call) == Call::CLOSE) {
     for (Engine* engine : Environment::of(env).engines) engine->forget_file(fd);
   }
-  auto waiting = std::make_unique<Waiting>(env);
-  const Napi::Promise promise = waiting->promise();
-  const int error = start(*waiting, static_cast<Call>(call), fd, value);
-  if (error != 0) {
-    waiting->resolve(error);
-  } else {
-    waiting.release();  // it ends itself
-  }
-  return promise;
+  return promise_of(env, [call, fd, value]() { return perform(static_cast<Call>(call), fd, value); });
+}
+
+// (path): a promise of 0 or -errno, as soon as the file system that it leads to has been asked and has answered.
+Napi::Value reach(const Napi::CallbackInfo& info) {
+  const std::string path = info[0].As<Napi::String>();
+  return promise_of(info.Env(), [path]() {
+    struct statfs status;
+    return or_errno(statfs(path.c_str(), &status));
+  });
 }
 
 }  // namespace
 
-void export_detached(Napi::Object exports) { add<detached>(exports, "detached"); }
+void export_detached(Napi::Object exports) {
+  add<detached>(exports, "detached");
+  add<reach>(exports, "reach");
+}
 
 }  // namespace lunport

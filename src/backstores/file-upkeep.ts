@@ -9,12 +9,11 @@ import { Detached, DetachedCalls } from '../native/detached.ts';
 import { LunportError, systemError } from '../native/errno.ts';
 import type { BackstoreExtent } from '../scsi/backstore.ts';
 import type { OpenedFile } from './open-file.ts';
+import { patiently } from './patience.ts';
 
 const { ENXIO } = constants.errno;
 const SEEK_DATA = 0;
 const SEEK_HOLE = 1;
-/** Milliseconds until whoever waits for a size is told that there is no answer: others' changes wait behind it. */
-const PATIENCE = 30_000;
 
 export class FileUpkeep {
   private readonly opened: OpenedFile;
@@ -37,8 +36,9 @@ export class FileUpkeep {
 
   /** The size now, bytes. Throws LunportError. */
   async measure(): Promise<number> {
-    if (!this.opened.isFile) return this.opened.measure();
-    return this.checked(await this.patiently(Detached.SIZE), 'read the size of');
+    const { path, isFile } = this.opened;
+    if (!isFile) return this.opened.measure();
+    return this.checked(await patiently(path, this.calls.run(Detached.SIZE)), 'read the size of');
   }
 
   /** Makes a file `bytes` long; that is durable then. Throws LunportError: shrinking would cut off data. */
@@ -58,7 +58,7 @@ export class FileUpkeep {
           : 'leave out the size to take over its size of now',
       });
     }
-    this.checked(await this.patiently(Detached.GROW, bytes), 'grow');
+    this.checked(await patiently(path, this.calls.run(Detached.GROW, bytes)), 'grow');
   }
 
   /** Makes everything durable, and closes the file in any case. Throws LunportError when it was not made durable. */
@@ -77,26 +77,6 @@ export class FileUpkeep {
     const data = await this.calls.run(Detached.FIND_DATA, offset);
     const hole = data === offset ? await this.calls.run(Detached.FIND_HOLE, offset) : 0;
     return extentOf(offset, end, data, hole);
-  }
-
-  private patiently(call: Detached, value?: number): Promise<number> {
-    const { path } = this.opened;
-    return new Promise((resolve, reject) => {
-      const refuse = () =>
-        reject(
-          new LunportError({
-            code: 'no-answer',
-            object: path,
-            message: `${path} has not answered for ${PATIENCE / 1000} seconds`,
-            hint: 'is the server behind it, or the disk, alive?',
-          }),
-        );
-      const timer = setTimeout(refuse, PATIENCE);
-      this.calls
-        .run(call, value)
-        .finally(() => clearTimeout(timer))
-        .then(resolve, reject);
-    });
   }
 
   private checked(result: number, deed: string): number {

@@ -139,6 +139,8 @@ export interface Addon {
   seekExtent(fd: number, from: number, whence: number): number;
   /** A system call on a thread of its own: see detached.ts. Resolves with its result, or -errno. */
   detached(call: number, fd: number, value: number): Promise<number>;
+  /** Resolves when the file system behind `path` has answered, with 0 or -errno. */
+  reach(path: string): Promise<number>;
   /** Copies `length` bytes within the kernel, on a thread; resolves to how many, or to -errno when it cannot. */
   copyFileRange(fromFd: number, from: number, toFd: number, to: number, length: number): Promise<number>;
 

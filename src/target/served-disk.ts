@@ -5,6 +5,7 @@ import { FileBackstore } from '../backstores/file-backstore.ts';
 import { NullBackstore } from '../backstores/null-backstore.ts';
 import type { OpenBackstore } from '../backstores/open-backstore.ts';
 import { openFile } from '../backstores/open-file.ts';
+import { awaitAnswer } from '../backstores/patience.ts';
 import { RamBackstore } from '../backstores/ram-backstore.ts';
 import { DamagedStateError } from '../scsi/damaged-state-error.ts';
 import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../scsi/device-attributes.ts';
@@ -37,6 +38,14 @@ export interface OpenDiskOptions {
   readonly place: string;
   /** Directory for reservations and saved pages; undefined keeps them in memory. */
   readonly stateDirectory: string | undefined;
+}
+
+/**
+ * Resolves when the disk can be opened, or refused, without a wait for a server that never answers. Throws LunportError
+ * when nobody answers.
+ */
+export async function awaitDisk({ kind, name }: DiskSpec): Promise<void> {
+  if (kind === 'file') await awaitAnswer(name);
 }
 
 /** Throws LunportError when the disk cannot be had; nothing stays open then. */

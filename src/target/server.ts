@@ -15,7 +15,7 @@ import { IscsiFabric } from './iscsi-fabric.ts';
 import type { IscsiOptions } from './iscsi-options.ts';
 import { NbdFabric } from './nbd-fabric.ts';
 import type { NbdOptions } from './nbd-options.ts';
-import { closeBackstores, openDisk, type ServedDisk } from './served-disk.ts';
+import { awaitDisk, closeBackstores, openDisk, type ServedDisk } from './served-disk.ts';
 import { type DeviceKind, ServedTarget, type SocketSpec } from './served-target.ts';
 import { type IoMode, Shard } from './shard.ts';
 
@@ -153,6 +153,7 @@ export class Server {
     const used: LunSpec[] = [];
     for (const each of spec.luns) {
       try {
+        await awaitDisk(each.disk);
         // A block device's driver asks for its size before anything else.
         if (target.device !== 'blk' && this.isWaitedFor(each)) {
           used.push(each);
@@ -192,8 +193,9 @@ export class Server {
       let complaint = '';
       while (!this.closing && target.absent.get(lun) === place) {
         await sleep(LOOK_EVERY);
-        if (target.absent.get(lun) !== place) break;
         try {
+          await awaitDisk(spec);
+          if (this.closing || target.absent.get(lun) !== place) break;
           if (this.isWaitedFor({ lun, name, disk: spec })) continue;
           target.absent.delete(lun);
           await this.addDisk(target, lun, spec, name);

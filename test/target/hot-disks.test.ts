@@ -1,6 +1,7 @@
 /** Disks that come, go and grow while the target is served, by the control socket's operations. */
 import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { Initiator } from '../../src/fabrics/loopback/initiator.ts';
 import { u32 } from '../../src/scsi/bytes.ts';
@@ -8,6 +9,7 @@ import { Nexus } from '../../src/scsi/nexus.ts';
 import { sasTransportId } from '../../src/target/disk-identity.ts';
 import { outcome, pattern } from '../support/block-cdbs.ts';
 import { type Controlled, startControlled } from '../support/control.ts';
+import { CAN_HANG, hangingFile } from '../support/hanging-file.ts';
 import { TEST_UNIT_READY } from '../support/primary-cdbs.ts';
 
 interface Lun {
@@ -162,3 +164,28 @@ test('a file is not made shorter', async (t) => {
   await t.throwsAsync(it.client.call('resize', { lun: 1, size: 512 }), { code: 'size-shrinks' });
   t.is(statSync(path).size, 1 << 20);
 });
+
+if (CAN_HANG) {
+  test('a disk whose server answers nobody keeps only whoever adds it waiting', async (t) => {
+    const it = await controlled(t, 'ram:1M');
+    const initiator = await connect(it);
+    const path = join(it.folder, 'hanging.img');
+    const file = await hangingFile(path);
+    try {
+      file.hang();
+      let answered = false;
+      const added = it.client.call('add', { disk: path }).finally(() => (answered = true));
+      const refused = t.throwsAsync(added, { message: /hanging\.img/ });
+      for (let i = 0; i < 100; i++) {
+        t.is(outcome(await initiator.send({ cdb: TEST_UNIT_READY })), 'GOOD');
+        await delay(1);
+      }
+      t.false(answered, 'it was asked');
+      await file.release();
+      await refused;
+      t.is(((await it.client.call('add', { disk: 'ram:1M' })) as unknown as Lun).lun, 1);
+    } finally {
+      await file.release();
+    }
+  });
+}

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { MAX_LUN } from '../../scsi/lun-map.ts';
 import { type DiskSpec, parseDisk, UsageError } from '../disk-spec.ts';
 import { LunportError } from '../errors.ts';
-import { resizeDisk } from '../served-disk.ts';
+import { awaitDisk, resizeDisk } from '../served-disk.ts';
 import type { ServedTarget } from '../served-target.ts';
 import type { Server } from '../server.ts';
 import { describeDisk } from './list.ts';
@@ -24,6 +24,9 @@ export const add = operation({
   async run(server: Server, params) {
     const served = targetOf(server, params.target);
     refuseBlockDevice(served);
+    const spec = specOf(params);
+    // Before anything is looked at that may be different when it has answered.
+    await awaitDisk(spec);
     const place = params.lun ?? freeLun(served);
     if (served.disks.has(place) || served.absent.has(place)) {
       throw new LunportError({
@@ -33,7 +36,7 @@ export const add = operation({
         hint: 'Leave out the LUN to get the lowest that is free.',
       });
     }
-    return describeDisk(place, await server.addDisk(served, place, specOf(params)));
+    return describeDisk(place, await server.addDisk(served, place, spec));
   },
 });
 
