@@ -92,11 +92,10 @@ export class RingSet {
     vring.addresses = addresses;
   }
 
-  /** SET_VRING_KICK: takes over `fd`, or none, and starts the ring. */
+  /** SET_VRING_KICK: takes over `fd`, and starts the ring; without one, it is polled. */
   kickWith(index: number, fd: number | undefined): void {
     const vring = this.at(index);
     vring.setKick(fd);
-    if (fd === undefined) throw new ProtocolError(`ring ${index} is to be polled, which is not supported`);
     if (vring.started) vring.listen();
     else this.startKicked(vring);
   }

@@ -10,6 +10,7 @@ import type { RingAddresses } from './message.ts';
 import { ProtocolError, VirtqueueError } from './protocol-error.ts';
 import { RingWatch } from './ring-poller.ts';
 import { TRANSLATION_MISS } from './translation-miss.ts';
+import { UnkickedRing } from './unkicked-ring.ts';
 import { CHAIN_LIMIT, type Virtqueue } from './virtqueue.ts';
 import type { VringHandler } from './vring-handler.ts';
 
@@ -55,6 +56,8 @@ export class Vring {
   private readonly batch: Batch;
   /** Undefined where nobody spins. */
   private readonly watch: RingWatch | undefined;
+  /** Set while the front-end wants the ring to be polled. */
+  private unkicked: UnkickedRing | undefined = undefined;
   private kickFd = NO_FD;
   private callFd = NO_FD;
   private errFd = NO_FD;
@@ -94,10 +97,15 @@ export class Vring {
     return this.queue !== undefined;
   }
 
-  /** Takes over `fd`, or none. */
+  get takes(): boolean {
+    return this.started && this.enabled && !this.paused && !this.batch.held;
+  }
+
+  /** Takes over `fd`; without one, the ring is looked at from now on. */
   setKick(fd: number | undefined): void {
-    this.unpoll();
-    this.kickFd = replace(this.kickFd, fd);
+    this.forgetKick();
+    if (fd === undefined) this.unkicked = new UnkickedRing(this);
+    else this.kickFd = fd;
   }
 
   /** Takes over `fd`, or none. */
@@ -182,7 +190,7 @@ export class Vring {
     this.base = this.queue?.base ?? this.base;
     this.queue = undefined;
     this.waitsForMemory = false;
-    this.setKick(undefined);
+    this.forgetKick();
     this.setCall(undefined);
     this.callInBand = true;
     return this.base;
@@ -212,9 +220,10 @@ export class Vring {
 
   /** The loop from available chains to a quiet ring. Never called from within itself. */
   process(): void {
-    const { queue, handler, batch, watch } = this;
+    const { queue, handler, batch, watch, unkicked } = this;
     if (queue === undefined || !this.enabled || this.paused || this.running || batch.held) return;
     this.running = true;
+    unkicked?.awaken();
     try {
       for (let round = 1; ; round++) {
         batch.begin();
@@ -227,6 +236,7 @@ export class Vring {
           this.paused ||
           !welcome ||
           watch?.active ||
+          unkicked !== undefined ||
           (batch.stalled && !handler.urgent)
         )
           return;
@@ -285,6 +295,7 @@ export class Vring {
       this.sleeps = wanted;
       this.logUsedRing();
       this.watch?.shown();
+      this.unkicked?.worked();
       if (wanted) this.call();
     }
     if (queue.inFlight === 0 && this.whenDrained.length > 0) {
@@ -316,7 +327,10 @@ export class Vring {
         batch.begin();
       }
     }
-    if (taken > 0) this.watch?.worked(bytes);
+    if (taken > 0) {
+      this.watch?.worked(bytes);
+      this.unkicked?.worked();
+    }
     return true;
   }
 
@@ -377,9 +391,12 @@ export class Vring {
     if (addon.signal(fd) === Errno.EBUSY) this.batch.obstructed(this);
   }
 
-  private unpoll(): void {
+  private forgetKick(): void {
     this.poll?.stop();
     this.poll = undefined;
+    this.unkicked?.stop();
+    this.unkicked = undefined;
+    this.kickFd = replace(this.kickFd, undefined);
   }
 }
 

@@ -221,7 +221,7 @@ export class FrontEnd {
   // -- Rings ------------------------------------------------------------------------------------------------
 
   /** SET_VRING_NUM, _BASE, _ADDR, _CALL and _KICK in QEMU's order; `enableRing` makes it run. */
-  async setUpRing(index: number, ring: Ring, memory: GuestMemory, base = 0): Promise<void> {
+  async setUpRing(index: number, ring: Ring, memory: GuestMemory, base = 0, polled = false): Promise<void> {
     await this.send(Request.SET_VRING_NUM, vringState(index, ring.size));
     await this.send(Request.SET_VRING_BASE, vringState(index, base));
     await this.send(
@@ -234,7 +234,13 @@ export class FrontEnd {
       }),
     );
     await this.send(Request.SET_VRING_CALL, vringFd(index, true), { fds: [ring.callFd] });
-    await this.send(Request.SET_VRING_KICK, vringFd(index, true), { fds: [ring.kickFd] });
+    await this.kickWith(index, polled ? undefined : ring.kickFd);
+  }
+
+  /** Starts a ring with a kick descriptor; without one, it is to be polled. */
+  async kickWith(index: number, kickFd: number | undefined): Promise<void> {
+    const fds = kickFd === undefined ? [] : [kickFd];
+    await this.send(Request.SET_VRING_KICK, vringFd(index, kickFd !== undefined), { fds });
   }
 
   async enableRing(index: number, enabled = true): Promise<void> {

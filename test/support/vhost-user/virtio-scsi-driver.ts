@@ -43,6 +43,8 @@ export interface DriverOptions {
   readonly rings?: readonly number[];
   /** Set up the rings without enabling them; default false. */
   readonly leaveDisabled?: boolean;
+  /** The front-end gives no kick descriptors, and the driver kicks nobody; default false. */
+  readonly polled?: boolean;
 }
 
 export interface ScsiRequest {
@@ -95,6 +97,8 @@ export class VirtioScsiDriver {
   readonly rings: readonly (DriverQueue | PackedDriverQueue)[];
   /** Called for each event, with its 16 bytes (5.6.6.3). The buffer is handed back to the device after. */
   onEvent: (event: Uint8Array) => void = () => {};
+  /** Whether the device is told of new chains. */
+  kicks: boolean;
   private readonly layout: Layout;
   private readonly polls: RawPoll[];
   private readonly waiting: Map<number, (written: number) => void>[];
@@ -106,6 +110,7 @@ export class VirtioScsiDriver {
     this.frontEnd = frontEnd;
     this.memory = memory;
     this.layout = options.layout ?? LAYOUTS.separate;
+    this.kicks = options.polled !== true;
     const eventIdx = hasFeature(frontEnd.features, VirtioFeature.RING_EVENT_IDX);
     const indirect = options.indirect ?? hasFeature(frontEnd.features, VirtioFeature.RING_INDIRECT_DESC);
     this.protects = hasFeature(frontEnd.features, ScsiFeature.T10_PI);
@@ -140,7 +145,8 @@ export class VirtioScsiDriver {
   private async setUp(frontEnd: FrontEnd, options: DriverOptions): Promise<void> {
     const base = this.packed ? PACKED_START : 0;
     for (const [index, ring] of this.rings.entries()) {
-      if (options.rings?.includes(index) ?? true) await frontEnd.setUpRing(index, ring, this.memory, base);
+      if (options.rings?.includes(index) ?? true)
+        await frontEnd.setUpRing(index, ring, this.memory, base, options.polled);
     }
     // Without protocol features a ring is enabled from its start ("Ring states").
     if (!options.leaveDisabled && hasFeature(frontEnd.features, VhostFeature.PROTOCOL_FEATURES)) {
@@ -214,7 +220,7 @@ export class VirtioScsiDriver {
     const id = queue.add(elements);
     return new Promise((resolve) => {
       this.waiting[index].set(id, resolve);
-      if (queue.publish()) queue.kick();
+      if (queue.publish() && this.kicks) queue.kick();
     });
   }
 
