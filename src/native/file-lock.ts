@@ -26,9 +26,8 @@ const LOCKS_UNSUPPORTED: ReadonlySet<number> = new Set([
   Errno.EOPNOTSUPP,
 ]);
 
-const READ_LOCK = 0;
-const WRITE_LOCK = 1;
-const UNLOCK = 2;
+/** Types of open file description locks. */
+export const LockType = { READ: 0, WRITE: 1, UNLOCK: 2 } as const;
 
 export interface LockOptions {
   /** We write; else we only read. */
@@ -45,7 +44,7 @@ export function lockImage(fd: number, path: string, options: LockOptions): void 
   const { held, unshared } = permissions(options);
   const bytes = [...held.map((bit) => HELD_BASE + bit), ...unshared.map((bit) => UNSHARED_BASE + bit)];
   for (const byte of bytes) {
-    const result = addon.lockRange(fd, READ_LOCK, byte, 1);
+    const result = addon.lockRange(fd, LockType.READ, byte, 1);
     if (result === 0) continue;
     unlockImage(fd);
     if (LOCKS_UNSUPPORTED.has(result)) return;
@@ -78,14 +77,14 @@ function hasRival(fd: number, path: string, options: LockOptions): boolean {
   const { held, unshared } = permissions(options);
   const rivals = [...held.map((bit) => UNSHARED_BASE + bit), ...unshared.map((bit) => HELD_BASE + bit)];
   return rivals.some(
-    (byte) => checked(addon.testLock(fd, WRITE_LOCK, byte, 1), 'look at the locks of', path) !== 0,
+    (byte) => checked(addon.testLock(fd, LockType.WRITE, byte, 1), 'look at the locks of', path) !== 0,
   );
 }
 
 /** Gives up all image locks of this open file. */
 export function unlockImage(fd: number): void {
-  addon.lockRange(fd, UNLOCK, HELD_BASE, PERMISSION_BITS);
-  addon.lockRange(fd, UNLOCK, UNSHARED_BASE, PERMISSION_BITS);
+  addon.lockRange(fd, LockType.UNLOCK, HELD_BASE, PERMISSION_BITS);
+  addon.lockRange(fd, LockType.UNLOCK, UNSHARED_BASE, PERMISSION_BITS);
 }
 
 function inUse(fd: number, path: string, write: boolean): LunportError {

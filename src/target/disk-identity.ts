@@ -3,6 +3,7 @@
  * serial number, derived from where the disk lies unless the user gave one.
  */
 import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
 import type { Identity } from '../scsi/identity.ts';
 import type { DiskSpec } from './disk-spec.ts';
 
@@ -20,6 +21,15 @@ export function deriveSerial(origin: string): string {
 /** As guests show it: `naa.…`. */
 export function naaText({ naa }: Identity): string {
   return `naa.${Buffer.from(naa).toString('hex')}`;
+}
+
+/** The serial number that was given to the disk, or that of its file; undefined for memory, which has no place. */
+export function diskSerial({
+  serial,
+  kind,
+  name,
+}: Pick<DiskSpec, 'serial' | 'kind' | 'name'>): string | undefined {
+  return serial ?? (kind === 'file' ? deriveSerial(resolve(name)) : undefined);
 }
 
 export function diskIdentity(serial: string, product: string): Identity {

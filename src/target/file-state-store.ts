@@ -6,12 +6,9 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { addon } from '../native/addon.ts';
 import { Errno, fromNodeError, LunportError } from '../native/errno.ts';
+import { LockType } from '../native/file-lock.ts';
 import type { StateStore } from '../scsi/state-store.ts';
 import { makeDurableDirectory, removeLeftovers, replaceFile } from './durable-file.ts';
-
-/** Types of open file description locks. */
-const READ_LOCK = 0;
-const WRITE_LOCK = 1;
 
 export class FileStateStore implements StateStore {
   private readonly directory: string;
@@ -24,14 +21,14 @@ export class FileStateStore implements StateStore {
    * Throws LunportError, with code 'state-in-use' when another has it.
    */
   constructor(base: string, serial: string, shared = false) {
-    this.directory = join(base, encodeURIComponent(serial).replaceAll('.', '%2E'));
+    this.directory = diskDirectory(base, serial);
     try {
       makeDurableDirectory(this.directory);
       this.lock = openSync(join(this.directory, 'lock'), 'a+', 0o600);
     } catch (error) {
       throw fromNodeError(error, 'keep reservations in', this.directory);
     }
-    const result = addon.lockRange(this.lock, shared ? READ_LOCK : WRITE_LOCK, 0, 1);
+    const result = addon.lockRange(this.lock, shared ? LockType.READ : LockType.WRITE, 0, 1);
     if (result !== Errno.EAGAIN && result !== Errno.EACCES) {
       if (!shared) removeLeftovers(this.directory);
       return;
@@ -70,6 +67,19 @@ export class FileStateStore implements StateStore {
 
   /** Where the state of this name is. */
   path(name: string): string {
-    return join(this.directory, `${name}.json`);
+    return fileOf(this.directory, name);
   }
+}
+
+/** Where the state `name` of the disk with this serial number is, for those who only look. */
+export function savedStatePath(base: string, serial: string, name: string): string {
+  return fileOf(diskDirectory(base, serial), name);
+}
+
+function diskDirectory(base: string, serial: string): string {
+  return join(base, encodeURIComponent(serial).replaceAll('.', '%2E'));
+}
+
+function fileOf(directory: string, name: string): string {
+  return join(directory, `${name}.json`);
 }

@@ -1,5 +1,4 @@
 /** From a DISK as the user wrote it to a logical unit: backstore, identity, attributes, durable state. */
-import { resolve } from 'node:path';
 import { isWriteThrough } from '../backstores/cache-mode.ts';
 import { FileBackstore } from '../backstores/file-backstore.ts';
 import { NullBackstore } from '../backstores/null-backstore.ts';
@@ -11,7 +10,7 @@ import { DamagedStateError } from '../scsi/damaged-state-error.ts';
 import { DEFAULT_ATTRIBUTES, type DeviceAttributes } from '../scsi/device-attributes.ts';
 import { Disk } from '../scsi/disk.ts';
 import { closeAll } from './close-all.ts';
-import { deriveSerial, diskIdentity, givenIdentity } from './disk-identity.ts';
+import { deriveSerial, diskIdentity, diskSerial, givenIdentity } from './disk-identity.ts';
 import type { DiskSpec } from './disk-spec.ts';
 import { LunportError } from './errors.ts';
 import { FileStateStore } from './file-state-store.ts';
@@ -54,7 +53,7 @@ export function openDisk(spec: DiskSpec, options: OpenDiskOptions): ServedDisk {
   const backstore = openBackstore(spec, shard);
   let protection: OpenBackstore | undefined;
   let store: FileStateStore | undefined;
-  const serial = spec.serial ?? deriveSerial(spec.kind === 'file' ? resolve(spec.name) : options.place);
+  const serial = diskSerial(spec) ?? deriveSerial(options.place);
   // What is in memory only is gone with the process, and so are the reservations on it.
   const durable = spec.kind === 'file' && options.stateDirectory !== undefined;
   try {

@@ -15,8 +15,9 @@ import { IscsiFabric } from './iscsi-fabric.ts';
 import type { IscsiOptions } from './iscsi-options.ts';
 import { NbdFabric } from './nbd-fabric.ts';
 import type { NbdOptions } from './nbd-options.ts';
+import { registerPorts } from './port-registry.ts';
 import { awaitDisk, closeBackstores, openDisk, type ServedDisk } from './served-disk.ts';
-import { type DeviceKind, ServedTarget, type SocketSpec } from './served-target.ts';
+import { type DeviceKind, ServedTarget, type SocketSpec, targetWwn } from './served-target.ts';
 import { type IoMode, Shard } from './shard.ts';
 
 /** Milliseconds between looks at a disk that another process uses: what a guest may notice of it. */
@@ -85,9 +86,11 @@ export class Server {
     const defect = (error: unknown) => options.log.error(describeDefect(error));
     const server = new Server(new Shard(options.io, defect, options.pollMicroseconds), options);
     try {
-      for (const [i, spec] of specs.entries()) {
-        await server.addTarget(spec, PORTS_APART * sharersBefore(specs, i));
-      }
+      const named = specs.map((spec) => ({ name: targetWwn(spec), luns: spec.luns }));
+      const ports = await registerPorts(named, options.stateDirectory, (message) =>
+        options.log.warn(message),
+      );
+      for (const [i, spec] of specs.entries()) await server.addTarget(spec, ports[i]);
       if (options.iscsi !== undefined) {
         const own = new Map(server.targets.map((target, i) => [target, specs[i].iscsi]));
         server.iscsi = await IscsiFabric.open(own, options.iscsi, server.shard, options.log);
@@ -259,30 +262,6 @@ function isWaitedFor({ kind, name, readOnly, share, wait }: DiskSpec): boolean {
   return (
     wait === true && kind === 'file' && existsSync(name) && isImageInUse(name, { write: !readOnly, share })
   );
-}
-
-/**
- * Between the relative port identifiers of targets that share a disk, which tells its initiators apart by these; more
- * than the ports of one.
- */
-const PORTS_APART = 0x400;
-
-/** How many targets before `i` have a disk in common with it, one over the other: the same in whichever shard. */
-function sharersBefore(specs: readonly TargetSpec[], i: number): number {
-  const group = new Set(namesOf(specs[i]));
-  let sharers = 0;
-  // A later target may be what joins two earlier ones: only those before count, since order is what stays.
-  for (const spec of specs.slice(0, i).reverse()) {
-    const names = namesOf(spec);
-    if (!names.some((name) => group.has(name))) continue;
-    for (const name of names) group.add(name);
-    sharers++;
-  }
-  return sharers;
-}
-
-function namesOf({ luns }: TargetSpec): string[] {
-  return luns.flatMap(({ name }) => (name === undefined ? [] : [name]));
 }
 
 function describeDefect(error: unknown): string {

@@ -4,7 +4,7 @@
  */
 import { realpathSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { deriveSerial } from '../disk-identity.ts';
+import { diskSerial } from '../disk-identity.ts';
 import type { LunSpec, TargetSpec } from '../server.ts';
 
 /**
@@ -38,7 +38,7 @@ function join(groups: number[], a: number, b: number): void {
 /** Memory is a disk of its own each time it is described, but for a serial number that was given. */
 function namesOf({ name, disk }: LunSpec): string[] {
   const names = name === undefined ? [] : [`disk ${name}`];
-  const serial = disk.serial ?? (disk.kind === 'file' ? deriveSerial(resolve(disk.name)) : undefined);
+  const serial = diskSerial(disk);
   if (serial !== undefined) names.push(`serial ${serial}`);
   if (disk.kind === 'file') names.push(`file ${realPath(disk.name)}`);
   return names;
