@@ -31,7 +31,7 @@ export function withIscsiOptions(command: Command): Command {
     .option('--iqn <name>', 'iSCSI name of the target')
     .option(
       '--acl <initiator[,lun=LUN[:TARGET_LUN][:ro]]...[,ro][,chap=...]>',
-      'an initiator that may log in, and what it sees: all LUNs unless some are named; ro: write-protected; repeat for more',
+      'an initiator that may log in, and what it sees: all LUNs unless some are named; ro: write-protected; chap: as --chap, or none; repeat for more',
       collect,
       [],
     )

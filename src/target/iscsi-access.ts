@@ -10,8 +10,8 @@ import type { LunView } from './lun-mask.ts';
 export interface IscsiAcl extends LunView {
   /** iSCSI name, lower case. It is a claim of the initiator's: only credentials prove anything. */
   readonly initiator: string;
-  /** What this initiator must prove; default: what the target asks of everybody. */
-  readonly credentials?: ChapCredentials;
+  /** What this initiator must prove; default: what the target asks of everybody; null: nothing. */
+  readonly credentials?: ChapCredentials | null;
 }
 
 /** What initiators without an ACL get; `read-only` shows them every LUN, write-protected. */
@@ -65,7 +65,8 @@ export class IscsiAccess implements AccessControl {
   }
 
   credentials(initiator: string): ChapCredentials | undefined {
-    return this.acls.get(initiator)?.credentials ?? this.options.credentials;
+    const own = this.acls.get(initiator)?.credentials;
+    return own === undefined ? this.options.credentials : (own ?? undefined);
   }
 
   /** What an initiator sees; undefined: all of the target as it is. */

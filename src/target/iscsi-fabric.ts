@@ -148,7 +148,7 @@ function allCredentials(
     credentials,
     ...acls.map((acl) => acl.credentials),
   ]);
-  return [discoveryCredentials, ...all].filter((one) => one !== undefined);
+  return [discoveryCredentials, ...all].filter((one) => one !== undefined && one !== null);
 }
 
 /** Under which name the server's target number `i` is found, if it is. */

@@ -72,20 +72,24 @@ export function parseChap(option: string, text: string): ChapCredentials {
   return { user, secret, mutualUser, mutualSecret };
 }
 
+/** Of an initiator that need not prove what others must. */
+const NO_CHAP = 'none';
+
 /**
- * `INITIATOR[,lun=LUN[:TARGET_LUN][:ro]]...[,ro][,chap=CHAP]`: one initiator's rights. Without `lun`, all LUNs of the
+ * `INITIATOR[,lun=LUN[:TARGET_LUN][:ro]]...[,ro][,chap=CHAP|none]`: one initiator's rights. Without `lun`, all LUNs of the
  * target. Throws UsageError.
  */
 export function parseAcl(text: string): IscsiAcl {
   const [name, ...options] = text.split(',');
   const luns: MappedLun[] = [];
   let readOnly = false;
-  let credentials: ChapCredentials | undefined;
+  let credentials: ChapCredentials | null | undefined;
   for (const option of options) {
     const [, key, value] = /^([a-z]+)(?:=(.*))?$/.exec(option) ?? [];
     if (key === 'ro' && value === undefined) readOnly = true;
     else if (key === 'lun' && value !== undefined) luns.push(parseMappedLun(value));
-    else if (key === 'chap' && value !== undefined) credentials = parseChap('--acl', value);
+    else if (key === 'chap' && value !== undefined)
+      credentials = value === NO_CHAP ? null : parseChap('--acl', value);
     // What was there instead may be half a secret.
     else throw new UsageError(`--acl: expected lun=LUN[:TARGET_LUN][:ro], ro or chap=… after ${name}`);
   }

@@ -224,6 +224,16 @@ for (const [title, initiator, user, secret, status] of logins) {
   });
 }
 
+test('an initiator whose ACL asks for nothing proves nothing, where others must, and sees what its ACL shows', async (t) => {
+  const acls = [{ ...MAPPED, credentials: null }, { initiator: B }];
+  const it = await serve(t, { ...secrets, acls, others: 'admitted' });
+  t.deepEqual(await reportLuns(await session(t, it, A)), [0, 7]);
+  for (const initiator of [B, STRANGER]) {
+    const client = await connect(t, it);
+    t.is(IscsiClient.status(await client.login({ initiator, target: IQN })), 0x0201);
+  }
+});
+
 const algorithms: [number: string, hash: string][] = [
   ['5', 'md5'],
   ['6', 'sha1'],

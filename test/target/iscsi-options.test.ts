@@ -21,6 +21,7 @@ const acls: [text: string, acl: Partial<IscsiAcl>][] = [
   [`${A},lun=0:3:ro,lun=1:4`, { luns: [mapped(0, 3, true), mapped(1, 4)] }],
   [`${A},lun=2:ro`, { luns: [mapped(2, 2, true)] }],
   [`${A},lun=0,chap=me:secret`, { luns: [mapped(0, 0)], credentials: chap('me', 'secret') }],
+  [`${A},chap=none`, { credentials: null }],
   [`${A},chap=me:secret:you:other`, { credentials: chap('me', 'secret', 'you', 'other') }],
 ];
 

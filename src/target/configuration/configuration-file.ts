@@ -167,7 +167,7 @@ function refuseReadableSecrets(path: string, { iscsi, targets, saveconfig }: Con
     ...offers.flatMap((offer) => [offer?.credentials, ...(offer?.acls ?? []).map((acl) => acl.credentials)]),
   ];
   const lio = /password":"[^"]/.test(JSON.stringify(saveconfig ?? {}));
-  if (!lio && secrets.every((secret) => secret === undefined)) return;
+  if (!lio && secrets.every((secret) => secret === undefined || secret === null)) return;
   throw new LunportError({
     code: 'secrets-readable',
     object: path,

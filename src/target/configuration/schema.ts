@@ -120,7 +120,8 @@ const iscsiTarget = z
       .array(
         z.strictObject({
           initiator: nameChecked(checkInitiator),
-          credentials: credentials.optional(),
+          /** Absent: those of the target; null: none. */
+          credentials: credentials.nullable().optional(),
           readOnly: z.boolean().optional(),
           luns: mappedLuns.optional(),
         }),

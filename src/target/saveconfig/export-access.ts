@@ -25,7 +25,7 @@ export function exportIscsiAccess(
   notes: Notes,
 ): Json {
   const { others, credentials, acls } = now;
-  const proof = credentials !== undefined || acls.some((acl) => acl.credentials !== undefined);
+  const proof = credentials !== undefined || acls.some((acl) => acl.credentials);
   if (proof && others !== 'refused' && credentials === undefined)
     notes.ignored(
       object,
@@ -44,7 +44,7 @@ export function exportIscsiAccess(
       const was = before?.acls.find(({ initiator }) => initiator === acl.initiator);
       const same = equal(was, acl) && equal(before?.credentials, credentials);
       // At LIO, an ACL is not asked for what the portal group asks the others for.
-      const own = same ? acl.credentials : (acl.credentials ?? credentials);
+      const own = (acl.credentials === undefined ? credentials : acl.credentials) ?? undefined;
       const written = same ? original : { ...exportAcl(acl, original, luns), ...exportChap(own, original) };
       return withProof(written, own !== undefined, proof);
     }),

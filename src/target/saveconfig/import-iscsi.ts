@@ -16,6 +16,8 @@ const ANY_V4 = '0.0.0.0';
 const ANY_V6 = '::';
 /** Of an ACL's `authentication`: as its portal group has it. */
 const INHERITED = -1;
+/** LIO asks an ACL for a secret of its own or for nothing, never for what the portal group asks the others for. */
+const NO_PROOF = { credentials: null };
 /** What rtslib writes for a portal group that nobody has configured; what differs is negotiated otherwise here. */
 const USUAL: Readonly<Record<string, RegExp>> = {
   AuthMethod: /^(CHAP,None|CHAP|None)$/,
@@ -47,14 +49,16 @@ export function importIscsi(
   if (locked)
     notes.ignored(object, 'initiators without an ACL must prove a secret, and none is set: they are refused');
   const others = !open || locked ? 'refused' : demo_mode_write_protect === 0 ? 'admitted' : 'read-only';
+  const asked = others === 'refused' ? undefined : proof;
   return {
     name: checkName(name),
     addresses,
-    ...(others === 'refused' || proof === undefined ? {} : { credentials: proof }),
+    ...(asked === undefined ? {} : { credentials: asked }),
     acls: tpg.node_acls.flatMap((acl, i) => {
       const place = `${object}/acls/${acl.node_wwn}`;
       const same = ({ node_wwn }: LioNodeAcl) => node_wwn.toLowerCase() === acl.node_wwn.toLowerCase();
-      if (tpg.node_acls.findIndex(same) === i) return importAcl(acl, tpg, luns, place, notes);
+      if (tpg.node_acls.findIndex(same) === i)
+        return importAcl(acl, tpg, asked === undefined ? {} : NO_PROOF, luns, place, notes);
       notes.refused(place, 'the initiator has an ACL already');
       return [];
     }),
@@ -89,9 +93,11 @@ function importPortals({ portals }: LioTpg, object: string, notes: Notes): Addre
   });
 }
 
+/** `none`: what an ACL says that asks for nothing. */
 function importAcl(
   acl: LioNodeAcl,
   tpg: LioTpg,
+  none: Pick<Acl, 'credentials'>,
   luns: ReadonlySet<number>,
   object: string,
   notes: Notes,
@@ -110,7 +116,7 @@ function importAcl(
   return [
     {
       initiator: checkName(acl.node_wwn),
-      ...(credentials === undefined ? {} : { credentials }),
+      ...(credentials === undefined ? none : { credentials }),
       ...(Number(tpg.attributes.prod_mode_write_protect) === 1 ? { readOnly: true } : {}),
       luns: importMappedLuns(acl, luns, object, notes),
     },

@@ -155,6 +155,22 @@ test("an ACL's own word on authentication stands, and write protection of all AC
   t.like(iscsi?.acls[0], { credentials: undefined, readOnly: true });
 });
 
+test('an ACL that asks for nothing lets its initiator in although others must prove a secret', (t) => {
+  const attributes = { authentication: 1, generate_node_acls: 1 };
+  const proof = { chap_userid: 'u', chap_password: 'p' };
+  const acls = [
+    { ...ACL, attributes: { authentication: 0 } },
+    { ...ACL, node_wwn: `${CLIENT}2` },
+  ];
+  const document = withTpg({ attributes, node_acls: acls, ...proof });
+  const { configuration } = imported(document);
+  t.true(configurationSchema.safeParse(configuration).success);
+  const { credentials, acls: own } = configuration.targets[0].iscsi!;
+  t.like(credentials, { user: 'u' });
+  t.is(own[0].credentials, null);
+  t.is(own[1].credentials?.secret, ACL.chap_password);
+});
+
 test('a portal on [::] takes IPv4 as well, and each target keeps to its own portals', (t) => {
   const other = {
     ...ISCSI,
