@@ -93,6 +93,22 @@ test('an initiator sees the LUNs of its ACL under their numbers, write-protected
   t.deepEqual(await read(b, 0), Buffer.from(block), 'what was written as LUN 7');
 });
 
+const register = parameterList({ actionKey: 7 });
+const throughProtection: [name: string, cdb: number[], dataOut: Uint8Array, sense: string][] = [
+  ['WRITE SAME(10)', [0x41, 0, 0, 0, 0, 0, 0, 0, 1, 0], block, WRITE_PROTECTED],
+  ['UNMAP', [0x42, 0, 0, 0, 0, 0, 0, 0, 8, 0], Uint8Array.of(0, 6, 0, 0, 0, 0, 0, 0), WRITE_PROTECTED],
+  ['FORMAT UNIT', [0x04, 0, 0, 0, 0, 0], new Uint8Array(), WRITE_PROTECTED],
+  ['SANITIZE', [0x48, 0x02, 0, 0, 0, 0, 0, 0, 0, 0], new Uint8Array(), WRITE_PROTECTED],
+  ['PERSISTENT RESERVE OUT', outCdb('register', 0, register.length), register, ''],
+  ['MODE SELECT(6)', [0x15, 0x10, 0, 0, 4, 0], new Uint8Array(4), ''],
+];
+for (const [name, cdb, dataOut, sense] of throughProtection) {
+  test(`write protection ${sense === '' ? 'is no matter of' : 'refuses'} ${name}`, async (t) => {
+    const it = await serve(t, { acls: [{ initiator: A, readOnly: true }] }, ['ram:1M']);
+    t.is((await execute(await session(t, it, A), { cdb, dataOut })).sense, sense);
+  });
+}
+
 test('LUNs of an ACL come and go with the disks behind them', async (t) => {
   const it = await serve(t, { acls: [MAPPED, { initiator: B }] });
   const a = await session(t, it, A);
