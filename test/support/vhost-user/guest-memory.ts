@@ -35,6 +35,11 @@ interface MappedRegion extends GuestRegion {
   readonly region: Region;
 }
 
+/** Bytes of all regions together: how long their file has to be. */
+export function totalLength(requests: readonly RegionRequest[]): number {
+  return requests.reduce((sum, { length }) => sum + length, 0);
+}
+
 export class GuestMemory {
   /** The one file behind all regions; tests may truncate it. */
   readonly fd: number;
@@ -43,10 +48,12 @@ export class GuestMemory {
   private readonly mapped: MappedRegion[];
   private readonly freeList: FreeList;
 
-  /** `reserved` bytes at the start of each region are never allocated, so that address 0 stays free. */
-  constructor(requests: readonly RegionRequest[], reserved = PAGE) {
-    const total = requests.reduce((sum, request) => sum + request.length, 0);
-    this.fd = checked(addon.memfd('lunport-mock-guest', total), 'make', 'guest memory');
+  /**
+   * `reserved` bytes at the start of each region are never allocated, so that address 0 stays free. Without a `file` of
+   * at least the regions' length, which is taken over, a memfd is made.
+   */
+  constructor(requests: readonly RegionRequest[], reserved = PAGE, file?: number) {
+    this.fd = file ?? checked(addon.memfd('lunport-mock-guest', totalLength(requests)), 'make', 'guest memory');
     let fileOffset = 0;
     this.mapped = requests.map(({ guestAddress, length }) => {
       const mmapOffset = fileOffset;

@@ -43,6 +43,8 @@ export interface Guest {
 
 export interface GuestOptions extends DriverOptions {
   readonly memory?: readonly RegionRequest[];
+  /** The memory's file, which is taken over; default: a memfd. */
+  readonly memoryFd?: number;
   /** Default: what QEMU takes. */
   readonly features?: bigint;
   readonly protocolFeatures?: bigint;
@@ -143,7 +145,7 @@ export class Served {
 
 /** A guest on a front-end that is connected, with memory, rings and a driver. */
 export async function bootGuest(frontEnd: FrontEnd, options: GuestOptions = {}): Promise<Guest> {
-  const memory = new GuestMemory(options.memory ?? USUAL_MEMORY);
+  const memory = new GuestMemory(options.memory ?? USUAL_MEMORY, undefined, options.memoryFd);
   await frontEnd.negotiate(options.features, options.protocolFeatures);
   await frontEnd.shareMemory(memory, options.slots);
   const driver = await VirtioScsiDriver.start(frontEnd, memory, options);
