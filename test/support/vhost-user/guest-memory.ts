@@ -53,7 +53,8 @@ export class GuestMemory {
    * at least the regions' length, which is taken over, a memfd is made.
    */
   constructor(requests: readonly RegionRequest[], reserved = PAGE, file?: number) {
-    this.fd = file ?? checked(addon.memfd('lunport-mock-guest', totalLength(requests)), 'make', 'guest memory');
+    this.fd =
+      file ?? checked(addon.memfd('lunport-mock-guest', totalLength(requests)), 'make', 'guest memory');
     let fileOffset = 0;
     this.mapped = requests.map(({ guestAddress, length }) => {
       const mmapOffset = fileOffset;
