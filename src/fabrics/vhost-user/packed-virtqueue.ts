@@ -127,7 +127,25 @@ export class PackedVirtqueue implements Virtqueue {
     const wrapped = available >= this.size;
     this.available = wrapped ? available - this.size : available;
     this.availableWrap = found.used.wrap !== wrapped;
+    this.hideUnseen(found.descriptors);
     return [...found.entries];
+  }
+
+  /**
+   * Who died while it showed a batch had written the flags behind the batch's first already. The driver has not looked
+   * there, and must not find the old chains' ends once it comes by: others may stand there by then.
+   */
+  private hideUnseen(places: number): void {
+    let place = this.used;
+    let wrap = this.usedWrap;
+    for (let i = 0; i < places; i++) {
+      const at = place * HALF_WORDS + FLAGS;
+      if (!isAvailable(this.halves[at], wrap)) {
+        Atomics.store(this.halves, at, wrap ? PackedFlag.AVAIL : PackedFlag.USED);
+      }
+      place = place + 1 === this.size ? 0 : place + 1;
+      if (place === 0) wrap = !wrap;
+    }
   }
 
   pop(chain: DescriptorChain): boolean {

@@ -113,6 +113,72 @@ test('a batch that the driver has seen is not repeated, although the process die
   t.deepEqual(survivor(ring.bytes, beforeCommit.buffer).heads, [0]);
 });
 
+const BOTH = PackedFlag.AVAIL | PackedFlag.USED;
+
+/** What a driver finds used from `start` on, each with so many descriptors as `sizes` says by buffer id. */
+function seenBy(ring: PackedHeapRing, sizes: readonly number[], start: number): number[] {
+  const seen: number[] = [];
+  for (let place = start; place < start + SIZE; ) {
+    const { id, flags } = ring.used(place % SIZE);
+    if ((flags & BOTH) !== (place < SIZE ? BOTH : 0)) break;
+    seen.push(id);
+    place += sizes[id];
+  }
+  return seen;
+}
+
+test('a process that dies between any two stores of a batch leaves nothing that a driver could take twice', (t) => {
+  const all = (count: number) => [...Array(count).keys()];
+  const case_ = fc.array(fc.integer({ min: 1, max: 2 }), { minLength: 2, maxLength: 4 }).chain((sizes) =>
+    fc.record({
+      sizes: fc.constant(sizes),
+      shown: fc.shuffledSubarray(all(sizes.length), { minLength: 1 }),
+      after: fc.shuffledSubarray(all(sizes.length), { minLength: sizes.length }),
+      start: fc.integer({ min: 0, max: SIZE - 1 }),
+    }),
+  );
+  const { store } = Atomics;
+  t.teardown(() => {
+    Atomics.store = store;
+  });
+  const property = fc.property(case_, ({ sizes, shown, after, start }) => {
+    const buffer = new ArrayBuffer(InflightPacked.byteLength(SIZE));
+    const base = (start | 0x8000) * 0x1_0001;
+    const ring = new PackedHeapRing(SIZE, { inflight: new InflightPacked(buffer, 0, SIZE), base });
+    ring.queue.recover();
+    const chains = sizes.flatMap((size, id) =>
+      all(size).map((i) => ({ length: 1, id, flags: i === size - 1 ? 0 : PackedFlag.NEXT })),
+    );
+    // Places before the start were used before.
+    ring.describe(all(start).map(() => ({ flags: BOTH })));
+    ring.describe(chains, start);
+    for (const _ of sizes) ring.pop();
+    for (const id of shown) ring.queue.push(id, 0);
+    const deaths = [{ bytes: ring.bytes.slice(), buffer: buffer.slice() }];
+    Atomics.store = ((...args: Parameters<typeof store>) => {
+      store(...args);
+      deaths.push({ bytes: ring.bytes.slice(), buffer: buffer.slice() });
+    }) as unknown as typeof store;
+    ring.queue.publish();
+    Atomics.store = store;
+    for (const death of deaths) {
+      const { ring: later, heads } = survivor(death.bytes, death.buffer);
+      const done = seenBy(later, sizes, start);
+      for (const id of after.filter((each) => heads.includes(each))) {
+        later.queue.push(id, 0);
+        later.queue.publish();
+        done.push(id);
+        t.deepEqual(seenBy(later, sizes, start), done);
+      }
+      t.deepEqual(
+        done.sort((a, b) => a - b),
+        all(sizes.length),
+      );
+    }
+  });
+  t.notThrows(() => fc.assert(property, { numRuns: 100 }));
+});
+
 test('any bytes in the buffer give chains inside the ring or an error of the protocol', (t) => {
   const length = InflightPacked.byteLength(SIZE);
   fc.assert(
