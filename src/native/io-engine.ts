@@ -217,7 +217,8 @@ export class IoEngine {
    * of a batch, by a timer or a promise, is started by itself before the event loop goes on.
    */
   beginBatch(): void {
-    this.batching = true;
+    // Within an owner the outer call of `run` goes on; that of this batch will do nothing, and end nothing.
+    if (!this.running) this.batching = true;
   }
 
   /**

@@ -279,6 +279,24 @@ test('run within an owner goes on in the outer one, and a batch ends once', (t) 
   t.is(log.length, 6);
 });
 
+test('a batch within an owner ends with the outer one: what is queued later starts by itself', async (t) => {
+  const { engine, guest, memory } = setUp(t);
+  const disk = memory.mapAnonymous(64 * KIB);
+  const queue = (owner: IoOwner) => engine.ramRead(disk.id, 0, 512, segments([guest.id, 0, 512]), 0, owner);
+  queue(
+    new Recorder(() => {
+      engine.beginBatch();
+      engine.run();
+    }),
+  );
+  engine.run();
+  t.false(engine.inBatch);
+  const later = new Recorder();
+  queue(later);
+  await Promise.resolve();
+  t.deepEqual(later.results, [512]);
+});
+
 test('what a batch-end listener queues is started, and ends with it called again', (t) => {
   const { engine, memory } = setUp(t);
   const disk = memory.mapAnonymous(PAGE);
