@@ -7,11 +7,11 @@ import { BlockKind, type BlockRequest } from '../loopback/block-request.ts';
 import type { AddressSpace } from './address-space.ts';
 import { BlkQueue } from './blk-queue.ts';
 import type { BlkRequest } from './blk-request.ts';
+import { writtenConfig } from './config-space.ts';
 import type { DirtyLog } from './dirty-log.ts';
 import { featureSet, hasFeature } from './feature-set.ts';
 import type { GuestViews } from './guest-views.ts';
 import type { ConfigAccess } from './message.ts';
-import { ProtocolError } from './protocol-error.ts';
 import { BlkConfig, BlkFeature, MAX_RANGES, SECTOR } from './virtio-blk-spec.ts';
 import type { DeviceHost, RequestCounters, VirtioDevice } from './virtio-device.ts';
 import type { VringHandler } from './vring-handler.ts';
@@ -21,6 +21,8 @@ const MAX_RINGS = 256;
 /** With header and status, what fits the rings of 128 that QEMU makes unless told otherwise. */
 const MAX_SEGMENTS = 126;
 const MAX_U32 = 0xffff_ffff;
+/** 5.2.4: what the driver may write. */
+const WRITABLE = { from: BlkConfig.WRITEBACK, end: BlkConfig.WRITEBACK + 1 };
 
 export interface BlkDeviceOptions {
   /** Outlives the connection. */
@@ -115,11 +117,9 @@ export class BlkDevice implements VirtioDevice {
    * 5.2.4: the driver may write `writeback` only. QEMU shows its guest what the guest has written, so writes are stable
    * from then on even if the unit refuses to switch: another initiator may have reserved it.
    */
-  async writeConfig({ offset, size, data }: ConfigAccess): Promise<void> {
-    if (size !== 1 || offset !== BlkConfig.WRITEBACK) {
-      throw new ProtocolError(`configuration bytes ${offset}+${size} are read-only`);
-    }
-    const cached = data[0] !== 0;
+  async writeConfig(access: ConfigAccess): Promise<void> {
+    const cached = writtenConfig(this.readConfig(), access, WRITABLE)[BlkConfig.WRITEBACK] !== 0;
+    if (access.offset >= WRITABLE.end || access.offset + access.size <= WRITABLE.from) return;
     this.writeThrough = !cached;
     this.forceUnitAccess = this.flushless || this.writeThrough;
     // What the unit has saved also holds after a restart, when front-ends do not say it again.

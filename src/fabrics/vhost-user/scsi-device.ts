@@ -8,6 +8,7 @@ import type { Nexus } from '../../scsi/nexus.ts';
 import { AbortedBy, MAX_CDB_LENGTH, MAX_SENSE_LENGTH, type Task } from '../../scsi/task.ts';
 import { abortBlocked, abortNexus, manage, TaskManagementFunction } from '../../scsi/task-management.ts';
 import type { AddressSpace } from './address-space.ts';
+import { writtenConfig } from './config-space.ts';
 import { ControlQueue } from './control-queue.ts';
 import type { DirtyLog } from './dirty-log.ts';
 import { EventQueue } from './event-queue.ts';
@@ -42,6 +43,8 @@ const MAX_SEGMENTS = 126;
 const MAX_SECTORS = 0xffff;
 const COMMANDS_PER_LUN = 128;
 const MAX_TARGET = 255;
+/** 5.6.4: what the driver may write. */
+const WRITABLE = { from: ScsiConfig.SENSE_SIZE, end: ScsiConfig.MAX_CHANNEL };
 
 export interface ScsiDeviceOptions {
   readonly nexus: Nexus;
@@ -141,19 +144,18 @@ export class ScsiDevice implements VirtioDevice {
   }
 
   /** 5.6.4.1: the driver may write `sense_size` and `cdb_size` only. */
-  writeConfig({ offset, size, data }: ConfigAccess): void {
-    if (size !== 4 || (offset !== ScsiConfig.SENSE_SIZE && offset !== ScsiConfig.CDB_SIZE)) {
-      throw new ProtocolError(`configuration bytes ${offset}+${size} are read-only`);
+  writeConfig(access: ConfigAccess): void {
+    const view = new DataView(writtenConfig(this.readConfig(), access, WRITABLE).buffer);
+    const senseSize = view.getUint32(ScsiConfig.SENSE_SIZE, true);
+    const cdbSize = view.getUint32(ScsiConfig.CDB_SIZE, true);
+    if (senseSize > MAX_SENSE_LENGTH) {
+      throw new ProtocolError(`sense data of ${senseSize} bytes, at most ${MAX_SENSE_LENGTH}`);
     }
-    const value = new DataView(data.buffer, data.byteOffset).getUint32(0, true);
-    const isSense = offset === ScsiConfig.SENSE_SIZE;
-    const least = isSense ? 0 : MIN_CDB_SIZE;
-    const most = isSense ? MAX_SENSE_LENGTH : MAX_CDB_LENGTH;
-    if (value < least || value > most) {
-      throw new ProtocolError(`configuration value ${value}, expected ${least} to ${most}`);
+    if (cdbSize < MIN_CDB_SIZE || cdbSize > MAX_CDB_LENGTH) {
+      throw new ProtocolError(`CDBs of ${cdbSize} bytes, expected ${MIN_CDB_SIZE} to ${MAX_CDB_LENGTH}`);
     }
-    if (isSense) this.senseSize = value;
-    else this.cdbSize = value;
+    this.senseSize = senseSize;
+    this.cdbSize = cdbSize;
   }
 
   reset(): Promise<void> {

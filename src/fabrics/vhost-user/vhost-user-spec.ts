@@ -174,6 +174,8 @@ export const ConfigMessage = {
   SIZE: 4,
   FLAGS: 8,
   PAYLOAD: 12,
+  /** The value of FLAGS for what a migration brings, not the driver. */
+  MIGRATION: 1,
   /** Bytes; VHOST_USER_MAX_CONFIG_SIZE of every front-end. */
   MAX_SIZE: 256,
 } as const;

@@ -50,7 +50,10 @@ export const RequestHeader = {
   CDB: 19,
 } as const;
 
-/** 5.6.6.1: with T10_PI, two u32 stand between CRN and CDB: bytes of protection information out and in. */
+/**
+ * 5.6.6.1: with T10_PI, two u32 say how many bytes of protection information go out and come in. The standard's text has
+ * them behind the CDB; Linux, QEMU and the kernel's vhost-scsi, which were there before, between CRN and CDB.
+ */
 export const PiRequestHeader = { PI_OUT: 19, PI_IN: 23, CDB: 27 } as const;
 
 /** 5.6.6.1: the device-writable header of a request; `sense_size` bytes of sense follow, then data-in. */

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
-import { BackendRequest, Request } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
+import { BackendRequest, ConfigMessage, Request } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
 import {
   BlkConfig,
   BlkFeature,
@@ -288,6 +288,27 @@ test('the driver switches the write cache, and every initiator sees it', async (
     t.is(unit.writeCacheEnabled, writeback === 1);
     t.is((await served.readConfig(0, BlkConfig.LENGTH)).getUint8(BlkConfig.WRITEBACK), writeback);
   }
+});
+
+test('who knows nothing of the device may write its whole space to switch the cache', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const served = await start(t, `${join(folder.path, 'disk.img')},create,size=1M`);
+  const { unit } = served.server.targets[0].disks.get(0)!;
+  const space = await served.readConfig(0, BlkConfig.LENGTH);
+  const whole = new Uint8Array(space.buffer, space.byteOffset, BlkConfig.LENGTH).slice();
+  const writeSpace = (flags: number, bytes: Uint8Array<ArrayBuffer>) =>
+    served.frontEnd.send(Request.SET_CONFIG, config(0, bytes.length, flags, bytes));
+  whole[BlkConfig.WRITEBACK] = 0;
+  await writeSpace(0, whole);
+  t.false(unit.writeCacheEnabled);
+  await writeSpace(0, whole.subarray(0, 8));
+  t.false(unit.writeCacheEnabled, 'a write of other bytes is none of the cache');
+  // Of what a migration brings, all else is ignored.
+  await writeSpace(ConfigMessage.MIGRATION, new Uint8Array(BlkConfig.LENGTH).fill(1));
+  t.true(unit.writeCacheEnabled);
+  const after = await served.readConfig(0, BlkConfig.LENGTH);
+  t.is(after.getBigUint64(BlkConfig.CAPACITY, true), 2048n);
 });
 
 test('a block device has one disk that stays', async (t) => {

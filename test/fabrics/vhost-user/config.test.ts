@@ -105,11 +105,38 @@ test('the driver may choose the sizes of CDB and sense data, until it starts ane
   await served.close();
 });
 
+test('who knows nothing of the device may write the whole space to change its sizes', async (t) => {
+  const served = await withConfig(async ({ frontEnd }) => {
+    const whole = (await read(frontEnd, 0, ScsiConfig.LENGTH)).slice();
+    whole[ScsiConfig.CDB_SIZE] = 16;
+    await frontEnd.send(Request.SET_CONFIG, config(0, whole.length, 0, whole));
+    t.deepEqual(await read(frontEnd, 0, ScsiConfig.LENGTH), whole);
+    await frontEnd.send(Request.SET_CONFIG, config(ScsiConfig.SENSE_SIZE, 1, 0, Uint8Array.of(18)));
+    t.is((await read(frontEnd, ScsiConfig.SENSE_SIZE, 1))[0], 18);
+  });
+  await served.close();
+});
+
+test('a migration brings a whole space, of which the sizes are taken', async (t) => {
+  const served = await withConfig(async ({ frontEnd }) => {
+    const whole = (await read(frontEnd, 0, ScsiConfig.LENGTH)).slice();
+    const brought = new Uint8Array(ScsiConfig.LENGTH).fill(0x11);
+    for (const at of [ScsiConfig.SENSE_SIZE, ScsiConfig.CDB_SIZE]) {
+      brought.set([20, 0, 0, 0], at);
+      whole.set([20, 0, 0, 0], at);
+    }
+    await frontEnd.send(Request.SET_CONFIG, config(0, brought.length, ConfigMessage.MIGRATION, brought));
+    t.deepEqual(await read(frontEnd, 0, ScsiConfig.LENGTH), whole);
+  });
+  await served.close();
+});
+
 const refused: readonly [string, number, number][] = [
   ['the number of queues', ScsiConfig.NUM_QUEUES, 1],
   ['a CDB shorter than any', ScsiConfig.CDB_SIZE, 5],
   ['a CDB longer than any', ScsiConfig.CDB_SIZE, 261],
   ['sense data longer than any', ScsiConfig.SENSE_SIZE, 253],
+  ['behind the end', ScsiConfig.LENGTH - 2, 0],
 ];
 
 for (const [what, offset, value] of refused) {

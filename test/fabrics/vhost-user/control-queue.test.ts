@@ -18,6 +18,7 @@ const { OK, ABORTED, RESET, FUNCTION_SUCCEEDED, FUNCTION_REJECTED, INCORRECT_LUN
 const aborts: readonly [string, number, number][] = [
   ['ABORT_TASK', TaskManagementSubtype.ABORT_TASK, ABORTED],
   ['ABORT_TASK_SET', TaskManagementSubtype.ABORT_TASK_SET, ABORTED],
+  ['CLEAR_TASK_SET', TaskManagementSubtype.CLEAR_TASK_SET, ABORTED],
   ['LOGICAL_UNIT_RESET', TaskManagementSubtype.LOGICAL_UNIT_RESET, RESET],
   ['I_T_NEXUS_RESET', TaskManagementSubtype.I_T_NEXUS_RESET, RESET],
 ];
@@ -38,6 +39,35 @@ for (const [name, subtype, response] of aborts) {
     await served.close();
   });
 }
+
+test('QUERY_TASK_SET tells whether there is any task', async (t) => {
+  const served = await Served.start();
+  const { driver } = await served.boot();
+  served.backstore.hold = true;
+  const { QUERY_TASK_SET } = TaskManagementSubtype;
+  const read = driver.execute(READ);
+  await eventually(() => served.backstore.held.length === 1);
+  t.is(await driver.manageTask(QUERY_TASK_SET), FUNCTION_SUCCEEDED);
+  served.backstore.release();
+  await read;
+  t.is(await driver.manageTask(QUERY_TASK_SET), OK);
+  await served.close();
+});
+
+test('CLEAR_ACA ends the condition of the task that failed', async (t) => {
+  const served = await Served.start();
+  const { driver } = await served.boot();
+  // NACA, and a block that is not there.
+  const failed = await driver.execute({
+    cdb: [0x28, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 1, 0x04],
+    dataInLength: 512,
+  });
+  t.is(failed.status, Status.CHECK_CONDITION);
+  t.is((await driver.execute(READ)).status, Status.ACA_ACTIVE);
+  t.is(await driver.manageTask(TaskManagementSubtype.CLEAR_ACA), OK);
+  t.is((await driver.execute(READ)).status, Status.GOOD);
+  await served.close();
+});
 
 test('a function waits for a system call that cannot be cancelled', async (t) => {
   const served = await Served.start();

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
 import { RamBackstore } from '../../../src/backstores/ram-backstore.ts';
+import { Initiator } from '../../../src/fabrics/loopback/initiator.ts';
 import {
   VhostUserTarget,
   type VhostUserTargetOptions,
@@ -14,6 +15,7 @@ import {
 import { DEFAULT_ATTRIBUTES } from '../../../src/scsi/device-attributes.ts';
 import { Disk } from '../../../src/scsi/disk.ts';
 import { LunMap } from '../../../src/scsi/lun-map.ts';
+import { Nexus } from '../../../src/scsi/nexus.ts';
 import { WellKnownUnit } from '../../../src/scsi/well-known-unit.ts';
 import { sasTransportId } from '../../../src/target/disk-identity.ts';
 import { Shard } from '../../../src/target/shard.ts';
@@ -113,6 +115,13 @@ export class Served {
   grow(byteLength: number): void {
     this.backstore.grown = byteLength;
     this.disk.capacityChanged();
+  }
+
+  /** A further initiator, in this process. */
+  initiator(name: string): Initiator {
+    const transportId = sasTransportId(name);
+    const nexus = new Nexus({ name, transportId }, { name: TARGET, relativeId: 1, protocol: 6 }, this.lunMap);
+    return new Initiator(nexus, this.shard.environment);
   }
 
   /** A connected front-end that has said nothing yet. */
