@@ -17,20 +17,17 @@ const ZERO_CHUNK = 1 << 20;
 const Step = {
   /** The operation itself; its end is the end. */
   DIRECT: 0,
-  /** Reading into a bounce buffer, to be copied out. */
-  BOUNCE_READ: 1,
-  BOUNCE_WRITE: 2,
   /** Making a hole or zeroes; FUA may ask for a sync after it. */
-  ALLOCATE: 3,
+  ALLOCATE: 1,
   /** Writing zeroes chunk by chunk, where the filesystem has no call for it. */
-  ZERO_CHUNK: 4,
-  SYNC: 5,
+  ZERO_CHUNK: 2,
+  SYNC: 3,
   /** A write with FUA found no space: once more without, to learn whether it was the write or the sync. */
-  WITHOUT_FUA: 6,
+  WITHOUT_FUA: 4,
   /** A transfer of several blocks failed: parts of it are tried again, to learn which block it was. */
-  SEARCH: 7,
+  SEARCH: 5,
   /** A write of the disk that syncs every write: its data is in the page cache next, and then synced. */
-  WRITE_AND_SYNC: 8,
+  WRITE_AND_SYNC: 6,
 } as const;
 
 export class FileRequest implements IoOwner {
@@ -89,13 +86,6 @@ export class FileRequest implements IoOwner {
     const operation = this.operation!;
     switch (this.step) {
       case Step.DIRECT:
-        this.transferred(result);
-        return;
-      case Step.BOUNCE_READ:
-        if (result > 0) this.copyOut(operation, result);
-        this.transferred(result);
-        return;
-      case Step.BOUNCE_WRITE:
         this.transferred(result);
         return;
       case Step.ALLOCATE:
@@ -158,13 +148,12 @@ export class FileRequest implements IoOwner {
     this.bounce = bounce;
     this.bounceSegments.clear();
     this.bounceSegments.add(bounce.region, bounce.offset, operation.length);
+    this.step = Step.DIRECT;
     if (reading) {
-      this.step = Step.BOUNCE_READ;
       engine.read(fd, operation.offset, operation.length, this.bounceSegments, 0, flags, this);
       return;
     }
     this.copyIn(operation);
-    this.step = Step.BOUNCE_WRITE;
     engine.write(fd, operation.offset, operation.length, this.bounceSegments, 0, flags, this);
   }
 
@@ -295,6 +284,8 @@ export class FileRequest implements IoOwner {
     const operation = this.operation!;
     this.operation = undefined;
     if (this.bounce !== undefined) {
+      // Of a read that failed as well: initiators take what stands before the block that is told to be bad.
+      if (operation.kind === OperationKind.READ && transferred > 0) this.copyOut(operation, transferred);
       this.backstore.memory.release(this.bounce);
       this.bounce = undefined;
     }

@@ -10,6 +10,7 @@ import type { IoEngine, IoOwner } from '../../src/native/io-engine.ts';
 import type { RegionMemory } from '../../src/native/memory.ts';
 import { BackstoreOperation, OperationKind, Outcome } from '../../src/scsi/backstore.ts';
 import { SegmentList } from '../../src/scsi/segment-list.ts';
+import { HeapMemory } from '../support/heap-memory.ts';
 
 const { EIO, ENOSPC } = constants.errno;
 const BLOCK = 512;
@@ -57,24 +58,39 @@ class BadEngine {
   }
 }
 
-function transfer(engine: BadEngine, kind: OperationKind, lba: number, blocks: number): BackstoreOperation {
+interface Place {
+  readonly offset: number;
+  readonly length: number;
+  readonly segments: SegmentList;
+  readonly segmentsOffset: number;
+}
+
+function start(
+  engine: BadEngine,
+  kind: OperationKind,
+  place: Place,
+  memory: Partial<HeapMemory> = {},
+  opening: { direct?: boolean } = {},
+): BackstoreOperation {
   const path = join(folder, 'disk.img');
   const size = BLOCKS * BLOCK;
   const file = { path, size, blockSize: BLOCK, readOnly: false, create: true, share: true } as const;
   const opened = openFile({ ...file, cache: 'writeback' });
-  const backstore = new FileBackstore(opened, engine as unknown as IoEngine, {} as RegionMemory);
+  const needs = { ...opened, ...opening, memoryAlignment: BLOCK };
+  const regions = memory as unknown as RegionMemory;
+  const backstore = new FileBackstore(needs, engine as unknown as IoEngine, regions);
   const operation = new BackstoreOperation();
-  const place = {
-    offset: lba * BLOCK,
-    length: blocks * BLOCK,
-    segments: new SegmentList(1),
-    segmentsOffset: 64,
-  };
   Object.assign(operation, { kind, ...place });
   operation.owner = { operationDone: () => {} };
   operation.startOn(backstore);
   closeSync(opened.fd);
   return operation;
+}
+
+function transfer(engine: BadEngine, kind: OperationKind, lba: number, blocks: number): BackstoreOperation {
+  const segments = new SegmentList(1);
+  const range = { offset: lba * BLOCK, length: blocks * BLOCK };
+  return start(engine, kind, { ...range, segments, segmentsOffset: 64 });
 }
 
 for (const [name, kind] of [
@@ -101,6 +117,33 @@ for (const [name, kind] of [
     t.notThrows(() => fc.assert(property, { numRuns: 50 }));
   });
 }
+
+test("what precedes the bad block is in the initiator's memory, although O_DIRECT could not read it there", (t) => {
+  const memory = new HeapMemory();
+  class FillingEngine extends BadEngine {
+    override read(...transfer: Transfer): void {
+      const [, offset, length, segments, segmentsOffset] = transfer;
+      // The failed part is in memory too, as far as it got: nobody may take it for the disk's.
+      (segments as SegmentList).eachPart(segmentsOffset, length, (region, at, done, part) => {
+        for (let i = 0; i < part; i++)
+          memory.bytes(region)[at + i] = Math.floor((offset + done + i) / BLOCK) + 1;
+      });
+      super.read(...transfer);
+    }
+  }
+  const bad = 7;
+  const { region, bytes } = memory.allocate(16 * BLOCK + 1);
+  const segments = new SegmentList(1);
+  segments.add(region, 1, 16 * BLOCK);
+  const place = { offset: 2 * BLOCK, length: 16 * BLOCK, segments, segmentsOffset: 0 };
+  const engine = new FillingEngine([bad], EIO);
+  const { outcome, transferred } = start(engine, OperationKind.READ, place, memory, { direct: true });
+  t.deepEqual([outcome, transferred], [Outcome.MEDIUM_ERROR, (bad - 2) * BLOCK]);
+  const blocks = Array.from({ length: 16 }, (_, i) => bytes[1 + i * BLOCK]);
+  t.deepEqual(blocks.slice(0, bad - 2), [3, 4, 5, 6, 7]);
+  t.true(blocks.slice(bad - 2).every((byte) => byte === 0xdb));
+  t.is(memory.outstanding, 1);
+});
 
 test('no block is looked for where it is not a block that failed', (t) => {
   const engine = new BadEngine([7], ENOSPC);
