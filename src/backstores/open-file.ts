@@ -182,6 +182,8 @@ function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile 
   const size = measure();
   const { blockSize } = options;
   if (size === 0) refuse('size-zero', 'has size 0', `give it a size first: truncate -s 10G ${options.path}`);
+  // First: an image of another format must not be rounded up.
+  refuseForeignFormat(options);
   if (size % blockSize !== 0) {
     refuse(
       'size-odd',
@@ -197,7 +199,6 @@ function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile 
       'leave out size= for a disk that exists, or change its size with truncate first',
     );
   }
-  refuseForeignFormat(options);
   const alignment = direct ? directAlignment(fd, path) : { memory: 1, offset: 1 };
   if (blockSize % alignment.offset !== 0) {
     refuse(

@@ -11,10 +11,10 @@ import {
 } from '../target/iscsi-options.ts';
 
 export interface IscsiCommandOptions {
-  readonly iscsi: string[];
+  readonly iscsi?: string[];
   readonly iqn?: string;
-  readonly acl: string[];
-  readonly initiator: string[];
+  readonly acl?: string[];
+  readonly initiator?: string[];
   readonly chap?: string;
   readonly discoveryChap?: string;
   readonly demoMode?: true;
@@ -26,20 +26,17 @@ export function withIscsiOptions(command: Command): Command {
       '--iscsi <address[:port]>',
       'serve the same disks over iSCSI as well (port 3260 unless given); repeat for more portals',
       collect,
-      [],
     )
     .option('--iqn <name>', 'iSCSI name of the target')
     .option(
       '--acl <initiator[,lun=LUN[:TARGET_LUN][:ro]]...[,ro][,chap=...]>',
       'an initiator that may log in, and what it sees: all LUNs unless some are named; ro: write-protected; chap: as --chap, or none; repeat for more',
       collect,
-      [],
     )
     .option(
       '--initiator <name>',
       'the same with all LUNs; repeat for more (default: any initiator, on loopback)',
       collect,
-      [],
     )
     .option(
       '--chap <user:secret[:user:secret]>',
@@ -49,13 +46,13 @@ export function withIscsiOptions(command: Command): Command {
     .option('--demo-mode', 'let any other initiator in too, although the address is not a loopback one');
 }
 
-function collect(value: string, previous: string[]): string[] {
+function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
 }
 
 /** Throws UsageError. */
 export function iscsiOptions(options: IscsiCommandOptions): IscsiOptions | undefined {
-  const { iscsi, iqn, acl, initiator, chap, discoveryChap, demoMode } = options;
+  const { iscsi = [], iqn, acl = [], initiator = [], chap, discoveryChap, demoMode } = options;
   if (iscsi.length === 0) {
     if (iqn ?? chap ?? discoveryChap ?? demoMode ?? initiator[0] ?? acl[0])
       throw new UsageError(

@@ -79,7 +79,7 @@ export function serveCommand(ended: (code: number) => void): Command {
       '--blk',
       'virtio block devices (vhost-user-blk) instead of SCSI; each DISK gets a socket of its own',
     )
-    .option('-m, --memory <size>', 'guest memory in the printed QEMU options', '1G')
+    .option('-m, --memory <size>', 'guest memory in the printed QEMU options', memorySize, '1G')
     .option(
       '--takeover',
       'end the lunport that serves these sockets or disks first, as an upgrade does; guests go on',
@@ -99,7 +99,7 @@ export function serveCommand(ended: (code: number) => void): Command {
     )
     .option(
       '--shards <number>',
-      'worker threads that targets are dealt out to (default: 0, all in the main thread)',
+      'worker threads that targets are dealt out to; 0: all in the main thread',
       wholeNumber('--shards', MAX_SHARDS),
       0,
     )
@@ -119,6 +119,13 @@ export function serveCommand(ended: (code: number) => void): Command {
       ended(await serve(read, options));
     },
   );
+}
+
+/** As QEMU's -m takes it: a number alone is MiB, which the object beside it would take for bytes. */
+function memorySize(text: string): string {
+  if (/^[1-9]\d*$/.test(text)) return `${text}M`;
+  if (/^[1-9]\d*[MGT]$/i.test(text)) return text.toUpperCase();
+  throw new UsageError(`--memory: expected a size such as 4G or 512M but received "${text}"`);
 }
 
 function wholeNumber(option: string, most: number): (text: string) => number {
@@ -270,7 +277,7 @@ function announce(
   if (options.run !== undefined) return;
   process.stdout.write(
     `\nAdd to QEMU's command line (${options.memory} is the guest's memory, in both places):\n${qemuCommandLine(request)}\n` +
-      'QEMU 8.2 and newer reconnect after a restart of lunport with ,reconnect=1 (from 10 on ,reconnect-ms=1000)\n' +
+      'QEMU 8.2 and newer reconnect after a restart of lunport with ,reconnect=1 (from 9.2 on ,reconnect-ms=1000)\n' +
       'at the end of -chardev.\n' +
       otherGuests(served.targets) +
       '\nReady. Ctrl-C stops.\n',

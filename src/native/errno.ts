@@ -69,7 +69,7 @@ export const Errno = {
 
 const HINTS: Readonly<Record<string, string>> = {
   EACCES: 'Check the permissions of the file and of each folder above it, and as which user lunport runs.',
-  EADDRINUSE: 'Another process listens on this socket. Stop it, or choose another path.',
+  EADDRINUSE: 'Another process listens there. Stop it, or choose another path or port.',
   EAGAIN: 'The system is short of something for a moment; try again.',
   EBUSY: 'Something else uses it: a mounted file system, another process, or an operation that still runs.',
   ECONNREFUSED: 'The socket exists but nobody listens on it. Start the process that should.',

@@ -4,7 +4,7 @@
  */
 import { Acceptor, type AcceptorOwner } from './acceptor.ts';
 import { addon, type RawPoll } from './addon.ts';
-import { checked } from './errno.ts';
+import { checked, Errno, LunportError } from './errno.ts';
 
 const BACKLOG = 511;
 const READABLE = 1;
@@ -109,6 +109,15 @@ function known(address: SocketAddress | number): SocketAddress | undefined {
   return typeof address === 'number' ? undefined : address;
 }
 
+function reservedPort(name: string, port: number): LunportError {
+  return new LunportError({
+    code: 'EACCES',
+    object: name,
+    message: `Cannot listen on ${name}: this user may not take port ${port}`,
+    hint: 'Take a port from 1024 on, or give it the right: sysctl net.ipv4.ip_unprivileged_port_start, or CAP_NET_BIND_SERVICE.',
+  });
+}
+
 export class TcpListener {
   readonly address: SocketAddress;
   readonly #acceptor: Acceptor;
@@ -116,7 +125,9 @@ export class TcpListener {
   /** Listens on a numeric address; port 0 takes a free one. Throws LunportError. */
   constructor(host: string, port: number, owner: AcceptorOwner) {
     const name = `${host}:${port}`;
-    const fd = checked(addon.tcpListen(host, port, BACKLOG), 'listen on', name);
+    const fd = addon.tcpListen(host, port, BACKLOG);
+    if (fd === Errno.EACCES) throw reservedPort(name, port);
+    checked(fd, 'listen on', name);
     this.#acceptor = new Acceptor(fd, name, owner);
     const address = addon.localAddress(fd);
     this.address = typeof address === 'number' ? { host, port } : address;

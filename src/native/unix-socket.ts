@@ -2,7 +2,7 @@
 import { lstatSync, unlinkSync } from 'node:fs';
 import { Acceptor, type AcceptorOwner } from './acceptor.ts';
 import { addon } from './addon.ts';
-import { checked, Errno } from './errno.ts';
+import { checked, Errno, LunportError } from './errno.ts';
 
 const BACKLOG = 16;
 export type UnixListenerOwner = AcceptorOwner;
@@ -51,6 +51,7 @@ export function connectUnix(path: string): number {
 
 function listen(path: string): number {
   const fd = addon.unixListen(path, BACKLOG);
+  if (fd === Errno.EADDRINUSE && isOther(path)) throw notASocket(path);
   if (fd !== Errno.EADDRINUSE || !isAbandoned(path)) return checked(fd, 'listen on', path);
   unlinkSync(path);
   return checked(addon.unixListen(path, BACKLOG), 'listen on', path);
@@ -62,6 +63,20 @@ function isAbandoned(path: string): boolean {
   const fd = addon.unixConnect(path);
   if (fd >= 0) addon.close(fd);
   return fd === Errno.ECONNREFUSED;
+}
+
+/** Something that is no socket is there. */
+function isOther(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === false;
+}
+
+function notASocket(path: string): LunportError {
+  return new LunportError({
+    code: 'EADDRINUSE',
+    object: path,
+    message: `Cannot listen on ${path}: a file or folder is there`,
+    hint: 'Choose another path, or move away what is there.',
+  });
 }
 
 function isSocket(path: string, same?: { dev: number; ino: number }): boolean {

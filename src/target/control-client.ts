@@ -25,6 +25,16 @@ const responseSchema = z.object({
     .optional(),
 });
 
+const NOBODY: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED']);
+
+/** Where nobody listens, it helps to know who does. */
+function describe(error: unknown): unknown {
+  if (!(error instanceof LunportError) || !NOBODY.has(error.code)) return error;
+  const { code, object, message, cause } = error;
+  const hint = 'No lunport serves there. "lunport list" shows those in the runtime directory.';
+  return new LunportError({ code, object, message, hint, cause });
+}
+
 export class ControlClient {
   readonly path: string;
   private readonly socket: Socket;
@@ -43,7 +53,7 @@ export class ControlClient {
     try {
       await once(socket, 'connect');
     } catch (error) {
-      throw fromNodeError(error, 'ask the lunport at', path);
+      throw describe(fromNodeError(error, 'ask the lunport at', path));
     }
     return new ControlClient(path, socket);
   }

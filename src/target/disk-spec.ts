@@ -55,7 +55,7 @@ export const DISK_OPTIONS_HELP = `Options of a disk, after commas:
   ro                    read-only
   create,size=SIZE      make the file, sparse, when it does not exist
   size=SIZE             expected size (K, M, G, T; 1024-based)
-  block-size=512|4096   bytes per logical block (default 512)
+  block-size=BYTES      bytes per logical block: 512 (default), 1024, 2048, 4096
   serial=TEXT           serial number (default: derived from the path)
   cache=MODE            writeback (default), writethrough, none (O_DIRECT), directsync
   removable             a removable medium

@@ -5,7 +5,7 @@ import type { IscsiTargetOptions } from '../../src/target/iscsi-access.ts';
 
 const A = 'iqn.2026-01.example.initiator:a';
 const B = 'iqn.2026-01.example.initiator:b';
-const none: IscsiCommandOptions = { iscsi: [], acl: [], initiator: [] };
+const none: IscsiCommandOptions = {};
 
 const rows: [title: string, options: Partial<IscsiCommandOptions>, target: Partial<IscsiTargetOptions>][] = [
   ['nobody is named: anybody may come, where the door may be open', {}, { others: 'admitted', demo: false }],
