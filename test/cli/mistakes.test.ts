@@ -48,14 +48,15 @@ const rows: readonly (readonly [
 
 for (const [title, args, status, message, hint] of rows) {
   test(`${title} is told`, (t) => {
-    const { path, remove } = temporaryFolder();
+    const folder = temporaryFolder();
+    const { path } = folder;
     writeFileSync(join(path, 'file'), '');
     writeFileSync(join(path, 'image.qcow2'), `QFI\xfb${'.'.repeat(1000)}`, 'latin1');
     mkdirSync(join(path, 'folder'));
     symlinkSync('loop', join(path, 'loop'));
     const env = { ...process.env, XDG_RUNTIME_DIR: path, XDG_STATE_HOME: path };
     const told = spawnSync(process.execPath, [MAIN, ...args], { cwd: path, env, encoding: 'utf8' });
-    remove();
+    folder.remove();
     t.is(told.status, status, told.stderr);
     const [said, advice = ''] = told.stderr.split('\n  hint: ');
     t.regex(said, message);
