@@ -1,8 +1,10 @@
 import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 import { Initiator } from '../../src/fabrics/loopback/initiator.ts';
+import { isImageInUse } from '../../src/native/file-lock.ts';
 import { LunMap } from '../../src/scsi/lun-map.ts';
 import { Nexus } from '../../src/scsi/nexus.ts';
 import { parseDisk } from '../../src/target/disk-spec.ts';
@@ -93,7 +95,8 @@ test('a disk whose state directory cannot be made is not left open', async (t) =
   const path = file('left.img', 1 << 20);
   const stateDirectory = join(file('no-directory', 0), 'state');
   t.throws(() => openDisk(parseDisk(path), { shard, place: 'test', stateDirectory }), { code: 'ENOTDIR' });
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  // It closes after the error.
+  while (isImageInUse(path, { write: true, share: false })) await delay(5);
   await closeBackstores(open(path));
 });
 
