@@ -11,7 +11,7 @@ import { SegmentList } from '../scsi/segment-list.ts';
 import type { FileBackstore } from './file-backstore.ts';
 import { outcomeOf } from './outcome.ts';
 
-const { ECANCELED, EDQUOT, EINTR, ENOSPC, ENOTSUP, EOPNOTSUPP } = constants.errno;
+const { EAGAIN, EBUSY, ECANCELED, EDQUOT, EINTR, ENOSPC, ENOTSUP, EOPNOTSUPP } = constants.errno;
 const ZERO_CHUNK = 1 << 20;
 
 const Step = {
@@ -264,7 +264,7 @@ export class FileRequest implements IoOwner {
   private sync(): void {
     const failure = this.backstore.failedSync;
     if (failure !== 0) {
-      this.finish(outcomeOf(failure), 0);
+      this.finish(lossOf(failure), 0);
       return;
     }
     this.step = Step.SYNC;
@@ -275,9 +275,9 @@ export class FileRequest implements IoOwner {
   private synced(operation: BackstoreOperation, result: number): void {
     const { backstore } = this;
     if (result < 0 && !isInterruption(-result)) backstore.syncFailed(-result);
-    const failure = result < 0 ? -result : backstore.failedSync;
-    if (failure === 0) this.finish(Outcome.GOOD, operation.length);
-    else this.finish(outcomeOf(failure), 0);
+    if (backstore.failedSync !== 0) this.finish(lossOf(result < 0 ? -result : backstore.failedSync), 0);
+    else if (result < 0) this.finish(outcomeOf(-result), 0);
+    else this.finish(Outcome.GOOD, operation.length);
   }
 
   private finish(outcome: Outcome, transferred: number): void {
@@ -294,7 +294,13 @@ export class FileRequest implements IoOwner {
   }
 }
 
-/** An abort, after which a later sync does what this one left. */
+/** An abort, or a kernel that took no request: a later sync does what this one left. */
 function isInterruption(errno: number): boolean {
-  return errno === ECANCELED || errno === EINTR;
+  return errno === ECANCELED || errno === EINTR || errno === EAGAIN || errno === EBUSY;
+}
+
+/** What a sync failed with for good is no reason to try it again and again. */
+function lossOf(errno: number): Outcome {
+  const outcome = outcomeOf(errno);
+  return outcome === Outcome.BUSY ? Outcome.MEDIUM_ERROR : outcome;
 }

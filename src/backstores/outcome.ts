@@ -23,6 +23,7 @@ export function outcomeOf(code: number): Outcome {
       return Outcome.GONE;
     case errno.ENOMEM:
     case errno.EAGAIN:
+    case errno.EBUSY:
       return Outcome.BUSY;
     default:
       return Outcome.MEDIUM_ERROR;

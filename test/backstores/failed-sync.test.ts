@@ -11,7 +11,7 @@ import type { RegionMemory } from '../../src/native/memory.ts';
 import { BackstoreOperation, OperationKind, Outcome } from '../../src/scsi/backstore.ts';
 import { SegmentList } from '../../src/scsi/segment-list.ts';
 
-const { EIO, ENOSPC, ECANCELED } = constants.errno;
+const { EAGAIN, EBUSY, ECANCELED, EIO, ENOMEM, ENOSPC } = constants.errno;
 const folder = mkdtempSync(join(tmpdir(), 'lunport-failed-sync-'));
 const fd = openSync(join(folder, 'disk.img'), 'w+');
 test.after.always(() => {
@@ -150,12 +150,26 @@ test('where every write is synced, one sync after the write makes it durable, an
   t.is(start(OperationKind.FLUSH).outcome, Outcome.MEDIUM_ERROR);
 });
 
-test('a flush that was aborted says nothing about the disk: the next one works', (t) => {
+for (const [what, errno, outcome] of [
+  ['was aborted', ECANCELED, Outcome.CANCELLED],
+  ['the kernel had no memory to begin', EAGAIN, Outcome.BUSY],
+  ['the kernel had no room for', EBUSY, Outcome.BUSY],
+] as const) {
+  test(`a flush that ${what} says nothing about the disk: the next one works`, (t) => {
+    const { engine, start } = open();
+    const left = start(OperationKind.FLUSH);
+    engine.end('fsync', -errno);
+    t.is(left.outcome, outcome);
+    const next = start(OperationKind.FLUSH);
+    engine.end('fsync', 0);
+    t.is(next.outcome, Outcome.GOOD);
+  });
+}
+
+test('a flush that failed for want of memory has failed: BUSY would have it tried for ever', (t) => {
   const { engine, start } = open();
-  const aborted = start(OperationKind.FLUSH);
-  engine.end('fsync', -ECANCELED);
-  t.is(aborted.outcome, Outcome.CANCELLED);
-  const next = start(OperationKind.FLUSH);
-  engine.end('fsync', 0);
-  t.is(next.outcome, Outcome.GOOD);
+  const first = start(OperationKind.FLUSH);
+  engine.end('fsync', -ENOMEM);
+  t.is(first.outcome, Outcome.MEDIUM_ERROR);
+  t.is(start(OperationKind.FLUSH).outcome, Outcome.MEDIUM_ERROR);
 });

@@ -55,3 +55,20 @@ test('IMMED answers at once, and a failure shows in the next command', async (t)
   t.is(outcome(await initiator.send({ cdb: cdb16(0x91, 0, 0) })), '3/0c/00');
   t.is(outcome(await initiator.send({ cdb: cdb16(0x91, 0, 0) })), 'GOOD');
 });
+
+test('a failure with IMMED is not forgotten by a flush that began before and succeeds', async (t) => {
+  const { initiator, backstore } = new Core();
+  backstore.hold = true;
+  const before = initiator.send({ cdb: cdb10(0x35, 0, 0) });
+  t.is(outcome(await initiator.send({ cdb: cdb10(0x35, 0, 0, 0x02) })), 'GOOD');
+  const [awaited] = backstore.held.splice(0, 1);
+  backstore.fault = { kind: OperationKind.FLUSH, outcome: Outcome.MEDIUM_ERROR };
+  backstore.releaseHeld();
+  await new Promise(setImmediate);
+  backstore.fault = undefined;
+  backstore.held.push(awaited);
+  backstore.releaseHeld();
+  t.is(outcome(await before), 'GOOD');
+  backstore.hold = false;
+  t.is(outcome(await initiator.send({ cdb: cdb10(0x35, 0, 0) })), '3/0c/00');
+});

@@ -29,9 +29,10 @@ function synchronizeCache(task: Task, lba: number, blocks: number): void {
 
 async function flush(medium: Medium): Promise<Verdict> {
   const { device } = medium;
-  const failure = device.unreportedFlushFailure ?? (await medium.flush());
+  const unreported = device.unreportedFlushFailure;
+  // Before the wait: another flush that nobody waits for may fail meanwhile, and this one will not tell of it.
   device.unreportedFlushFailure = undefined;
-  return failure ?? Status.GOOD;
+  return unreported ?? (await medium.flush()) ?? Status.GOOD;
 }
 
 const common = {
