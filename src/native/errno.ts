@@ -70,6 +70,7 @@ export const Errno = {
 const HINTS: Readonly<Record<string, string>> = {
   EACCES: 'Check the permissions of the file and of each folder above it, and as which user lunport runs.',
   EADDRINUSE: 'Another process listens there. Stop it, or choose another path or port.',
+  EADDRNOTAVAIL: 'This host has no such address; `ip address` shows those that it has.',
   EAGAIN: 'The system is short of something for a moment; try again.',
   EBUSY: 'Something else uses it: a mounted file system, another process, or an operation that still runs.',
   ECONNREFUSED: 'The socket exists but nobody listens on it. Start the process that should.',

@@ -114,7 +114,8 @@ export class Nexus {
     this.untold.add(itl);
     if (lun < 256) this.lowUnits[lun] = itl;
     logicalUnit.join(itl);
-    itl.unitAttentions.establish(Sense.POWER_ON_OCCURRED);
+    // Not POWER ON OCCURRED (29h/01h), which says more: libiscsi and its tools expect what most targets say.
+    itl.unitAttentions.establish(Sense.POWER_ON_OR_RESET_OCCURRED);
   }
 
   /** Called by the LUN map. Tasks under way are aborted; they end when their memory is no longer touched. */

@@ -7,8 +7,7 @@ import { Sense, type SenseCode } from './sense-spec.ts';
  * in which they arose. Each reset covers the weaker ones: nothing is left to say about a nexus loss after a reset.
  */
 const RESETS = [
-  Sense.POWER_ON_RESET_OR_BUS_DEVICE_RESET,
-  Sense.POWER_ON_OCCURRED,
+  Sense.POWER_ON_OR_RESET_OCCURRED,
   Sense.MICROCODE_HAS_BEEN_CHANGED,
   Sense.BUS_DEVICE_RESET_FUNCTION_OCCURRED,
   Sense.I_T_NEXUS_LOSS_OCCURRED,
@@ -39,7 +38,7 @@ export class UnitAttentionQueue {
       if (queue.length > 0 && level(queue[0]) <= own) return;
       if (this.resetPending) queue.shift();
       // Power on: whatever changed before is not news to an initiator that knows nothing yet.
-      if (own <= RESETS.indexOf(Sense.POWER_ON_OCCURRED.code)) this.clearAll();
+      if (own <= RESETS.indexOf(Sense.POWER_ON_OR_RESET_OCCURRED.code)) this.clearAll();
       queue.unshift(attention);
     } else if (!queue.some((other) => other.code === attention.code)) {
       queue.push(attention);

@@ -77,7 +77,7 @@ for (const [title, cdb, expected] of refusals) {
 test('INQUIRY leaves a pending unit attention alone', async (t) => {
   const { initiator } = new Core({ powerOn: true });
   t.is(outcome(await ask(initiator, inquiry())), 'GOOD');
-  t.is(outcome(await initiator.send({ cdb: [0, 0, 0, 0, 0, 0] })), '6/29/01');
+  t.is(outcome(await initiator.send({ cdb: [0, 0, 0, 0, 0, 0] })), '6/29/00');
 });
 
 test('TPGS and 3PC are claimed exactly when the command table has the commands', async (t) => {

@@ -7,7 +7,7 @@ test('a unit attention is returned once, as data with GOOD', async (t) => {
   const { initiator } = new Core({ powerOn: true });
   const first = await ask(initiator, REQUEST_SENSE);
   t.is(first.status, 0);
-  t.deepEqual([first.dataIn[0], first.dataIn[2], first.dataIn[12], first.dataIn[13]], [0x70, 6, 0x29, 1]);
+  t.deepEqual([first.dataIn[0], first.dataIn[2], first.dataIn[12], first.dataIn[13]], [0x70, 6, 0x29, 0]);
   const second = await ask(initiator, REQUEST_SENSE);
   t.deepEqual([second.dataIn[2], second.dataIn[12], second.dataIn[13]], [0, 0, 0]);
 });
@@ -15,7 +15,7 @@ test('a unit attention is returned once, as data with GOOD', async (t) => {
 test('DESC chooses descriptor format, whatever D_SENSE says', async (t) => {
   const { initiator, disk } = new Core({ powerOn: true });
   const descriptor = await ask(initiator, [0x03, 1, 0, 0, 252, 0]);
-  t.deepEqual([...descriptor.dataIn], [0x72, 6, 0x29, 1, 0, 0, 0, 0]);
+  t.deepEqual([...descriptor.dataIn], [0x72, 6, 0x29, 0, 0, 0, 0, 0]);
   disk.control.dSense = true;
   t.is((await ask(initiator, REQUEST_SENSE)).dataIn[0], 0x70);
 });

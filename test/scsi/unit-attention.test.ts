@@ -5,7 +5,7 @@ import { Status } from '../../src/scsi/status-spec.ts';
 import { UnitAttentionQueue } from '../../src/scsi/unit-attention.ts';
 import { Core } from '../support/core.ts';
 
-const POWER_ON = Sense.POWER_ON_OCCURRED;
+const POWER_ON = Sense.POWER_ON_OR_RESET_OCCURRED;
 const RESET = Sense.BUS_DEVICE_RESET_FUNCTION_OCCURRED;
 const NEXUS_LOSS = Sense.I_T_NEXUS_LOSS_OCCURRED;
 const MODE = Sense.MODE_PARAMETERS_CHANGED;

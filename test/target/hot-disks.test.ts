@@ -50,7 +50,7 @@ test('a disk is added at the lowest LUN that is free, and everybody is told', as
   t.is(added.lun, 1);
   t.is(added.size, 2 << 20);
   t.is(outcome(await initiator.send({ cdb: TEST_UNIT_READY })), '6/3f/0e');
-  t.is(outcome(await initiator.send({ lun: 1, cdb: TEST_UNIT_READY })), '6/29/01');
+  t.is(outcome(await initiator.send({ lun: 1, cdb: TEST_UNIT_READY })), '6/29/00');
   t.is(outcome(await initiator.send({ lun: 1, cdb: WRITE, dataOut: pattern(512, 1) })), 'GOOD');
 });
 

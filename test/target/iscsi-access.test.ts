@@ -311,6 +311,13 @@ test("libiscsi's tools see what their ACL lets them", async (t) => {
   t.notRegex(await list(B), new RegExp(IQN));
 });
 
+test('iscsi-ls shows LUNs, and goes on after their first unit attention', async (t) => {
+  const it = await serve(t, { others: 'admitted' }, ['ram:1M', 'ram:2M']);
+  const url = `iscsi://127.0.0.1:${it.server.iscsi!.addresses[0].port}`;
+  const { stdout } = await promisify(execFile)('iscsi-ls', ['-s', url]);
+  t.deepEqual(stdout.match(/^Lun:\d/gm), ['Lun:0', 'Lun:1']);
+});
+
 const doors: [title: string, host: string, target: Partial<IscsiTargetOptions>, opens: boolean][] = [
   ['nobody named, on loopback', '127.0.0.1', { others: 'admitted' }, true],
   ['nobody named, on every address', '0.0.0.0', { others: 'admitted' }, false],

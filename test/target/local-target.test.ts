@@ -19,7 +19,7 @@ const PERSISTENT_RESERVE_OUT = 0x5f;
 test('a disk is opened, written and read in a few lines', async (t) => {
   const target = LocalTarget.open(['ram:1M', 'null:1G']);
   const initiator = target.connect();
-  t.is(outcome(await initiator.send({ cdb: TEST_UNIT_READY })), '6/29/01');
+  t.is(outcome(await initiator.send({ cdb: TEST_UNIT_READY })), '6/29/00');
   const data = pattern(1024, 1);
   t.is(outcome(await initiator.send({ cdb: cdb10(WRITE_10, 4, 2), dataOut: data })), 'GOOD');
   const read = await initiator.send({ cdb: cdb10(READ_10, 4, 2), dataInLength: 2048 });

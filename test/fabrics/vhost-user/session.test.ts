@@ -244,7 +244,7 @@ test('rings that run are enabled when protocol features are given up', async (t)
   await frontEnd.getQueueNum();
   t.is(served.target.state.frontEnd!.requests.requests, 0);
   await frontEnd.setFeatures(1n << BigInt(VirtioFeature.VERSION_1));
-  t.is(senseCode((await waiting).sense), 0x2901);
+  t.is(senseCode((await waiting).sense), 0x2900);
   await served.close();
 });
 
