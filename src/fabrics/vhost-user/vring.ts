@@ -173,12 +173,6 @@ export class Vring {
     this.paused = true;
   }
 
-  /** Takes chains again after `pause`. */
-  resume(): void {
-    this.paused = false;
-    this.process();
-  }
-
   /** Resolves when every chain taken was given back. */
   drained(): Promise<void> {
     if (this.queue === undefined || this.queue.inFlight === 0) return Promise.resolve();
