@@ -8,7 +8,12 @@ const LEVEL_NAMES: Readonly<Record<number, string>> = { 40: 'warning: ', 50: 'er
 
 /** `level` is pino's: silent, error, warn, info, debug. */
 export function createLogger(level: string, json: boolean): Logger {
-  if (json) return pino({ level, base: null }, pino.destination({ dest: 2, sync: true }));
+  if (json) {
+    const lines = pino.destination({ dest: 2, sync: true });
+    // What cannot be logged is lost, and nothing else.
+    lines.on('error', () => {});
+    return pino({ level, base: null }, lines);
+  }
   const people = {
     write(line: string): void {
       const { level: number, msg, err, hint } = JSON.parse(line);

@@ -12,6 +12,9 @@ async function main(): Promise<number> {
   }
 }
 
+// Whoever reads what is printed may go (`| head`), or its disk be full: no reason to end what guests use.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 // Not by a top-level await: where the last thing that ends is a file operation, Node may call it unsettled (13).
 process.exitCode = ExitCode.FAILED;
 void main().then((code) => {
