@@ -146,6 +146,11 @@ export class Connection implements MessageSocketOwner {
 
   messageReceived(header: Header, payload: Uint8Array, fds: number[]): void {
     this.socket.hold();
+    if (this.ending) {
+      // It could start again what is being stopped. No further one is read.
+      closeAll(fds);
+      return;
+    }
     this.current = this.handle(header, payload, fds)
       .catch((error: unknown) => this.failed(error, header))
       .then(() => {

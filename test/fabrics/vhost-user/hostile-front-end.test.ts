@@ -8,7 +8,12 @@ import { VirtioFeature } from '../../../src/fabrics/vhost-user/virtio-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
 import { fillEventfd, makeBlocking } from '../../support/eventfd.ts';
-import { type FrontEnd, Refused, USUAL_FEATURES } from '../../support/vhost-user/front-end.ts';
+import {
+  ConnectionClosed,
+  type FrontEnd,
+  Refused,
+  USUAL_FEATURES,
+} from '../../support/vhost-user/front-end.ts';
 import type { GuestRegion } from '../../support/vhost-user/guest-memory.ts';
 import {
   config,
@@ -215,6 +220,34 @@ test.serial(
     await frontEnd.negotiate();
     await t.throwsAsync(frontEnd.send(Request.SET_VRING_ENABLE, vringState(0, 2)), { instanceOf: Refused });
     await frontEnd.closed;
+    await served.close();
+  },
+);
+
+test.serial(
+  'after a message that ends the connection none is served, however long its tasks take',
+  async (t) => {
+    const served = await Served.start();
+    const { frontEnd, driver } = await served.boot();
+    served.backstore.hold = true;
+    served.backstore.cancellable = false;
+    void driver.execute(READ).catch(() => {});
+    await eventually(() => served.backstore.held.length === 1);
+    frontEnd.sendRaw(message(999, EMPTY));
+    // A ring that starts again would go on after its memory is gone.
+    const rest = [
+      frontEnd.getFeatures(),
+      frontEnd.enableRing(QueueIndex.FIRST_REQUEST),
+      frontEnd.getVringBase(QueueIndex.FIRST_REQUEST),
+    ];
+    const refusals = Promise.all(rest.map((each) => t.throwsAsync(each, { instanceOf: ConnectionClosed })));
+    // Long enough for them to be read, were they.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    served.backstore.hold = false;
+    served.backstore.release();
+    await refusals;
+    await served.alone();
+    t.regex(served.target.state.lastDisconnect!, /request 999 is unknown/);
     await served.close();
   },
 );
