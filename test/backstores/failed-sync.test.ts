@@ -34,6 +34,14 @@ class StubEngine {
     this.asked.push({ what: (flags & IoFlag.FUA) === 0 ? 'write' : 'write FUA', owner });
   }
 
+  punchHole(...[, , , owner]: Parameters<IoEngine['punchHole']>): void {
+    this.asked.push({ what: 'hole', owner });
+  }
+
+  zeroRange(...[, , , owner]: Parameters<IoEngine['zeroRange']>): void {
+    this.asked.push({ what: 'zeroes', owner });
+  }
+
   /** Ends the oldest request. */
   end(what: string, result: number): void {
     const request = this.asked.shift();
@@ -163,6 +171,27 @@ for (const [what, errno, outcome] of [
     const next = start(OperationKind.FLUSH);
     engine.end('fsync', 0);
     t.is(next.outcome, Outcome.GOOD);
+  });
+}
+
+for (const [what, kind, step] of [
+  ['hole', OperationKind.UNMAP, 'hole'],
+  ['range of zeroes', OperationKind.WRITE_ZEROES, 'zeroes'],
+] as const) {
+  test(`a ${what} that is to be durable is synced before it is answered, and fails with its sync`, (t) => {
+    const { engine, start } = open();
+    const durable = start(kind, true);
+    engine.end(step, 0);
+    t.is(durable.outcome, Outcome.BUSY);
+    engine.end('fsync', 0);
+    t.is(durable.outcome, Outcome.GOOD);
+    const cached = start(kind);
+    engine.end(step, 0);
+    t.is(cached.outcome, Outcome.GOOD);
+    const lost = start(kind, true);
+    engine.end(step, 0);
+    engine.end('fsync', -EIO);
+    t.is(lost.outcome, Outcome.MEDIUM_ERROR);
   });
 }
 
