@@ -146,6 +146,15 @@ export class ServedTarget {
 
   /** `ready`: until then, the requests of virtual machines wait. Throws LunportError when a socket cannot be had. */
   async open(shard: Shard, log: Log, ready?: Promise<void>): Promise<void> {
+    try {
+      await this.openSockets(shard, log, ready);
+    } catch (error) {
+      await Promise.all(this.vhostUser.splice(0).map((each) => each.close()));
+      throw error;
+    }
+  }
+
+  private async openSockets(shard: Shard, log: Log, ready: Promise<void> | undefined): Promise<void> {
     const { lunMap, name } = this;
     const { engine, memory, poller, environment } = shard;
     for (const socket of this.sockets) {

@@ -125,6 +125,8 @@ export class Server {
     target.add(lun, disk);
     try {
       await this.nbd?.add(target, lun, disk);
+      // A virtio block device is there when its disk is.
+      if (target.device === 'blk') await target.open(this.shard, this.options.log);
       return disk;
     } catch (error) {
       await this.removeDisk(target, lun);
@@ -157,8 +159,7 @@ export class Server {
     for (const each of spec.luns) {
       try {
         await awaitDisk(each.disk);
-        // A block device's driver asks for its size before anything else.
-        if (target.device !== 'blk' && this.isWaitedFor(each)) {
+        if (this.isWaitedFor(each)) {
           used.push(each);
           // Its LUN is kept for it.
           target.absent.set(each.lun, {
@@ -176,7 +177,7 @@ export class Server {
     if (used.length > 0) {
       ready = new Promise((resolve) => this.waiting.push(this.openWhenFree(target, used, resolve)));
     }
-    // A virtio block device without its disk is no device.
+    // A virtio block device without its disk is no device: its driver asks for the size before anything else.
     if (target.device === 'blk' && target.disks.size === 0) return;
     await target.open(this.shard, this.options.log, ready);
   }

@@ -1,11 +1,14 @@
 /** `disk.img,wait`: one process after the other on the same image, as when a guest migrates between them. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import test from 'ava';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
+import { BlkType } from '../../src/fabrics/vhost-user/virtio-blk-spec.ts';
 import { Status } from '../../src/scsi/status-spec.ts';
 import { lunport } from '../support/lunport-command.ts';
 import { startServe } from '../support/serve-process.ts';
+import { BlkGuest } from '../support/vhost-user/blk-guest.ts';
 import { FrontEnd } from '../support/vhost-user/front-end.ts';
 import { bootGuest } from '../support/vhost-user/served.ts';
 
@@ -65,6 +68,25 @@ test('a process that waits ends when it is asked to, and answers nothing', async
   guest.leave();
   await Promise.race([request, delay(100)]);
   t.false(answered);
+});
+
+test('a virtio block device that is waited for is there when its disk is', async (t) => {
+  const image = join(folder.path, 'block.img');
+  const first = await startServe([`${image},create,size=1M`]);
+  t.teardown(() => first.kill());
+  const second = await startServe([`${image},wait`], { serveArguments: ['--blk'] });
+  t.teardown(() => second.kill());
+  const before = await bootGuest(FrontEnd.connect(first.socket));
+  const dataOut = Buffer.alloc(512, 'last');
+  t.is((await before.driver.execute({ cdb: WRITE, dataOut })).status, Status.GOOD);
+  t.false(existsSync(second.socket));
+  before.leave();
+  t.is(await first.stop(), 0);
+  while (!existsSync(second.socket)) await delay(10);
+  const after = await BlkGuest.connect(second.socket);
+  t.deepEqual(Buffer.from((await after.execute({ type: BlkType.IN, dataInLength: 512 })).dataIn), dataOut);
+  await after.close();
+  t.is(await second.stop(), 0);
 });
 
 interface Listed {

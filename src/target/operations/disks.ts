@@ -23,11 +23,11 @@ export const add = operation({
   changes: true,
   async run(server: Server, params) {
     const served = targetOf(server, params.target);
-    refuseBlockDevice(served);
     const spec = specOf(params);
     // Before anything is looked at that may be different when it has answered.
     await awaitDisk(spec);
     const place = params.lun ?? freeLun(served);
+    refuseBlockDevice(served, place);
     if (served.disks.has(place) || served.absent.has(place)) {
       throw new LunportError({
         code: 'lun-taken',
@@ -48,7 +48,7 @@ export const remove = operation({
   changes: true,
   async run(server: Server, params) {
     const served = targetOf(server, params.target);
-    refuseBlockDevice(served);
+    refuseBlockDevice(served, params.lun);
     if (served.absent.delete(params.lun)) return { lun: params.lun };
     const { unit } = diskOf(served, params.lun);
     const { held, persistent } = unit.reservations;
@@ -93,9 +93,9 @@ export interface AddedDisk {
   readonly directory?: string;
 }
 
-/** A virtio block device is one disk, for as long as it is there. */
-function refuseBlockDevice({ device, sockets }: ServedTarget): void {
-  if (device !== 'blk') return;
+/** A virtio block device is one disk, which stays when it has come. */
+function refuseBlockDevice({ device, disks, sockets }: ServedTarget, lun: number): void {
+  if (device !== 'blk' || (disks.size === 0 && lun === 0)) return;
   throw new LunportError({
     code: 'one-disk-only',
     object: sockets[0].path,

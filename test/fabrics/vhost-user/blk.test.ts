@@ -1,4 +1,5 @@
 /** The virtio block device (virtio 1.2, 5.2), over a real socket and rings. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
@@ -12,8 +13,10 @@ import {
 } from '../../../src/fabrics/vhost-user/virtio-blk-spec.ts';
 import { OperationKind } from '../../../src/scsi/backstore.ts';
 import { runOperation } from '../../../src/target/operations/table.ts';
+import { Server } from '../../../src/target/server.ts';
 import { pattern } from '../../support/block-cdbs.ts';
-import { type BlkOptions, type BlkRequest, UNTOUCHED } from '../../support/vhost-user/blk-guest.ts';
+import { luns } from '../../support/luns.ts';
+import { BlkGuest, type BlkOptions, type BlkRequest, UNTOUCHED } from '../../support/vhost-user/blk-guest.ts';
 import { ByteBuilder } from '../../support/vhost-user/byte-builder.ts';
 import { LAYOUTS } from '../../support/vhost-user/descriptor-layout.ts';
 import { config } from '../../support/vhost-user/messages.ts';
@@ -318,6 +321,33 @@ test('a block device has one disk that stays', async (t) => {
     ['remove', { lun: 0 }],
   ] as const)
     await t.throwsAsync(runOperation(server, name, params), { code: 'one-disk-only' });
+});
+
+test('a block device whose disk could not be had gets another one, and is there then', async (t) => {
+  const folder = temporaryFolder();
+  t.teardown(() => folder.remove());
+  const path = join(folder.path, 'blk.sock');
+  const silent = () => {};
+  const server = await Server.open(
+    [{ sockets: [{ path, role: 'listen' }], luns: luns(join(folder.path, 'missing.img')), device: 'blk' }],
+    {
+      io: 'auto',
+      stateDirectory: undefined,
+      iscsi: undefined,
+      partial: true,
+      log: { debug: silent, info: silent, warn: silent, error: silent },
+    },
+  );
+  t.teardown(() => server.close());
+  const add = (lun: number) => runOperation(server, 'add', { disk: 'ram:1M', lun });
+  await t.throwsAsync(add(0), { code: 'lun-taken' });
+  await runOperation(server, 'remove', { lun: 0 });
+  await t.throwsAsync(add(1), { code: 'one-disk-only' });
+  t.false(existsSync(path));
+  await add(0);
+  const guest = await BlkGuest.connect(path);
+  t.is((await guest.execute({ type: IN, dataInLength: 512 })).status, OK);
+  await guest.close();
 });
 
 test('another initiator’s reservation holds for the guest', async (t) => {
