@@ -1,0 +1,64 @@
+/** Disks in memory: their operations complete within `run`. */
+import test from 'ava';
+import { Recorder, segments, setUp } from './io-engine-support.ts';
+import { KIB, MIB, PAGE, pattern } from './support.ts';
+
+test('RAM operations complete within run', (t) => {
+  const { engine, memory, guest, bytes } = setUp(t);
+  const disk = memory.mapAnonymous(MIB);
+  const diskBytes = memory.bytes(disk, 0, MIB);
+  diskBytes.set(pattern(MIB, 5));
+  const owner = new Recorder();
+  engine.ramRead(disk.id, 100, 5000, segments([guest.id, 0, 2000], [guest.id, 3000, 4000]), 500, owner);
+  t.deepEqual(owner.results, []);
+  engine.run();
+  t.deepEqual(owner.results, [5000]);
+  t.deepEqual(bytes.slice(500, 2000), diskBytes.slice(100, 1600));
+  t.deepEqual(bytes.slice(3000, 6500), diskBytes.slice(1600, 5100));
+  bytes.fill(9);
+  engine.ramWrite(disk.id, 0, 10, segments([guest.id, 0, 10]), 0, owner);
+  engine.ramZero(disk.id, 10, 10, owner);
+  engine.run();
+  t.deepEqual(owner.results, [5000, 10, 0]);
+  t.deepEqual([...diskBytes.slice(0, 20)], [...new Array(10).fill(9), ...new Array(10).fill(0)]);
+  t.is(engine.inFlight, 0);
+});
+
+/** Past the caches, where the disk is large and whole lines are written: each of these conditions once not met. */
+for (const [what, diskLength, at, from, length] of [
+  ['long and aligned', 64 * MIB, 4096, 512, 128 * KIB],
+  ['from an odd address', 64 * MIB, 4096, 3, 128 * KIB],
+  ['to an odd address', 64 * MIB, 4097, 512, 128 * KIB],
+  ['of an odd length', 64 * MIB, 4096, 512, 128 * KIB - 1],
+  ['to a small disk', MIB, 4096, 512, 128 * KIB],
+  ['just long enough', 64 * MIB, 64 * MIB - 64 * KIB, 512, 64 * KIB],
+] as const) {
+  test(`a write to memory arrives whole and nowhere else: ${what}`, (t) => {
+    const { engine, memory } = setUp(t);
+    const source = memory.mapAnonymous(MIB);
+    memory.bytes(source, 0, MIB).set(pattern(MIB, 7));
+    const disk = memory.mapAnonymous(diskLength);
+    const around = Math.min(PAGE, diskLength - at - length);
+    const bytes = memory.bytes(disk, at - PAGE, PAGE + length + around).fill(1);
+    const owner = new Recorder();
+    engine.ramWrite(disk.id, at, length, segments([source.id, from, length]), 0, owner);
+    engine.run();
+    t.deepEqual(owner.results, [length]);
+    t.deepEqual(bytes.slice(PAGE, PAGE + length), pattern(MIB, 7).slice(from, from + length));
+    t.true(bytes.subarray(0, PAGE).every((byte) => byte === 1));
+    t.true(bytes.subarray(PAGE + length).every((byte) => byte === 1));
+  });
+}
+
+test('a write of the disk to itself moves what was there', (t) => {
+  const { engine, memory } = setUp(t);
+  const length = 128 * KIB;
+  const disk = memory.mapAnonymous(64 * MIB);
+  const bytes = memory.bytes(disk, 0, 2 * length);
+  const before = pattern(2 * length, 9);
+  bytes.set(before);
+  const owner = new Recorder();
+  engine.ramWrite(disk.id, PAGE, length, segments([disk.id, 0, length]), 0, owner);
+  engine.run();
+  t.deepEqual(bytes.slice(PAGE, PAGE + length), before.slice(0, length));
+});
