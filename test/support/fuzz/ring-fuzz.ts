@@ -11,18 +11,12 @@
  * cleared. What it cannot see is a chain that was taken and not tracked, since a disk in memory answers at once: that is
  * what the tests of inflight-split and inflight-packed are for, and they find it.
  */
-import { readFileSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
 import { featureSet } from '../../../src/fabrics/vhost-user/feature-set.ts';
-import {
-  PackedEntry,
-  PackedRegion,
-  SplitEntry,
-  SplitRegion,
-} from '../../../src/fabrics/vhost-user/inflight-spec.ts';
-import { PackedVringBase, Request, VhostFeature } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
+import { Request, VhostFeature } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
 import { ScsiFeature } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
 import { VirtioFeature } from '../../../src/fabrics/vhost-user/virtio-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
@@ -42,45 +36,15 @@ import { bootGuest, resources } from '../vhost-user/served.ts';
 import { Chance } from './chance.ts';
 import { HostileIommu } from './hostile-iommu.ts';
 import { HostileRing, MEMORY, PARTS } from './hostile-ring.ts';
+import { besideLog, CANARY, checkMemory, checkUsed, type HostileRound, LOG } from './ring-checks.ts';
 
-const PAGE = 4096;
-const CANARY = 0xa5;
-/** The log's file: canaries, the log, canaries. */
-const LOG = { offset: PAGE, full: MEMORY / PAGE / 8, file: 3 * PAGE } as const;
 /** Milliseconds until an answer that does not come is a complaint: more than the back-end's own patience. */
 const PATIENCE = 30_000;
-
-/** Whether the device may write a byte, and as what. */
-const Given = { NOT: 0, BUFFER: 1, RING: 2 } as const;
-
-/** One guest with one ring. */
-interface Round {
-  readonly frontEnd: FrontEnd;
-  readonly ring: HostileRing;
-  readonly index: number;
-  readonly kickFd: number;
-  readonly callFd: number;
-  readonly logFd: number;
-  /** Bytes of log; 0: none. */
-  readonly logLength: number;
-  iommu: HostileIommu | undefined;
-  /** Nothing happened that keeps pages out of the log by right. */
-  logHolds: boolean;
-  /** Where the device marks writes to the used ring, and whether that is where it is. */
-  ringIsLogged: boolean;
-  /** The in-flight buffer, if there is one; rubbish in it makes the device take what nobody offered. */
-  inflightFd: number | undefined;
-  inflightQueues: number;
-  countsHold: boolean;
-  /** The used ring's index when the ring was handed over. */
-  usedBefore: number;
-  /** What the device answered when it stopped the ring. */
-  base: number | undefined;
-}
 
 export class RingFuzz {
   /** What went wrong, in words; empty when all is well. */
   readonly complaints: string[] = [];
+  private readonly complain = (what: string): void => void this.complaints.push(what);
   /** Rings that were handed over. */
   runs = 0;
   private readonly chance: Chance;
@@ -94,7 +58,6 @@ export class RingFuzz {
   async run(rounds: number): Promise<void> {
     const socket = (name: string) => join(this.folder.path, name);
     const silent = () => {};
-    const error = (message: string) => void this.complaints.push(message);
     const target = (device: 'scsi' | 'blk') => ({
       sockets: [{ path: socket(device), role: 'listen' as const }],
       luns: luns('ram:1M'),
@@ -105,7 +68,7 @@ export class RingFuzz {
       pollMicroseconds: this.chance.pick([0, 0, 20]),
       stateDirectory: undefined,
       iscsi: undefined,
-      log: { debug: silent, info: silent, warn: silent, error },
+      log: { debug: silent, info: silent, warn: silent, error: this.complain },
     });
     this.server = server;
     const before = resources();
@@ -125,7 +88,7 @@ export class RingFuzz {
   /** One guest that hands over one ring, kicks it, adds to it while it runs, and leaves. */
   private async round(path: string, blk: boolean): Promise<void> {
     const { chance } = this;
-    const round: Round = {
+    const round: HostileRound = {
       frontEnd: FrontEnd.connect(path),
       ring: new HostileRing(chance, blk),
       index: blk ? 0 : chance.pick([0, 1, 2, 2, 2, 2]),
@@ -142,7 +105,7 @@ export class RingFuzz {
       usedBefore: 0,
       base: undefined,
     };
-    for (const [at, length] of this.besideLog(round)) {
+    for (const [at, length] of besideLog(round)) {
       writeSync(round.logFd, new Uint8Array(length).fill(CANARY), 0, length, at);
     }
     try {
@@ -152,14 +115,14 @@ export class RingFuzz {
       round.frontEnd.close();
     }
     await this.alone();
-    this.checkMemory(round);
-    if (round.base !== undefined && round.countsHold) this.checkUsed(round, round.base);
+    checkMemory(round, this.complain);
+    if (round.base !== undefined && round.countsHold) checkUsed(round, round.base, this.complain);
     for (const fd of [round.kickFd, round.callFd, round.logFd, round.inflightFd])
       if (fd !== undefined) addon.close(fd);
     round.ring.memory.close();
   }
 
-  private async play(round: Round): Promise<void> {
+  private async play(round: HostileRound): Promise<void> {
     const { chance } = this;
     const { frontEnd, ring, index } = round;
     const behindIommu = chance.oneIn(3);
@@ -202,7 +165,7 @@ export class RingFuzz {
   }
 
   /** An in-flight buffer as another back-end could have left it, or as nobody would. */
-  private async trackInflight(round: Round): Promise<void> {
+  private async trackInflight(round: HostileRound): Promise<void> {
     const { chance } = this;
     const { frontEnd, ring } = round;
     round.inflightQueues = 1 + chance.below(4);
@@ -223,7 +186,7 @@ export class RingFuzz {
     }
   }
 
-  private async handOver(round: Round): Promise<void> {
+  private async handOver(round: HostileRound): Promise<void> {
     const { chance } = this;
     const { frontEnd, index, iommu, ring } = round;
     const { size, packed, memory } = ring;
@@ -247,7 +210,7 @@ export class RingFuzz {
   }
 
   /** Changes something under the ring while it runs. */
-  private async disturb(round: Round): Promise<void> {
+  private async disturb(round: HostileRound): Promise<void> {
     const { chance } = this;
     const { frontEnd, index, ring } = round;
     switch (chance.below(5)) {
@@ -277,100 +240,10 @@ export class RingFuzz {
     }
   }
 
-  // -- What has to hold ----------------------------------------------------------------------------------------
-
-  /** Whether a byte was written that was not given to the device, or in a page that no log tells of. */
-  private checkMemory(round: Round): void {
-    const { ring, logFd, logLength } = round;
-    const given = new Uint8Array(MEMORY);
-    this.mark(given, round, ring.given, Given.BUFFER);
-    // The ring's own parts come last: their pages are logged where SET_VRING_ADDR says.
-    this.mark(given, round, ring.parts, Given.RING);
-    const file = readFileSync(`/proc/self/fd/${logFd}`);
-    const isLogged = round.logHolds && logLength >= LOG.full;
-    for (let page = 0; page < MEMORY / PAGE; page++) {
-      const isMarked = (file[LOG.offset + (page >> 3)] & (1 << (page & 7))) !== 0;
-      const written = this.written(ring, page);
-      const stray = written.find((at) => given[at] === Given.NOT);
-      if (stray !== undefined)
-        this.complain(`byte 0x${stray.toString(16)} became ${ring.bytes[stray]}, which nobody gave away`);
-      else if (!isLogged || isMarked) continue;
-      else if (written.some((at) => given[at] === Given.BUFFER || round.ringIsLogged))
-        this.complain(`page ${page} was written and is not in the log`);
-      else continue;
-      return;
-    }
-    for (const [at, length] of this.besideLog(round)) {
-      if (file.subarray(at, at + length).some((byte) => byte !== CANARY))
-        this.complain(`something was logged beside a log of ${logLength} bytes`);
-    }
-  }
-
-  /** Addresses in a page that the device wrote. */
-  private written({ bytes, shadow }: HostileRing, page: number): number[] {
-    const start = page * PAGE;
-    const end = start + PAGE;
-    if (Buffer.compare(bytes.subarray(start, end), shadow.subarray(start, end)) === 0) return [];
-    return Array.from({ length: PAGE }, (_, i) => start + i).filter((at) => bytes[at] !== shadow[at]);
-  }
-
-  /** A ring that has stopped has used each chain that it took, once, and tracks none. */
-  private checkUsed(round: Round, base: number): void {
-    const { ring, usedBefore, inflightFd, inflightQueues, index } = round;
-    // What is read into the ring itself may say anything.
-    if (ring.given.some(([address]) => address < PARTS.buffers)) return;
-    if (ring.packed) {
-      const taken = base & 0xffff;
-      const used = base >>> 16;
-      const { place, wrap } = ring.collectUsed();
-      const seen = place | (wrap ? PackedVringBase.AVAIL_WRAP : 0);
-      if (taken !== used) this.complain(`it took chains up to ${taken} and used them up to ${used}`);
-      if (ring.orderly && seen !== used)
-        this.complain(`it used chains up to ${used}, and the driver saw ${seen}`);
-    } else {
-      // A tracked ring goes on from the used ring's index, whatever SET_VRING_BASE said. The buffer may be for fewer rings.
-      const tracked = inflightFd !== undefined && index < inflightQueues;
-      const taken = tracked ? (base - usedBefore) & 0xffff : base;
-      const used = (ring.usedIndex - usedBefore) & 0xffff;
-      if (taken !== used) this.complain(`it took ${taken} chains and used ${used}`);
-    }
-    if (inflightFd === undefined) return;
-    const entry = ring.packed ? PackedEntry.LENGTH : SplitEntry.LENGTH;
-    const start = ring.packed ? PackedRegion.ENTRIES : SplitRegion.ENTRIES;
-    const file = readFileSync(`/proc/self/fd/${inflightFd}`);
-    const stride = file.length / inflightQueues;
-    const region = file.subarray(index * stride, (index + 1) * stride);
-    // Zeroes follow the last entry.
-    for (let at = start; at < region.length; at += entry) {
-      if (region[at] !== 0) this.complain(`in-flight entry at byte ${at} is still set`);
-    }
-  }
-
-  private mark(given: Uint8Array, { iommu }: Round, ranges: Iterable<[number, number]>, mark: number): void {
-    for (const range of ranges) {
-      for (const [address, length] of iommu?.reach(...range) ?? [range]) {
-        if (address < MEMORY) given.fill(mark, address, Math.min(MEMORY, address + length));
-      }
-    }
-  }
-
-  /** What of the log's file is not log, as [offset, bytes]. */
-  private besideLog({ logLength }: Round): [number, number][] {
-    const end = LOG.offset + logLength;
-    return [
-      [0, LOG.offset],
-      [end, LOG.file - end],
-    ];
-  }
-
   private checkLetGo(before: { fds: number; mappings: number }): void {
     const { fds, mappings } = resources();
     if (fds !== before.fds) this.complain(`${before.fds} descriptors became ${fds}`);
     if (mappings !== before.mappings) this.complain(`${before.mappings} mappings became ${mappings}`);
-  }
-
-  private complain(what: string): void {
-    this.complaints.push(what);
   }
 
   private async patiently(work: () => Promise<void>): Promise<void> {
