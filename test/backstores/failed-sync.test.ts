@@ -178,7 +178,7 @@ for (const [what, kind, step] of [
   ['hole', OperationKind.UNMAP, 'hole'],
   ['range of zeroes', OperationKind.WRITE_ZEROES, 'zeroes'],
 ] as const) {
-  test(`a ${what} that is to be durable is synced before it is answered, and fails with its sync`, (t) => {
+  test(`a ${what} that is to be durable is synced before it is answered, and fails as it does or its sync`, (t) => {
     const { engine, start } = open();
     const durable = start(kind, true);
     engine.end(step, 0);
@@ -188,6 +188,9 @@ for (const [what, kind, step] of [
     const cached = start(kind);
     engine.end(step, 0);
     t.is(cached.outcome, Outcome.GOOD);
+    const refused = start(kind);
+    engine.end(step, -ENOSPC);
+    t.is(refused.outcome, Outcome.NO_SPACE);
     const lost = start(kind, true);
     engine.end(step, 0);
     engine.end('fsync', -EIO);
