@@ -179,6 +179,22 @@ test('a process that dies between any two stores of a batch leaves nothing that 
   t.notThrows(() => fc.assert(property, { numRuns: 100 }));
 });
 
+test('however often the ring has wrapped, another process goes on at the same place', (t) => {
+  const buffer = new ArrayBuffer(InflightPacked.byteLength(SIZE));
+  const ring = new PackedHeapRing(SIZE, { inflight: new InflightPacked(buffer, 0, SIZE) });
+  ring.queue.recover();
+  for (let i = 0; i < 5 * SIZE; i++) {
+    ring.describe([{ length: 1, id: i % SIZE }], i % SIZE, Math.floor(i / SIZE) % 2 === 0);
+    ring.pop();
+    t.deepEqual(survivor(ring.bytes, buffer).heads, [i % SIZE]);
+    ring.queue.push(i % SIZE, 0);
+    ring.queue.publish();
+    const { ring: later, heads } = survivor(ring.bytes, buffer);
+    t.deepEqual(heads, []);
+    t.is(later.queue.base, ring.queue.base);
+  }
+});
+
 test('any bytes in the buffer give chains inside the ring or an error of the protocol', (t) => {
   const length = InflightPacked.byteLength(SIZE);
   fc.assert(

@@ -305,3 +305,49 @@ test('a ring that was tracked goes on where a dead process left it', (t) => {
   t.is(second.queue.base, 3);
   t.is(second.pop(), undefined);
 });
+
+test('a process that dies between any two stores of a batch has returned each chain, or has it in flight', (t) => {
+  const size = 4;
+  const buffer = new ArrayBuffer(InflightSplit.byteLength(size));
+  const tracker = new InflightSplit(buffer, 0, size);
+  const ring = new HeapRing(size, { inflight: tracker });
+  ring.queue.recover();
+  ring.describe(Array.from({ length: size }, (_, i) => ({ address: 0x100 * i, length: 1 })));
+  ring.offer(3, 1, 0);
+  for (let i = 0; i < 3; i++) ring.pop();
+  const { store } = Atomics;
+  const clear = tracker['clear'].bind(tracker);
+  let deaths = 0;
+  const die = () => {
+    deaths++;
+    const returned = Array.from({ length: ring.usedIndex }, (_, i) => ring.usedEntry(i).id);
+    t.true([0, 2].includes(returned.length));
+    const found = new InflightSplit(buffer.slice(), 0, size).recover(ring.usedIndex);
+    t.deepEqual(
+      found,
+      [3, 1, 0].filter((head) => !returned.includes(head)),
+    );
+  };
+  t.teardown(() => {
+    Atomics.store = store;
+  });
+  Atomics.store = ((...args: Parameters<typeof store>) => {
+    die();
+    store(...args);
+    die();
+  }) as unknown as typeof store;
+  tracker['clear'] = (head) => {
+    die();
+    clear(head);
+    die();
+  };
+  for (const head of [0, 3]) {
+    ring.queue.push(head, 0);
+    die();
+  }
+  ring.queue.publish();
+  Atomics.store = store;
+  die();
+  // Before and after each of three stores, after each push, and at the end.
+  t.is(deaths, 9);
+});
