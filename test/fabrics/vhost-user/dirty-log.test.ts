@@ -57,10 +57,10 @@ class Log {
 
 const pageOf = (address: number) => Math.floor(address / LOG_PAGE);
 
-/** Sends READ(10) of one block into `data`; returns the response's address. */
+/** Sends READ(10) of one block into `data`; returns the response's address, on a page that nothing else is on. */
 async function readInto({ driver, memory }: Guest, data: number, blocks: number): Promise<number> {
   const request = memory.allocate(64);
-  const response = memory.allocate(128);
+  const response = (pageOf(memory.allocate(3 * LOG_PAGE)) + 1) * LOG_PAGE;
   memory.bytes(request, 51).fill(0).set([1, 0, 0x40, 0]);
   memory.bytes(request, 51).set([0x28, 0, 0, 0, 0, 0, 0, 0, blocks, 0], 19);
   await driver.submit(QueueIndex.FIRST_REQUEST, [
