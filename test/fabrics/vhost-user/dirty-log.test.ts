@@ -1,6 +1,11 @@
 import test from 'ava';
 import { LOG_PAGE, Request, VhostFeature } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
-import { QueueIndex, VirtioScsiResponse } from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
+import {
+  Event,
+  QueueIndex,
+  TaskManagementRequest,
+  VirtioScsiResponse,
+} from '../../../src/fabrics/vhost-user/virtio-scsi-spec.ts';
 import { addon } from '../../../src/native/addon.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
 import { FrontEnd, USUAL_FEATURES } from '../../support/vhost-user/front-end.ts';
@@ -57,10 +62,16 @@ class Log {
 
 const pageOf = (address: number) => Math.floor(address / LOG_PAGE);
 
+/** The address of a page that nothing else is on. */
+function ownPage({ memory }: Guest): number {
+  return (pageOf(memory.allocate(3 * LOG_PAGE)) + 1) * LOG_PAGE;
+}
+
 /** Sends READ(10) of one block into `data`; returns the response's address, on a page that nothing else is on. */
-async function readInto({ driver, memory }: Guest, data: number, blocks: number): Promise<number> {
+async function readInto(guest: Guest, data: number, blocks: number): Promise<number> {
+  const { driver, memory } = guest;
   const request = memory.allocate(64);
-  const response = (pageOf(memory.allocate(3 * LOG_PAGE)) + 1) * LOG_PAGE;
+  const response = ownPage(guest);
   memory.bytes(request, 51).fill(0).set([1, 0, 0x40, 0]);
   memory.bytes(request, 51).set([0x28, 0, 0, 0, 0, 0, 0, 0, blocks, 0], 19);
   await driver.submit(QueueIndex.FIRST_REQUEST, [
@@ -93,6 +104,30 @@ test('data, response and used ring are marked, and nothing else', async (t) => {
     [...expected].sort((a, b) => a - b),
   );
   t.true(log.intact);
+  await served.close();
+  log.close();
+});
+
+test('answers of the control queue and events are marked', async (t) => {
+  const served = await Served.start();
+  const guest = await served.boot();
+  const log = new Log();
+  await log.start(guest, false);
+  log.take();
+  const { driver, memory } = guest;
+  const answer = ownPage(guest);
+  await driver.submit(QueueIndex.CONTROL, [
+    { address: memory.allocate(64), length: TaskManagementRequest.LENGTH, writable: false },
+    { address: answer, length: 1, writable: true },
+  ]);
+  t.deepEqual(log.take(), [pageOf(answer)]);
+  const event = ownPage(guest);
+  const happened = driver.submit(QueueIndex.EVENT, [
+    { address: event, length: Event.LENGTH, writable: true },
+  ]);
+  served.grow(1 << 21);
+  await happened;
+  t.deepEqual(log.take(), [pageOf(event)]);
   await served.close();
   log.close();
 });
