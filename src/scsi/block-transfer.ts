@@ -128,9 +128,14 @@ export class BlockTransfer {
   /** Buffers for `blocks` blocks that are all like the one in the Data-Out buffer, data and tags. */
   repeated(one: ProtectedBlocks, blocks: number): ProtectedBlocks {
     const buffers = this.buffers(blocks);
-    for (let i = 0; i < blocks; i++) buffers.data.set(one.data, i * one.blockSize);
+    this.repeatData(one, buffers, blocks);
     this.repeatTags(one, buffers, blocks, 0);
     return buffers;
+  }
+
+  /** Sets the data of the first `count` blocks. */
+  repeatData(one: ProtectedBlocks, { data }: ProtectedBlocks, count: number): void {
+    for (let i = 0; i < count; i++) data.set(one.data, i * one.blockSize);
   }
 
   /** Sets the tags of `count` blocks, the first being block `index` of the command: types 1 and 2 count up. */

@@ -11,6 +11,7 @@ import type { Task } from '../task.ts';
 import { type CdbForm, FORM_10, FORM_16, FORM_32, VARIABLE_LENGTH } from './cdb-form.ts';
 import { checkDataOut } from './data-out.ts';
 import { checkRange } from './medium-access.ts';
+import { eachPiece } from './pieces.ts';
 import { blockTransfer, hasType2Protection } from './protect-field.ts';
 import { runSteps } from './steps.ts';
 
@@ -69,17 +70,12 @@ async function fillProtected(
 ): Promise<Verdict | undefined> {
   const wrong = isUnchecked(one.tuples) ? undefined : transfer.check(one, 1, 0, false);
   if (wrong !== undefined) return wrong;
-  const step = medium.chunkBlocks(task.blocks);
-  const scratch = medium.scratch(step);
-  const buffers = transfer.repeated(one, step);
-  scratch.bytes.set(buffers.data);
-  for (let done = 0; done < task.blocks; done += step) {
-    const count = Math.min(step, task.blocks - done);
-    transfer.repeatTags(one, buffers, count, done);
-    const failure = await medium.write(task.lba + done, count, scratch, false, buffers.tuples);
-    if (failure !== undefined) return failure;
-  }
-  return undefined;
+  return eachPiece(medium, transfer, task.blocks, ({ index, count, scratch, buffers }) => {
+    // The first piece is the longest, and all share the scratch memory.
+    if (index === 0) transfer.repeatData(one, buffers, count);
+    transfer.repeatTags(one, buffers, count, index);
+    return medium.write(task.lba + index, count, scratch, false, buffers.tuples);
+  });
 }
 
 const common = {
