@@ -157,6 +157,44 @@ test.serial(
   },
 );
 
+test.serial(
+  'memory is plugged into a guest that reads and writes, is used, and is taken out again',
+  async (t) => {
+    const served = await Served.start();
+    const guest = await Guest.start({ ...machine(served), extraArgs: ['-m', 'slots=2,maxmem=2G'] });
+    const regions = () => served.target.state.frontEnd!.memoryRegions;
+    const run = async (script: string) => {
+      const { status, output } = await guest.exec(script);
+      t.is(status, 0, output);
+      return output;
+    };
+    // Movable memory can be taken out again, and is what programs get first.
+    const used = `awk '/zone +Movable/ { m = 1 } m && /pages free/ { f = $3 } m && /managed/ { print $2 - f; exit }' /proc/zoneinfo`;
+    try {
+      const before = regions();
+      await run(`echo online_movable >/sys/devices/system/memory/auto_online_blocks
+      (while dd if=/dev/sda of=/dev/null bs=64k iflag=direct; do :; done) >/dev/null 2>&1 &`);
+      for (let round = 0; round < 2; round++) {
+        const memory = { 'qom-type': 'memory-backend-memfd', id: 'plugged', size: 256 << 20, share: true };
+        await guest.qmp('object-add', memory);
+        await guest.qmp('device_add', { driver: 'pc-dimm', id: 'dimm', memdev: 'plugged' });
+        await run(`for i in $(seq 100); do [ "$(${used})" != "" ] && exit 0; sleep 0.1; done; exit 1`);
+        t.is(regions(), before + 1);
+        await run(VERIFIED);
+        t.true(Number(await run(used)) > 0);
+        await Promise.all([guest.qmpEvent('DEVICE_DELETED'), guest.qmp('device_del', { id: 'dimm' })]);
+        await guest.qmp('object-del', { id: 'plugged' });
+        t.is(regions(), before);
+        await run(VERIFIED);
+      }
+      await guest.powerOff();
+    } finally {
+      await guest.close();
+      await served.close();
+    }
+  },
+);
+
 // The newest QEMU names memory by other addresses (GPA_ADDRESSES), also while it logs.
 const MIGRATING = { 'the installed QEMU': async () => undefined, 'the newest QEMU': () => newestQemu() };
 

@@ -205,7 +205,7 @@ export class RingFuzz {
     round.usedBefore = ring.usedIndex;
     await frontEnd.send(Request.SET_VRING_ADDR, vringAddress(addresses));
     await frontEnd.send(Request.SET_VRING_CALL, vringFd(index, true), { fds: [round.callFd] });
-    await frontEnd.send(Request.SET_VRING_KICK, vringFd(index, true), { fds: [round.kickFd] });
+    await frontEnd.kickWith(index, chance.oneIn(6) ? undefined : round.kickFd);
     await frontEnd.send(Request.SET_VRING_ENABLE, vringState(index, 1));
   }
 
@@ -213,7 +213,7 @@ export class RingFuzz {
   private async disturb(round: HostileRound): Promise<void> {
     const { chance } = this;
     const { frontEnd, index, ring } = round;
-    switch (chance.below(5)) {
+    switch (chance.below(6)) {
       case 0: {
         const [region] = ring.memory.regions;
         const fds = chance.oneIn(2) ? [] : [region.fd];
@@ -230,6 +230,9 @@ export class RingFuzz {
         await frontEnd.enableRing(index);
         return;
       case 3:
+        await frontEnd.kickWith(index, chance.oneIn(2) ? undefined : round.kickFd);
+        return;
+      case 4:
         if (round.logLength === 0) return;
         await frontEnd.request(Request.SET_LOG_BASE, logBase(round.logLength, LOG.offset), [round.logFd]);
         return;
