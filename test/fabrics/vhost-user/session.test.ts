@@ -53,6 +53,38 @@ test('a file that is no socket is left alone', async (t) => {
   await served.close();
 });
 
+test('a request whose front-end is gone is answered to nobody: no byte of its ring or its answer changes', async (t) => {
+  const served = await Served.start();
+  const { driver, frontEnd, memory } = await served.boot();
+  const request = memory.allocate(64);
+  const response = memory.allocate(128);
+  memory.bytes(request, 51).fill(0).set([1, 0, 0x40, 0]);
+  memory.bytes(request, 51).set(READ.cdb, 19);
+  memory.bytes(response, 108).fill(0xa5);
+  served.backstore.hold = true;
+  // What runs cannot be stopped, and ends after the connection has.
+  served.backstore.cancellable = false;
+  void driver
+    .submit(QueueIndex.FIRST_REQUEST, [
+      { address: request, length: 51, writable: false },
+      { address: response, length: 108, writable: true },
+      { address: memory.allocate(512), length: 512, writable: true },
+    ])
+    .catch(() => {});
+  await eventually(() => served.backstore.held.length === 1);
+  const { usedAddress } = driver.queues[QueueIndex.FIRST_REQUEST];
+  const ring = memory.bytes(usedAddress, 4 + 8 * 128);
+  const before = ring.slice();
+  frontEnd.close();
+  await eventually(() => served.disk.taskSet.first?.aborted === true);
+  served.backstore.hold = false;
+  served.backstore.release();
+  await served.alone();
+  t.deepEqual(ring, before);
+  t.true(memory.bytes(response, 108).every((byte) => byte === 0xa5));
+  await served.close();
+});
+
 test('a second front-end is refused while the first one is served', async (t) => {
   const served = await Served.start();
   const { driver } = await served.boot();
