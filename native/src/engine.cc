@@ -64,8 +64,8 @@ int Engine::submit(uint32_t count) {
   finished_.clear();
   const double* row = tables_.submissions;
   for (uint32_t i = 0; i < count; i++, row += kSubmissionColumns) {
-    if (i + 1 < count) approach(row + kSubmissionColumns);
-    run(row, operations_[static_cast<uint32_t>(row[1])]);
+    const Ahead next = i + 1 < count ? ahead(row + kSubmissionColumns) : Ahead{};
+    run(row, operations_[static_cast<uint32_t>(row[1])], next);
   }
   if (running_ > 0) io_->flush(finished_);
   return report();
@@ -73,18 +73,19 @@ int Engine::submit(uint32_t count) {
 
 // The row is next: what it reads is fetched while the one before it is copied. A wrong row is refused when its turn
 // comes. Writes gain nothing: the store buffer waits for them.
-void Engine::approach(const double* row) {
+Ahead Engine::ahead(const double* row) const {
   const bool from_ram = row[0] == static_cast<double>(Kind::RAM_READ);
-  if (!from_ram && row[0] != static_cast<double>(Kind::READ_FILE)) return;
+  if (!from_ram && row[0] != static_cast<double>(Kind::READ_FILE)) return {};
   uint64_t offset;
   uint64_t length;
-  if (!to_unsigned(row[4], offset) || !to_unsigned(row[5], length)) return;
+  if (!to_unsigned(row[4], offset) || !to_unsigned(row[5], length)) return {};
   if (from_ram) {
     const Region* const disk = environment_.regions.find(row[2]);
-    if (disk != nullptr) ram_approach(*disk, offset, length);
+    if (disk != nullptr) return ram_ahead(*disk, offset, length);
   } else if (uint32_t fd; to_index(row[2], std::numeric_limits<int32_t>::max(), fd)) {
     policy_.approach(static_cast<int>(fd), offset, length);
   }
+  return {};
 }
 
 bool Engine::claim(uint32_t count) {
@@ -134,14 +135,14 @@ int Engine::prepare(const double* row, Operation& operation) {
   return operation.moves_data() && io_->borrows() ? 0 : -EFAULT;
 }
 
-void Engine::run(const double* row, Operation& operation) {
+void Engine::run(const double* row, Operation& operation, const Ahead& next) {
   operation.result = prepare(row, operation);
   if (operation.result == 0) {
     if (operation.kind == Kind::CANCELLED) {
       operation.result = -ECANCELED;
     } else if (is_ram(operation.kind)) {
       Region* const disk = environment_.regions.find(row[2]);
-      operation.result = disk == nullptr ? -EFAULT : ram_transfer(*disk, operation);
+      operation.result = disk == nullptr ? -EFAULT : ram_transfer(*disk, operation, next);
     } else if (operation.remaining > 0 || operation.kind == Kind::FSYNC) {
       const bool may_try =
           (operation.flags & (flag::INLINE | flag::DIRECT)) == flag::INLINE && operation.lender == nullptr;

@@ -9,6 +9,7 @@
 #include "environment.h"
 #include "inline_policy.h"
 #include "operation.h"
+#include "vector_copy.h"
 
 namespace lunport {
 
@@ -55,10 +56,10 @@ class Engine {
  private:
   Engine(Environment& environment, const Options& options, Tables tables);
   int open_io(const Options& options);
-  void approach(const double* row);
+  Ahead ahead(const double* row) const;
   bool claim(uint32_t count);
   int prepare(const double* row, Operation& operation);
-  void run(const double* row, Operation& operation);
+  void run(const double* row, Operation& operation, const Ahead& next);
   void hand_over(Operation& operation);
   int report();
   void hold_loop();

@@ -16,15 +16,19 @@ namespace {
 
 uint32_t faults() { return fault_guard::fault_counter().load(std::memory_order_relaxed); }
 
+bool apart(const uint8_t* one, const uint8_t* other, size_t length) {
+  return one + length <= other || other + length <= one;
+}
+
 // Long writes to a disk that does not fit the caches go past them: so no line of it is read before it is written.
 bool goes_past(const Region& disk, const uint8_t* at, const iovec& vector) {
 #ifdef __SSE2__
   constexpr size_t kFrom = 64u << 10;
   constexpr uint64_t kDisk = 64u << 20;
   const auto* const from = static_cast<const uint8_t*>(vector.iov_base);
-  const bool apart = from + vector.iov_len <= at || at + vector.iov_len <= from;
   const bool whole_lines = (reinterpret_cast<uintptr_t>(at) | vector.iov_len) % kCacheLine == 0;
-  return vector.iov_len >= kFrom && disk.mapping.length() >= kDisk && whole_lines && apart;
+  return vector.iov_len >= kFrom && disk.mapping.length() >= kDisk && whole_lines &&
+         apart(at, from, vector.iov_len);
 #else
   return false;
 #endif
@@ -51,14 +55,45 @@ void copy_past(uint8_t* to, const void* from, size_t length) {
 #endif
 }
 
-void copy(const Region& disk, const Operation& operation, uint8_t* at) {
+// Up to here a loop that also fetches what comes next is quicker than memmove.
+constexpr size_t kShort = 16u << 10;
+typedef uint64_t Half __attribute__((vector_size(kCacheLine / 2), aligned(1), may_alias));
+
+// Copies and fetches in turns, line by line: fetched all at once, the lines hold up the copy.
+#if defined(__x86_64__) && defined(__ELF__)
+[[gnu::target_clones("avx2", "default")]]
+#endif
+void copy_fetching(uint8_t* to, const uint8_t* from, size_t length, const Ahead& next) {
+  const uint8_t* const ahead = next.from;
+  const size_t both = std::min<size_t>(length, next.bytes) / kCacheLine * kCacheLine;
+  for (size_t i = 0; i < both; i += kCacheLine) {
+    __builtin_prefetch(ahead + i);
+    const Half* const source = reinterpret_cast<const Half*>(from + i);
+    Half* const target = reinterpret_cast<Half*>(to + i);
+    const Half first = source[0];
+    const Half second = source[1];
+    target[0] = first;
+    target[1] = second;
+  }
+  memcpy(to + both, from + both, length - both);
+}
+
+void read(const Operation& operation, const uint8_t* at, const Ahead& next) {
+  const auto& vectors = operation.vectors;
+  if (vectors.size() == 1 && next.bytes > 0 && vectors[0].iov_len <= kShort) {
+    uint8_t* const to = static_cast<uint8_t*>(vectors[0].iov_base);
+    if (apart(to, at, vectors[0].iov_len)) return copy_fetching(to, at, vectors[0].iov_len, next);
+  }
+  approach(next.from, next.bytes);
+  copy_out(operation, at);
+}
+
+void write(const Region& disk, const Operation& operation, uint8_t* at) {
   for (const iovec& vector : operation.vectors) {
-    // memmove: nothing keeps a caller from naming the disk itself as a buffer.
-    if (operation.kind == Kind::RAM_READ) {
-      memmove(vector.iov_base, at, vector.iov_len);
-    } else if (goes_past(disk, at, vector)) {
+    if (goes_past(disk, at, vector)) {
       copy_past(at, vector.iov_base, vector.iov_len);
     } else {
+      // memmove: nothing keeps a caller from naming the disk itself as a buffer.
       memmove(at, vector.iov_base, vector.iov_len);
     }
     at += vector.iov_len;
@@ -67,15 +102,18 @@ void copy(const Region& disk, const Operation& operation, uint8_t* at) {
 
 }  // namespace
 
-int32_t ram_transfer(Region& disk, const Operation& operation) {
+int32_t ram_transfer(Region& disk, const Operation& operation, const Ahead& next) {
   uint8_t* const at = RegionTable::resolve(disk, operation.offset, operation.remaining);
   if (at == nullptr) return -EINVAL;
   if (disk.mapping.broken()) return -EFAULT;
   const uint32_t before = faults();
   if (operation.kind == Kind::RAM_ZERO) {
     disk.mapping.zero(operation.offset, operation.remaining);
+  } else if (operation.kind == Kind::RAM_READ) {
+    read(operation, at, next);
   } else {
-    copy(disk, operation, at);
+    approach(next.from, next.bytes);
+    write(disk, operation, at);
   }
   // After a fault, what was copied may be zeroes that were never there. The counter is the whole process's:
   // it only says when to look.
@@ -83,10 +121,10 @@ int32_t ram_transfer(Region& disk, const Operation& operation) {
   return operation.kind == Kind::RAM_ZERO ? 0 : static_cast<int32_t>(operation.remaining);
 }
 
-void ram_approach(const Region& disk, uint64_t offset, uint64_t length) {
+Ahead ram_ahead(const Region& disk, uint64_t offset, uint64_t length) {
   const uint64_t bytes = std::min(length, kApproach);
   const uint8_t* const at = RegionTable::resolve(disk, offset, bytes);
-  if (at != nullptr) approach(at, bytes);
+  return at == nullptr ? Ahead{} : Ahead{at, bytes};
 }
 
 }  // namespace lunport

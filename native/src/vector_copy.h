@@ -14,6 +14,12 @@ inline constexpr uint64_t kCacheLine = 64;
 // Bytes. What follows the first page, the core's own prefetching has learnt to expect.
 inline constexpr uint64_t kApproach = 4096;
 
+// What is read after the operation at hand; nothing of it where `bytes` is 0.
+struct Ahead {
+  const uint8_t* from = nullptr;
+  uint64_t bytes = 0;  // kApproach at most
+};
+
 // Fetches memory that is copied next. Addresses that cannot be read are no fault.
 inline void approach(const uint8_t* from, uint64_t length) {
   const uint64_t bytes = std::min(length, kApproach);

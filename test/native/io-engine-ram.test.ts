@@ -50,6 +50,57 @@ for (const [what, diskLength, at, from, length] of [
   });
 }
 
+/** Each is copied while the next is fetched, which decides how: lengths and places of both, in one batch and alone. */
+const READS: readonly (readonly [at: number, to: number, length: number])[] = [
+  [0, 0, 4096],
+  [8192, 4096, 4096],
+  [100, 8195, 4097],
+  [12288, 16384, 1],
+  [77, 16386, 63],
+  [40960, 20480, 16384],
+  [65536, 36864, 16385],
+  [MIB - 512, 61440, 512],
+  [5, 65537, 12_000],
+];
+for (const [what, batch] of [
+  ['in one batch', READS.length],
+  ['one by one', 1],
+] as const) {
+  test(`reads of memory arrive whole and nowhere else, ${what}`, (t) => {
+    const { engine, memory } = setUp(t);
+    const content = pattern(MIB, 11);
+    const disk = memory.mapAnonymous(MIB);
+    memory.bytes(disk, 0, MIB).set(content);
+    const target = memory.mapAnonymous(MIB);
+    const bytes = memory.bytes(target, 0, MIB).fill(1);
+    const expected = new Uint8Array(MIB).fill(1);
+    const owner = new Recorder();
+    for (const [i, [at, to, length]] of READS.entries()) {
+      engine.ramRead(disk.id, at, length, segments([target.id, to, length]), 0, owner);
+      expected.set(content.subarray(at, at + length), to);
+      if ((i + 1) % batch === 0) engine.run();
+    }
+    t.deepEqual(
+      owner.results,
+      READS.map(([, , length]) => length),
+    );
+    t.is(Buffer.compare(bytes, expected), 0);
+  });
+}
+
+test('a read of the disk into itself moves what was there', (t) => {
+  const { engine, memory } = setUp(t);
+  const disk = memory.mapAnonymous(MIB);
+  const bytes = memory.bytes(disk, 0, MIB);
+  const before = pattern(MIB, 13);
+  bytes.set(before);
+  const owner = new Recorder();
+  engine.ramRead(disk.id, 0, PAGE, segments([disk.id, 64, PAGE]), 0, owner);
+  engine.ramRead(disk.id, 64 * KIB, PAGE, segments([disk.id, 32 * KIB, PAGE]), 0, owner);
+  engine.run();
+  t.deepEqual(bytes.slice(64, 64 + PAGE), before.slice(0, PAGE));
+});
+
 test('a write of the disk to itself moves what was there', (t) => {
   const { engine, memory } = setUp(t);
   const length = 128 * KIB;
