@@ -163,6 +163,8 @@ export class FileBackstore implements OpenBackstore {
   /** By the kernel, where both filesystems and their files allow it. */
   async copyFrom(source: Backstore, from: number, to: number, length: number): Promise<boolean> {
     if (!(source instanceof FileBackstore) || this.opened.readOnly) return false;
+    // It runs on libuv's threads: a few copies that hang would keep everybody's reservations from being saved.
+    if (!this.opened.prompt || !source.opened.prompt) return false;
     if (this.closing || source.closing) return false;
     const copying = addon.copyFileRange(source.fd, from, this.fd, to, length);
     const ends = [this.copies, source.copies];
