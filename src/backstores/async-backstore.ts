@@ -32,6 +32,8 @@ export class AsyncBackstore implements OpenBackstore {
   private readonly memory: Memory;
   private readonly running = new Set<Promise<void>>();
   private readonly report: (error: unknown) => void;
+  /** A command that goes on in the background, such as SANITIZE, may still come. */
+  private closing = false;
 
   /** `report` hears what the user's functions threw; the initiator gets a medium error. */
   constructor(name: string, user: UserBackstore, memory: Memory, report: (error: unknown) => void) {
@@ -56,6 +58,10 @@ export class AsyncBackstore implements OpenBackstore {
   }
 
   start(operation: BackstoreOperation): void {
+    if (this.closing) {
+      operation.finish(Outcome.GONE, 0);
+      return;
+    }
     const work = this.perform(operation).then(
       (outcome) => operation.finish(outcome, outcome === Outcome.GOOD ? operation.length : 0),
       (error: unknown) => {
@@ -75,10 +81,15 @@ export class AsyncBackstore implements OpenBackstore {
     return { kind: 'user', size: this.byteLength, readOnly: this.capabilities.readOnly, io: 'async' };
   }
 
+  /** Throws what the user's functions throw; the last of them is called in any case. */
   async close(): Promise<void> {
+    this.closing = true;
     await Promise.all(this.running);
-    await this.user.flush?.();
-    await this.user.close?.();
+    try {
+      await this.user.flush?.();
+    } finally {
+      await this.user.close?.();
+    }
   }
 
   private async perform(operation: BackstoreOperation): Promise<Outcome> {
