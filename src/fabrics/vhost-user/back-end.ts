@@ -25,6 +25,7 @@ import type { Vring } from './vring.ts';
 /** What this code does, whatever the device. */
 const RING_FEATURES = featureSet(
   VirtioFeature.VERSION_1,
+  VirtioFeature.NOTIFY_ON_EMPTY,
   VirtioFeature.ANY_LAYOUT,
   VirtioFeature.RING_INDIRECT_DESC,
   VirtioFeature.RING_EVENT_IDX,

@@ -229,6 +229,7 @@ export class RingSet {
         })
       : new SplitVirtqueue({
           ...options,
+          notifyOnEmpty: this.has(VirtioFeature.NOTIFY_ON_EMPTY),
           ...splitRingViews(memory, space, addresses, size),
           inflight: inflight?.split(index, size),
         });

@@ -49,6 +49,8 @@ export interface SplitVirtqueueOptions {
   readonly space: AddressSpace;
   readonly guest: GuestViews;
   readonly eventIndex: boolean;
+  /** Legacy: when nothing is left to do the driver is signalled, whatever it wants. */
+  readonly notifyOnEmpty: boolean;
   readonly indirect: boolean;
   /** Index in the avail ring to go on from, as SET_VRING_BASE says. */
   readonly base: number;
@@ -64,6 +66,7 @@ export class SplitVirtqueue implements Virtqueue {
   private readonly used: Uint16Array;
   private readonly usedEntries: Uint32Array;
   private readonly eventIndex: boolean;
+  private readonly notifyOnEmpty: boolean;
   private readonly indirectAllowed: boolean;
   private readonly indirect: IndirectTable;
   private readonly inflight: InflightSplit | undefined;
@@ -90,6 +93,7 @@ export class SplitVirtqueue implements Virtqueue {
     this.used = options.used;
     this.usedEntries = options.usedEntries;
     this.eventIndex = options.eventIndex;
+    this.notifyOnEmpty = options.notifyOnEmpty;
     this.indirectAllowed = options.indirect;
     this.indirect = new IndirectTable(options.space, options.guest, CHAIN_LIMIT);
     this.inflight = options.inflight;
@@ -164,6 +168,10 @@ export class SplitVirtqueue implements Virtqueue {
     Atomics.store(this.used, INDEX, now);
     this.published = now;
     this.inflight?.commit(now);
+    return this.wantsSignal(before, now) || (this.notifyOnEmpty && this.isEmpty());
+  }
+
+  private wantsSignal(before: number, now: number): boolean {
     if (!this.eventIndex) return (Atomics.load(this.available, FLAGS) & AVAILABLE_NO_INTERRUPT) === 0;
     const event = Atomics.load(this.available, this.usedEvent);
     if (!this.signalled) {
@@ -172,6 +180,10 @@ export class SplitVirtqueue implements Virtqueue {
     }
     // 2.7.7.2: whether the index that the driver waits for is among those just published.
     return ((now - event - 1) & 0xffff) < ((now - before) & 0xffff);
+  }
+
+  private isEmpty(): boolean {
+    return this.inFlight === 0 && Atomics.load(this.available, INDEX) === this.nextAvailable;
   }
 
   pauseKicks(): void {

@@ -287,6 +287,30 @@ test('with EVENT_IDX, the driver is signalled when its index is passed, and not 
   t.is(ring.availableEvent, 7);
 });
 
+test('with NOTIFY_ON_EMPTY, the driver is signalled when nothing is left, whatever it wants', (t) => {
+  for (const eventIndex of [false, true]) {
+    const ring = new HeapRing(4, { eventIndex, notifyOnEmpty: true });
+    ring.describe(Array.from({ length: 4 }, () => ({ address: 0x100, length: 1 })));
+    const finish = (head: number) => {
+      ring.queue.push(head, 0);
+      return ring.queue.publish();
+    };
+    ring.availableFlags = 1;
+    ring.usedEvent = 100;
+    for (let head = 0; head < 4; head++) ring.offer(head);
+    ring.pop();
+    // The first one is signalled with EVENT_IDX in any case.
+    finish(0);
+    ring.pop();
+    t.false(finish(1), 'two more are available');
+    ring.pop();
+    ring.pop();
+    t.false(finish(2), 'one more is under way');
+    t.true(finish(3));
+    t.false(ring.queue.publish(), 'nothing new');
+  }
+});
+
 test('a ring that was tracked goes on where a dead process left it', (t) => {
   const size = 4;
   const buffer = new ArrayBuffer(InflightSplit.byteLength(size));

@@ -51,6 +51,7 @@ export class HeapRing implements AddressSpace {
       space: this,
       guest: this.views,
       eventIndex: false,
+      notifyOnEmpty: false,
       indirect: true,
       base: 0,
       ...options,
