@@ -21,8 +21,6 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   static Napi::Function define(Napi::Env env) {
     return DefineClass(env, "Engine",
                        {
-                           InstanceMethod<&EngineObject::submit>("submit"),
-                           InstanceMethod<&EngineObject::reap>("reap"),
                            InstanceMethod<&EngineObject::cancel>("cancel"),
                            InstanceMethod<&EngineObject::map_reads>("mapReads"),
                            InstanceMethod<&EngineObject::close>("close"),
@@ -50,6 +48,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     self.Set("submissions", submissions);
     self.Set("vectors", vectors);
     self.Set("completions", completions);
+    self.Set("submit", bound<&EngineObject::submit>("submit"));
+    self.Set("reap", bound<&EngineObject::reap>("reap"));
     self.Freeze();
     tables_[0] = Napi::Persistent(submissions);
     tables_[1] = Napi::Persistent(vectors);
@@ -70,6 +70,21 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Engine& engine(Napi::Env env) {
     if (engine_ == nullptr) throw Napi::Error::New(env, "lunport: this io engine is closed");
     return *engine_;
+  }
+
+  using Method = Napi::Value (EngineObject::*)(const Napi::CallbackInfo&);
+
+  template <Method method>
+  static Napi::Value call(const Napi::CallbackInfo& info) {
+    return (static_cast<EngineObject*>(info.Data())->*method)(info);
+  }
+
+  // A function that has the object at hand: to look it up in the receiver, as methods do, takes longer than the call.
+  template <Method method>
+  Napi::Function bound(const char* name) {
+    Napi::Function function = Napi::Function::New<call<method>>(Env(), name, this);
+    function.Set("engine", Value());  // lives as long as the function
+    return function;
   }
 
   Napi::Value submit(const Napi::CallbackInfo& info) {
