@@ -128,17 +128,17 @@ export class FileBackstore implements OpenBackstore {
 
   /** Whether O_DIRECT cannot use these buffers as they are. */
   needsBounce(segments: SegmentList, position: number, length: number): boolean {
-    const { direct, memoryAlignment } = this.opened;
+    const { direct, memoryAlignment, lengthAlignment } = this.opened;
     if (!direct) return false;
     const { offsets, lengths, count } = segments;
-    const mask = memoryAlignment - 1;
     for (let i = 0; i < count && length > 0; i++) {
       if (position >= lengths[i]) {
         position -= lengths[i];
         continue;
       }
       const part = Math.min(lengths[i] - position, length);
-      if ((((offsets[i] + position) | part) & mask) !== 0) return true;
+      const unaligned = ((offsets[i] + position) & (memoryAlignment - 1)) | (part & (lengthAlignment - 1));
+      if (unaligned !== 0) return true;
       length -= part;
       position = 0;
     }

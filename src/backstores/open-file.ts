@@ -47,8 +47,10 @@ export interface OpenedFile {
   /** Whether a system call ends without a server or a process being asked, which may never answer. */
   readonly prompt: boolean;
   readonly cache: CacheMode;
-  /** Bytes; what O_DIRECT demands of buffers. */
+  /** Bytes; what O_DIRECT demands of the address of each piece of a buffer. */
   readonly memoryAlignment: number;
+  /** And of its length, as of the place in the file (statx(2), stx_dio_offset_align). */
+  readonly lengthAlignment: number;
   readonly punchHole: boolean;
   /** Bytes; the smallest hole. */
   readonly allocationUnit: number;
@@ -218,6 +220,7 @@ function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile 
     cache: options.cache,
     readOnly: options.readOnly,
     memoryAlignment: alignment.memory,
+    lengthAlignment: alignment.offset,
     punchHole: geometry.punchHole ?? canPunchHoles(fd, size, options.readOnly),
     allocationUnit: geometry.allocationUnit,
     physicalBlockSize: geometry.physicalBlockSize,

@@ -62,6 +62,7 @@ function open(cache: CacheMode = 'writeback') {
     prompt: true,
     cache,
     memoryAlignment: 1,
+    lengthAlignment: 1,
     punchHole: true,
     allocationUnit: 4096,
     physicalBlockSize: 4096,
