@@ -188,6 +188,28 @@ test('with zero copy the driver gets no buffer, and whoever needs the data takes
   t.deepEqual(data, pattern);
 });
 
+for (const [what, operation] of [
+  ['a write', Operation.WRITE],
+  ['zeroes', Operation.WRITE_ZEROES | OperationFlag.NOUNMAP],
+] as const) {
+  test(`${what} with FUA: answered when durable, and without it before`, async (t) => {
+    let flushed = 0;
+    const backstore: UserBackstore = {
+      byteLength: 1 << 20,
+      read: async (_offset, length) => new Uint8Array(length),
+      write: async () => {},
+      flush: async () => void flushed++,
+    };
+    const { driver } = await open(t, { name: 'cached', backstore });
+    await driver.request(0, operation, 0, SECTORS);
+    t.is(flushed, 0);
+    t.true((await driver.request(0, operation | OperationFlag.FUA, 0, SECTORS)) >= 0);
+    t.is(flushed, 1);
+    t.is(await driver.request(0, Operation.FLUSH, 0, 0), 0);
+    t.is(flushed, 2);
+  });
+}
+
 const END = (1 << 20) / SECTOR;
 const failures: [title: string, disk: string, flags: number, sector: number, error: number][] = [
   ['an operation that nobody knows', 'ram:1M', 9, 0, EOPNOTSUPP],

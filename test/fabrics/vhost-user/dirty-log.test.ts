@@ -1,5 +1,6 @@
 import test from 'ava';
 import { LOG_PAGE, Request, VhostFeature } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
+import { BlkHeader } from '../../../src/fabrics/vhost-user/virtio-blk-spec.ts';
 import {
   Event,
   QueueIndex,
@@ -12,6 +13,7 @@ import { FrontEnd, USUAL_FEATURES } from '../../support/vhost-user/front-end.ts'
 import { GuestMemory } from '../../support/vhost-user/guest-memory.ts';
 import { logBase, vringAddress } from '../../support/vhost-user/messages.ts';
 import { type Guest, Served } from '../../support/vhost-user/served.ts';
+import { ServedBlk } from '../../support/vhost-user/served-blk.ts';
 
 const LOG_ALL = 1n << BigInt(VhostFeature.LOG_ALL);
 /** One bit per page up to the end of the guest's memory, at 4 GiB and 8 MiB. */
@@ -24,7 +26,7 @@ class Log {
   private readonly after = this.memory.bytes(LOG_BYTES, 0x30000 - LOG_BYTES).fill(0xa5);
 
   async start({ frontEnd, driver, memory }: Guest, logged = true): Promise<void> {
-    await frontEnd.request(Request.SET_LOG_BASE, logBase(LOG_BYTES, 0), [this.memory.fd]);
+    await frontEnd.request(Request.SET_LOG_BASE, logBase(LOG_BYTES, 0), [this.fd]);
     await frontEnd.setFeatures(USUAL_FEATURES | LOG_ALL);
     const queue = driver.queues[QueueIndex.FIRST_REQUEST];
     await frontEnd.send(
@@ -38,6 +40,10 @@ class Log {
         log: queue.usedAddress,
       }),
     );
+  }
+
+  get fd(): number {
+    return this.memory.fd;
   }
 
   /** Pages marked since the last call. */
@@ -63,7 +69,7 @@ class Log {
 const pageOf = (address: number) => Math.floor(address / LOG_PAGE);
 
 /** The address of a page that nothing else is on. */
-function ownPage({ memory }: Guest): number {
+function ownPage({ memory }: { readonly memory: GuestMemory }): number {
   return (pageOf(memory.allocate(3 * LOG_PAGE)) + 1) * LOG_PAGE;
 }
 
@@ -128,6 +134,27 @@ test('answers of the control queue and events are marked', async (t) => {
   served.grow(1 << 21);
   await happened;
   t.deepEqual(log.take(), [pageOf(event)]);
+  await served.close();
+  log.close();
+});
+
+test("a block device's data and status are marked", async (t) => {
+  const served = await ServedBlk.start('ram:1M');
+  const log = new Log();
+  const { frontEnd, memory, driver } = served;
+  await frontEnd.request(Request.SET_LOG_BASE, logBase(LOG_BYTES, 0), [log.fd]);
+  await frontEnd.setFeatures(frontEnd.features | LOG_ALL);
+  log.take();
+  const data = ownPage(served);
+  const status = ownPage(served);
+  const header = memory.allocate(BlkHeader.LENGTH);
+  memory.bytes(header, BlkHeader.LENGTH).fill(0);
+  await driver.submit(0, [
+    { address: header, length: BlkHeader.LENGTH, writable: false },
+    { address: data, length: 512, writable: true },
+    { address: status, length: 1, writable: true },
+  ]);
+  t.deepEqual(log.take(), [pageOf(data), pageOf(status)]);
   await served.close();
   log.close();
 });
