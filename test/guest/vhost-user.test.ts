@@ -178,7 +178,7 @@ test.serial(
         const memory = { 'qom-type': 'memory-backend-memfd', id: 'plugged', size: 256 << 20, share: true };
         await guest.qmp('object-add', memory);
         await guest.qmp('device_add', { driver: 'pc-dimm', id: 'dimm', memdev: 'plugged' });
-        await run(`for i in $(seq 100); do [ "$(${used})" != "" ] && exit 0; sleep 0.1; done; exit 1`);
+        await run(`for i in $(seq 300); do [ "$(${used})" != "" ] && exit 0; sleep 0.1; done; exit 1`);
         t.is(regions(), before + 1);
         await run(VERIFIED);
         t.true(Number(await run(used)) > 0);
