@@ -220,6 +220,12 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     }
   }
 
+  /** Questions go by a new channel. */
+  channelOpened(): void {
+    this.iotlb.forgetQuestions();
+    this.rings.retry();
+  }
+
   /** The front-end has answered the oldest question for a translation. */
   translationAnswered(found: boolean): void {
     this.iotlb.answered(found);

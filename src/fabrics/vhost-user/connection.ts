@@ -108,6 +108,8 @@ export class Connection implements MessageSocketOwner {
         this.backendChannel = undefined;
       },
     });
+    this.signals.restart();
+    this.backEnd.channelOpened();
   }
 
   /** Only misses and calls ask for answers. */

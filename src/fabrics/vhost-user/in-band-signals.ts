@@ -30,6 +30,12 @@ export class InBandSignals {
     this.send(BackendRequest.VRING_ERR, vringStatePayload(index, 0));
   }
 
+  /** There is a new channel: what was sent on the one before may not have been heard, and is not answered any more. */
+  restart(): void {
+    this.again.clear();
+    for (const index of this.unanswered.splice(0)) this.call(index);
+  }
+
   /** The front-end has answered the oldest call. */
   callAnswered(): void {
     const index = this.unanswered.shift();

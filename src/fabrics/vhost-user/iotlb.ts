@@ -101,6 +101,11 @@ export class Iotlb implements AddressSpace {
     this.last = 0;
   }
 
+  /** There is a new channel for questions: those before are not answered any more, and who still waits asks again. */
+  forgetQuestions(): void {
+    this.asked = [];
+  }
+
   /** The front-end has answered the oldest question; without success, what is not here now will not come. */
   answered(success: boolean): void {
     const iova = this.asked.shift();

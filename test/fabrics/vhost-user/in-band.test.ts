@@ -67,7 +67,7 @@ async function start(t: ExecutionContext, { withoutCalls = false } = {}) {
     channel.send(message(BackendRequest.VRING_CALL, u64(0), MessageFlags.VERSION | MessageFlags.REPLY));
   const completed = () =>
     served.target.state.frontEnd!.rings.find(({ index }) => index === RING)?.completed ?? 0;
-  return { memory, ring, frames, kick, add, answer, completed };
+  return { frontEnd, memory, ring, frames, kick, add, answer, completed };
 }
 
 test('a kick by message starts the ring, and its driver is called by message', async (t) => {
@@ -97,6 +97,23 @@ test('while a call is not answered there is no second one, and after the answer 
   await kick();
   await eventually(() => frames.length === 3);
   t.is(completed(), 6);
+});
+
+test('a call that was not answered is made again on a new channel, whose front-end may not have heard it', async (t) => {
+  const { frontEnd, frames, kick, add } = await start(t);
+  add();
+  await kick();
+  await eventually(() => frames.length === 1);
+  const again: Frame[] = [];
+  const channel = await frontEnd.openBackendChannel();
+  t.teardown(() => channel.close());
+  channel.onFrame = (frame) => again.push(frame);
+  await eventually(() => again.length === 1);
+  t.is(again[0].request, BackendRequest.VRING_CALL);
+  channel.send(message(BackendRequest.VRING_CALL, u64(0), MessageFlags.VERSION | MessageFlags.REPLY));
+  add();
+  await kick();
+  await eventually(() => again.length === 2);
 });
 
 test('a driver that polls is not called', async (t) => {

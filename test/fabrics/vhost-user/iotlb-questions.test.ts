@@ -25,3 +25,19 @@ test('a front-end that never answers is asked so many questions, and no more', (
   t.false(translate(1024 * 4096), 'as if it were outside of memory');
   t.is(asked, 1024);
 });
+
+test('what was asked on a channel that is gone is asked again on the next one', (t) => {
+  const asked: number[] = [];
+  const iotlb = new Iotlb(new MemoryTable(new RegionMemory()), {
+    askForTranslation: (iova) => asked.push(iova) > 0,
+    answersQuestions: () => true,
+  });
+  const chain = new DescriptorChain(1);
+  chain.append(Uint32Array.of(0x4000, 0, 1, 0), 0, false);
+  const translate = () => iotlb.translate(chain, 0, 0, 1, new SegmentList());
+  for (let i = 0; i < 2; i++) t.is(t.throws(translate), TRANSLATION_MISS);
+  t.deepEqual(asked, [0x4000]);
+  iotlb.forgetQuestions();
+  t.is(t.throws(translate), TRANSLATION_MISS);
+  t.deepEqual(asked, [0x4000, 0x4000]);
+});
