@@ -61,7 +61,7 @@ export class Vring {
   private kickFd = NO_FD;
   private callFd = NO_FD;
   private errFd = NO_FD;
-  /** No word of a call or error descriptor: signals go by message, where that is negotiated. */
+  /** Not one word of a call or error descriptor: signals go by message, where that is negotiated. */
   private callInBand = true;
   private errInBand = true;
   private poll: RawPoll | undefined = undefined;
@@ -185,8 +185,11 @@ export class Vring {
     this.queue = undefined;
     this.waitsForMemory = false;
     this.forgetKick();
+    const { callInBand } = this;
     this.setCall(undefined);
-    this.callInBand = true;
+    // QEMU takes the feature for granted and knows no such message; but it has spoken of a descriptor before, and will
+    // again, if only when the ring has started.
+    this.callInBand = callInBand;
     return this.base;
   }
 

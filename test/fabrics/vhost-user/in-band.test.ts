@@ -7,6 +7,7 @@ import {
   Request,
 } from '../../../src/fabrics/vhost-user/vhost-user-spec.ts';
 import { VirtioFeature } from '../../../src/fabrics/vhost-user/virtio-spec.ts';
+import { addon } from '../../../src/native/addon.ts';
 import { u32 } from '../../../src/scsi/bytes.ts';
 import { DriverQueue } from '../../support/vhost-user/driver-queue.ts';
 import { USUAL_FEATURES, USUAL_PROTOCOL_FEATURES } from '../../support/vhost-user/front-end.ts';
@@ -122,6 +123,21 @@ test('a driver that polls is not called', async (t) => {
   await kick();
   await eventually(() => completed() === 1);
   t.is(frames.length, 0);
+});
+
+test('a front-end that gave a call descriptor once is sent no such message when its ring starts again', async (t) => {
+  const { frontEnd, frames, kick, add, completed } = await start(t);
+  const callFd = addon.eventfd();
+  t.teardown(() => addon.close(callFd));
+  await frontEnd.send(Request.SET_VRING_CALL, vringFd(RING, true), { fds: [callFd] });
+  for (const round of [1, 2]) {
+    add();
+    await kick();
+    await eventually(() => completed() === round);
+    // As QEMU does between firmware, boot loader and kernel; its next descriptor comes after the ring's start.
+    await frontEnd.getVringBase(RING);
+  }
+  t.deepEqual(frames, []);
 });
 
 test('a broken ring is told by message', async (t) => {
