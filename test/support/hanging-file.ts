@@ -12,6 +12,8 @@ const SERVER = new URL('./hanging-file-server.js', import.meta.url).pathname;
 export interface HangingFile {
   /** 64 MiB, open for reading and writing. */
   readonly fd: number;
+  /** How often its server has made it durable, as it was asked to by now. */
+  syncs(): number;
   /** From now on whatever it is asked waits for ever. */
   hang(): void;
   /** Ends what waits with an error, and takes the file away. Safe to call twice. */
@@ -23,11 +25,16 @@ export async function hangingFile(path: string): Promise<HangingFile> {
   writeFileSync(path, '');
   const server = spawnOwned([process.execPath, SERVER, path], { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(server.stdout!, 'data');
+  let syncs = 0;
+  server.stdout!.on('data', (chunk: Buffer) => {
+    syncs += chunk.toString().split('durable').length - 1;
+  });
   const fd = openSync(path, 'r+');
   // The kernel learns its size by this, not by opening it.
   fstatSync(fd);
   return {
     fd,
+    syncs: () => syncs,
     hang: () => void server.kill('SIGSTOP'),
     async release() {
       if (server.signalCode !== null) return;
