@@ -50,10 +50,10 @@ class StubEngine {
   }
 }
 
-function open(cache: CacheMode = 'writeback') {
+function open(cache: CacheMode = 'writeback', file = fd) {
   const engine = new StubEngine();
   const opened = {
-    fd,
+    fd: file,
     path: 'disk.img',
     size: 1 << 20,
     blockSize: 4096,
@@ -79,7 +79,7 @@ function open(cache: CacheMode = 'writeback') {
     operation.startOn(backstore);
     return operation;
   };
-  return { engine, start };
+  return { engine, backstore, start };
 }
 
 test('once a flush has failed, every later one fails without asking the kernel, which has forgotten', (t) => {
@@ -205,4 +205,11 @@ test('a flush that failed for want of memory has failed: BUSY would have it trie
   engine.end('fsync', -ENOMEM);
   t.is(first.outcome, Outcome.MEDIUM_ERROR);
   t.is(start(OperationKind.FLUSH).outcome, Outcome.MEDIUM_ERROR);
+});
+
+test('a disk of which a sync has failed says so when it is closed, though its last sync succeeds', async (t) => {
+  const { engine, backstore, start } = open('writeback', openSync(join(folder, 'closed.img'), 'w+'));
+  start(OperationKind.FLUSH);
+  engine.end('fsync', -EIO);
+  await t.throwsAsync(backstore.close(), { code: 'EIO' });
 });
