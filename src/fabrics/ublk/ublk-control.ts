@@ -1,7 +1,7 @@
 /** Commands to the ublk driver about whole devices. They may take as long as the device's requests do. */
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { CommandRing, canUseCommandRing } from '../../native/command-ring.ts';
-import { fromNodeError, systemError } from '../../native/errno.ts';
+import { fromNodeError, LunportError, systemError } from '../../native/errno.ts';
 import type { RegionMemory } from '../../native/memory.ts';
 import type { Scratch } from '../../native/scratch.ts';
 import { CONTROL_DEVICE, ControlCommand, NO_QUEUE } from './ublk-spec.ts';
@@ -9,6 +9,16 @@ import { CONTROL_DEVICE, ControlCommand, NO_QUEUE } from './ublk-spec.ts';
 /** Commands at a time. */
 const DEPTH = 8;
 const FEATURES_LENGTH = 8;
+
+function noDriver(cause: unknown): LunportError {
+  return new LunportError({
+    code: 'ENOENT',
+    object: CONTROL_DEVICE,
+    message: `There is no ${CONTROL_DEVICE}: the kernel's ublk driver is not loaded`,
+    hint: 'Load it: `modprobe ublk_drv` (Linux 6.5 or newer). Or use --as fuse.',
+    cause,
+  });
+}
 
 export class UblkControl {
   private readonly memory: RegionMemory;
@@ -22,6 +32,7 @@ export class UblkControl {
     try {
       this.fd = openSync(CONTROL_DEVICE, 'r+');
     } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw noDriver(error);
       throw fromNodeError(error, 'open', CONTROL_DEVICE);
     }
     this.ring = new CommandRing(DEPTH, this);
