@@ -60,7 +60,7 @@ constexpr size_t kShort = 16u << 10;
 typedef uint64_t Half __attribute__((vector_size(kCacheLine / 2), aligned(1), may_alias));
 
 // Copies and fetches in turns, line by line: fetched all at once, the lines hold up the copy.
-#if defined(__x86_64__) && defined(__ELF__)
+#if defined(__x86_64__) && defined(__GLIBC__)
 [[gnu::target_clones("avx2", "default")]]
 #endif
 void copy_fetching(uint8_t* to, const uint8_t* from, size_t length, const Ahead& next) {
