@@ -9,6 +9,7 @@ import { IoColumns, IoKind } from './engine-spec.ts';
 import { systemError } from './errno.ts';
 import { FileShare } from './file-share.ts';
 import type { Segments } from './segments.ts';
+import { SubmissionTable } from './submission-table.ts';
 
 export interface IoOwner {
   /** Bytes moved, 0 where none are counted, or a negative errno (`Errno`). May queue further operations. */
@@ -55,12 +56,8 @@ function chosenMode(asked: IoMode): IoMode {
 export class IoEngine {
   private readonly raw: RawEngine;
   private readonly depth: number;
-  private readonly maxVectors: number;
-  private readonly submissions: Float64Array;
-  private readonly vectors: Float64Array;
+  private readonly table: SubmissionTable;
   private readonly completions: Int32Array;
-  private rowCount = 0;
-  private vectorCount = 0;
   /** By slot. */
   private readonly owners: (IoOwner | undefined)[];
   private readonly freeSlots: Int32Array;
@@ -97,9 +94,7 @@ export class IoEngine {
     if (typeof raw === 'number') throw systemError(raw, 'start', 'the io engine');
     this.raw = raw;
     this.depth = depth;
-    this.maxVectors = maxVectors;
-    this.submissions = new Float64Array(raw.submissions);
-    this.vectors = new Float64Array(raw.vectors);
+    this.table = new SubmissionTable(new Float64Array(raw.submissions), new Float64Array(raw.vectors));
     this.completions = new Int32Array(raw.completions);
     this.owners = new Array(depth).fill(undefined);
     this.slotShares = new Array(depth).fill(undefined);
@@ -241,9 +236,8 @@ export class IoEngine {
    * its result, by the next `run` or later.
    */
   cancel(owner: IoOwner): void {
-    for (let row = 0; row < this.rowCount; row++) {
-      const at = row * IoColumns.SUBMISSION;
-      if (this.owners[this.submissions[at + 1]] === owner) this.submissions[at] = IoKind.CANCELLED;
+    for (let row = 0; row < this.table.count; row++) {
+      if (this.owners[this.table.slotOf(row)] === owner) this.table.cancel(row);
     }
     for (const { waiting } of this.listed) waiting.cancel(owner);
     for (let slot = 0; slot < this.depth; slot++) {
@@ -326,50 +320,12 @@ export class IoEngine {
     if (this.freeCount === 0) return false;
     if (share !== this.ramShare && kind !== IoKind.CANCELLED && !share.admits(this.freeCount, this.depth))
       return false;
-    const first = this.vectorCount;
-    if (segments !== undefined && !this.stageVectors(segments, segmentsOffset, length) && first > 0)
-      return false;
-    const slot = this.freeSlots[--this.freeCount];
+    const slot = this.freeSlots[this.freeCount - 1];
+    if (!this.table.add(kind, slot, file, flags, offset, length, segments, segmentsOffset)) return false;
+    this.freeCount--;
     this.owners[slot] = owner;
     this.slotShares[slot] = share;
     share.running++;
-    const { submissions } = this;
-    const at = this.rowCount++ * IoColumns.SUBMISSION;
-    submissions[at] = kind;
-    submissions[at + 1] = slot;
-    submissions[at + 2] = file;
-    submissions[at + 3] = flags;
-    submissions[at + 4] = offset;
-    submissions[at + 5] = length;
-    submissions[at + 6] = first;
-    submissions[at + 7] = this.vectorCount - first;
-    return true;
-  }
-
-  /**
-   * False when the table has too little room for the range, and nothing is taken; an operation for which even
-   * the empty table is too small completes with -EINVAL, as does one whose segments are shorter than its length.
-   */
-  private stageVectors(segments: Segments, skip: number, length: number): boolean {
-    const { regions, offsets, lengths, count } = segments;
-    const { vectors, maxVectors } = this;
-    let row = this.vectorCount;
-    for (let i = 0; i < count && length > 0; i++) {
-      const available = lengths[i];
-      if (skip >= available) {
-        skip -= available;
-        continue;
-      }
-      if (row === maxVectors) return false;
-      const part = Math.min(available - skip, length);
-      const at = row++ * IoColumns.VECTOR;
-      vectors[at] = regions[i];
-      vectors[at + 1] = offsets[i] + skip;
-      vectors[at + 2] = part;
-      skip = 0;
-      length -= part;
-    }
-    this.vectorCount = row;
     return true;
   }
 
@@ -380,12 +336,12 @@ export class IoEngine {
       for (let round = 0; ; round++) {
         this.dispatch(count);
         this.stageWaiting();
-        if (this.rowCount > 0 && round < ROUNDS_PER_TURN) {
+        if (this.table.count > 0 && round < ROUNDS_PER_TURN) {
           count = this.submit();
           continue;
         }
         this.endBatch();
-        if (this.rowCount === 0) break;
+        if (this.table.count === 0) break;
         if (round >= ROUNDS_PER_TURN) {
           this.nextTurn ??= setImmediate(this.takeTurn);
           break;
@@ -411,10 +367,7 @@ export class IoEngine {
   };
 
   private submit(): number {
-    const count = this.rowCount;
-    this.rowCount = 0;
-    this.vectorCount = 0;
-    return this.raw.submit(count);
+    return this.raw.submit(this.table.take());
   }
 
   private dispatch(count: number): void {
