@@ -38,13 +38,9 @@ async function soakPowerCuts(rounds: number): Promise<Tally> {
   return { rounds, guestErrors: 0, badBytes };
 }
 
-async function soakRestarts(
-  what: 'kills' | 'upgrades',
-  rounds: number,
-  newest: boolean,
-): Promise<Tally | undefined> {
+async function soakRestarts(what: 'kills' | 'upgrades', rounds: number, newest: boolean): Promise<Tally> {
   const qemu = await reconnectingQemu(newest);
-  if (qemu === null) return undefined;
+  if (qemu === null) return { rounds: 0, guestErrors: 0, badBytes: 0 };
   const { guestErrors, badBytes, passes, commandRounds, detail } = await killRounds({
     rounds,
     qemu,
@@ -85,7 +81,7 @@ const { values } = parseArgs({
 const rounds = Number(values.rounds);
 if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${values.rounds}`);
 
-const tallies: (Tally | undefined)[] = [];
+const tallies: Tally[] = [];
 if (values.endings) {
   if ('upgrades'.includes(values.only)) tallies.push(await soakRestarts('upgrades', rounds, values.newest));
   tallies.push(...(await soakEndings(rounds, values.only)));
@@ -94,9 +90,9 @@ if (values.endings) {
 }
 const all = { rounds: 0, guestErrors: 0, badBytes: 0 };
 for (const tally of tallies) {
-  all.rounds += tally?.rounds ?? 0;
-  all.guestErrors += tally?.guestErrors ?? 0;
-  all.badBytes += tally?.badBytes ?? 0;
+  all.rounds += tally.rounds;
+  all.guestErrors += tally.guestErrors;
+  all.badBytes += tally.badBytes;
 }
 console.log(lineOf('soak', all));
 if (all.guestErrors + all.badBytes > 0) process.exitCode = 1;
