@@ -29,6 +29,7 @@ export interface AttachLunOptions {
 }
 
 interface Entry {
+  readonly name: string;
   readonly target: ServedTarget;
   readonly lun: number;
   readonly attachment: Attachment;
@@ -73,16 +74,14 @@ export class Attached {
     }
     let closing: Promise<void> | undefined;
     const close = () => {
-      closing ??= closeAll([
-        async () => {
-          this.entries.delete(name);
-        },
-        () => attachment.close(),
-        disconnect,
-      ]);
+      // Listed until the end: who takes the disk away has to wait for it.
+      closing ??= closeAll([() => attachment.close(), disconnect]).finally(() => {
+        if (this.entries.get(name) === entry) this.entries.delete(name);
+      });
       return closing;
     };
-    this.entries.set(name, { target, lun, attachment, kind, close });
+    const entry: Entry = { name, target, lun, attachment, kind, close };
+    this.entries.set(name, entry);
     const lost = (error: Error) => log.error(`"${name}": ${error.message}`);
     // Unmounted or stopped by somebody else.
     void attachment.ended.then(close).catch(lost);
@@ -105,24 +104,27 @@ export class Attached {
   }
 
   namesOf(target: ServedTarget, lun: number): string[] {
-    return [...this.entries]
-      .filter(([, entry]) => entry.target === target && entry.lun === lun)
-      .map(([name]) => name);
+    return this.entriesOf(target, lun).map(({ name }) => name);
+  }
+
+  private entriesOf(target: ServedTarget, lun: number): Entry[] {
+    return [...this.entries.values()].filter((entry) => entry.target === target && entry.lun === lun);
   }
 
   /** A LUN goes away: whoever uses it on this host gets errors. */
   async remove(target: ServedTarget, lun: number): Promise<void> {
-    for (const name of this.namesOf(target, lun)) await this.end(name);
+    for (const entry of this.entriesOf(target, lun)) await this.end(entry);
   }
 
   /** The same for all. What cannot be taken away, because it is in use, is for `lunport detach` afterwards. */
   async close(): Promise<void> {
-    await closeAll([...this.entries.keys()].map((name) => () => this.end(name)));
+    await closeAll([...this.entries.values()].map((entry) => () => this.end(entry)));
   }
 
-  private async end(name: string): Promise<void> {
-    const { close } = this.entries.get(name)!;
-    await releaseHost(recordOf(name)!).catch(() => {});
+  /** It may be ending by itself, or have ended. */
+  private async end({ name, close }: Entry): Promise<void> {
+    const record = recordOf(name);
+    if (record !== undefined) await releaseHost(record).catch(() => {});
     await close();
   }
 }

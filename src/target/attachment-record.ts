@@ -2,13 +2,15 @@
  * What is attached to this host, one directory each in the runtime directory: who serves it, and what must be
  * undone when he is gone. A record outlives a killed process, so that `lunport detach` can clean up after it.
  */
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join, parse, resolve } from 'node:path';
 import { runtimeDirectory } from './directories.ts';
 import type { DiskSpec } from './disk-spec.ts';
 
 export const ATTACHMENT_KINDS = ['fuse', 'nbd', 'ublk', 'iscsi'] as const;
 export type AttachmentKind = (typeof ATTACHMENT_KINDS)[number];
+
+const RECORD = 'record.json';
 
 /** What an attachment may be called. */
 export const ATTACHMENT_NAME = /^[A-Za-z0-9][\w.-]{0,63}$/;
@@ -61,9 +63,11 @@ export function attachmentLog(name: string): string {
 
 export function writeRecord(record: Omit<AttachmentRecord, 'pid' | 'startTime'>): void {
   const whole: AttachmentRecord = { ...record, pid: process.pid, startTime: startTimeOf(process.pid) ?? '' };
-  writeFileSync(join(attachmentDirectory(record.name), 'record.json'), JSON.stringify(whole), {
-    mode: 0o600,
-  });
+  const path = join(attachmentDirectory(record.name), RECORD);
+  const temporary = `${path}.${process.pid}`;
+  writeFileSync(temporary, JSON.stringify(whole), { mode: 0o600 });
+  // Old or new, never half: a ublk device without a record would wait for a server for ever.
+  renameSync(temporary, path);
 }
 
 export function removeRecord(name: string): void {
@@ -74,20 +78,20 @@ export function removeRecord(name: string): void {
 export function attachments(): AttachmentRecord[] {
   const base = baseDirectory();
   return readdirSync(base).flatMap((name) => {
-    const path = join(base, name, 'record.json');
-    if (!existsSync(path)) return [];
-    const record = readRecord(path);
+    const record = readRecord(join(base, name, RECORD));
     return record === undefined ? [] : [record];
   });
 }
 
-/** Undefined for a file that is no record: its process was killed while it wrote. */
+/** Undefined when there is none, or when the file is no record. */
 function readRecord(path: string): AttachmentRecord | undefined {
   let record: Partial<AttachmentRecord>;
   try {
     record = JSON.parse(readFileSync(path, 'utf8')) as Partial<AttachmentRecord>;
   } catch (error) {
-    if (error instanceof SyntaxError) return undefined;
+    const { code } = error as NodeJS.ErrnoException;
+    // A log, and one that another process removes just now.
+    if (error instanceof SyntaxError || code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw error;
   }
   const whole = [record.name, record.disk, record.startTime, record.path].every(

@@ -67,19 +67,10 @@ export class FileStateStore implements StateStore {
 
   /** Where the state of this name is. */
   path(name: string): string {
-    return fileOf(this.directory, name);
+    return join(this.directory, `${name}.json`);
   }
-}
-
-/** Where the state `name` of the disk with this serial number is, for those who only look. */
-export function savedStatePath(base: string, serial: string, name: string): string {
-  return fileOf(diskDirectory(base, serial), name);
 }
 
 function diskDirectory(base: string, serial: string): string {
   return join(base, encodeURIComponent(serial).replaceAll('.', '%2E'));
-}
-
-function fileOf(directory: string, name: string): string {
-  return join(directory, `${name}.json`);
 }

@@ -15,8 +15,6 @@ export interface UnnumberedTarget {
   readonly name: string;
   /** What its disks are called that other targets may have too. */
   readonly disks: readonly string[];
-  /** What it counted from before there was a registry, when something saved relies on that. */
-  readonly accustomed?: number;
 }
 
 /**
@@ -37,7 +35,6 @@ export function firstPorts(
     }
   };
   give(({ name }) => known.get(name));
-  give(({ accustomed }) => accustomed);
   const users = countUsers([...known.values(), ...given.values()]);
   give((target) => {
     const free = [...users.keys()].filter((port) => isFree(target, port));
@@ -48,21 +45,6 @@ export function firstPorts(
     return port;
   });
   return targets.map((target) => given.get(target)!);
-}
-
-/**
- * What target `i` counted from in versions without a registry: as many steps as targets before it are joined with it by
- * shared disks, one over the other.
- */
-export function accustomedPort(targets: readonly Pick<UnnumberedTarget, 'disks'>[], i: number): number {
-  const group = new Set(targets[i].disks);
-  let sharers = 0;
-  for (const { disks } of targets.slice(0, i).reverse()) {
-    if (!disks.some((disk) => group.has(disk))) continue;
-    for (const disk of disks) group.add(disk);
-    sharers++;
-  }
-  return sharers * PORTS_APART;
 }
 
 function shares(a: UnnumberedTarget, b: UnnumberedTarget): boolean {

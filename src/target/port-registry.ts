@@ -9,14 +9,9 @@ import { z } from 'zod';
 import { addon } from '../native/addon.ts';
 import { Errno, fromNodeError, LunportError } from '../native/errno.ts';
 import { LockType } from '../native/file-lock.ts';
-import { DamagedStateError } from '../scsi/damaged-state-error.ts';
-import { parse, STORE_NAME } from '../scsi/reservations/saved-state.ts';
-import { diskSerial } from './disk-identity.ts';
 import type { DiskSpec } from './disk-spec.ts';
-import { makeDurableDirectory, replaceFile } from './durable-file.ts';
-import { savedStatePath } from './file-state-store.ts';
-import { accustomedPort, firstPorts, PORTS_APART, type UnnumberedTarget } from './first-ports.ts';
-import { powerOnId } from './power-on-id.ts';
+import { makeDurableDirectory, removeLeftovers, replaceFile } from './durable-file.ts';
+import { firstPorts, PORTS_APART } from './first-ports.ts';
 
 /** No disk's folder has a dot in its name. */
 const FILE = 'target-ports.json';
@@ -57,11 +52,9 @@ export async function registerPorts(
   if (directory === undefined || durable.length === 0) return firstPorts(unnumbered, new Map());
   const lock = await lockRegistry(directory);
   try {
+    removeLeftovers(directory, FILE);
     const known = read(directory);
-    const ports = firstPorts(
-      unnumbered.map((target, i) => accustomed(target, accustomedPort(unnumbered, i), targets[i], directory)),
-      known,
-    );
+    const ports = firstPorts(unnumbered, known);
     const next = new Map(known);
     for (const [i, target] of targets.entries()) {
       if (!durable.includes(target)) continue;
@@ -73,32 +66,6 @@ export async function registerPorts(
     return ports;
   } finally {
     closeSync(lock);
-  }
-}
-
-/** With the number of earlier versions, where registrations were made under it. */
-function accustomed(
-  target: UnnumberedTarget,
-  port: number,
-  { luns }: NumberedTarget,
-  directory: string,
-): UnnumberedTarget {
-  const isOwn = (relativePort: number) => relativePort > port && relativePort < port + PORTS_APART;
-  return luns.some(({ disk }) => registeredPorts(disk, directory).some(isOwn))
-    ? { ...target, accustomed: port }
-    : target;
-}
-
-/** Relative port identifiers that saved registrations are for. */
-function registeredPorts(disk: DiskSpec, directory: string): number[] {
-  if (disk.kind !== 'file') return [];
-  try {
-    const text = readFileSync(savedStatePath(directory, diskSerial(disk)!, STORE_NAME), 'utf8');
-    return [...parse(text, powerOnId()).registrations.values()].map(({ relativePort }) => relativePort);
-  } catch (error) {
-    // Whoever opens the disk says what is wrong with it.
-    if (error instanceof DamagedStateError || (error as NodeJS.ErrnoException).code !== undefined) return [];
-    throw error;
   }
 }
 

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { linkSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import test from 'ava';
@@ -30,6 +30,19 @@ test.serial('a record is found by name, file and device while its process lives,
   t.false(isServed({ ...record, pid: Number(stdout) }));
   removeRecord('a');
   t.deepEqual(attachments(), []);
+});
+
+test.serial('a record is replaced as a whole: who is killed while writing leaves the one before', (t) => {
+  const directory = makeAttachmentDirectory('a');
+  const record = { name: 'a', kind: 'ublk', disk: 'a.img', path: '/dev/ublkb0' } as const;
+  writeRecord(record);
+  const before = join(directory, 'before');
+  linkSync(join(directory, 'record.json'), before);
+  writeRecord({ ...record, recoveries: [1] });
+  // What was there has not been written over, as it would have been before it was whole again.
+  t.is(JSON.parse(readFileSync(before, 'utf8')).recoveries, undefined);
+  t.deepEqual(findAttachment('a')?.recoveries, [1]);
+  removeRecord('a');
 });
 
 const broken: [title: string, text: string][] = [

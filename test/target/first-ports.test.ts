@@ -1,12 +1,11 @@
 import test from 'ava';
-import { accustomedPort, firstPorts, PORTS_APART } from '../../src/target/first-ports.ts';
+import { firstPorts, PORTS_APART } from '../../src/target/first-ports.ts';
 
-/** `name: disk disk = accustomed number`, in steps. */
+/** `name: disk disk` */
 function targets(...texts: readonly string[]) {
   return texts.map((text) => {
-    const [, name, disks, step] = /^(\w+):((?: \w+)*)(?: = (\d+))?$/.exec(text)!;
-    const accustomed = step === undefined ? undefined : Number(step) * PORTS_APART;
-    return { name, disks: disks.split(' ').filter(Boolean), accustomed };
+    const [name, disks] = text.split(':');
+    return { name, disks: disks.split(' ').filter(Boolean) };
   });
 }
 
@@ -34,23 +33,6 @@ const ROWS: readonly Row[] = [
     expected: [1],
   },
   {
-    title: 'what earlier versions gave stays, before new targets choose',
-    targets: ['a: x', 'b: x = 0'],
-    expected: [1, 0],
-  },
-  {
-    title: 'also where a target of another process has the same',
-    targets: ['b: x = 0'],
-    known: { a: 0 },
-    expected: [0],
-  },
-  {
-    title: 'but not beside a sharer who has it',
-    targets: ['b: x = 0', 'a: x'],
-    known: { a: 0 },
-    expected: [1, 0],
-  },
-  {
     title: 'of two known ones that come to share a disk, the first keeps its number',
     targets: ['a: x y', 'b: y'],
     known: { a: 0, b: 0 },
@@ -75,12 +57,4 @@ test('when all numbers are used, targets that share no disk have the same; 65 th
   const sharing = Array.from({ length: 65 }, (_, i) => `t${i}: x`);
   t.is(new Set(firstPorts(targets(...sharing.slice(1)), new Map())).size, 64);
   t.throws(() => firstPorts(targets(...sharing), new Map()), { code: 'too-many-targets' });
-});
-
-test('earlier versions counted the targets before one that disks join with it', (t) => {
-  const served = targets('a: x', 'b: y', 'c: z', 'd: x y');
-  t.deepEqual(
-    served.map((_, i) => accustomedPort(served, i) / PORTS_APART),
-    [0, 0, 0, 2],
-  );
 });

@@ -1,5 +1,5 @@
 /** What initiators registered stays theirs, whatever becomes of the other targets that had their disk. */
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { type TemporaryFolder, temporaryFolder } from '../../qemu/temporary-folder.ts';
@@ -105,20 +105,15 @@ for (const [title, before, after] of CHANGES) {
   });
 }
 
-test('what an earlier version saved is found under the number that it had then', async (t) => {
+test('what a killed process left half written is removed, and nothing else', async (t) => {
   const folder = temporaryFolder();
-  const targets = { a: ['y'], b: ['y'] };
-  await serving(t, folder, targets, async (server) => reserve(server, server.targets[1]));
-  // Earlier versions had no such file; other lunports here may have made it since.
-  const registry = join(folder.path, 'state', 'target-ports.json');
-  const others = { version: 1, targets: [{ name: 'naa.5001405000000001', firstPort: 0x400 }] };
-  for (const text of [undefined, JSON.stringify(others)]) {
-    if (text === undefined) rmSync(registry);
-    else writeFileSync(registry, text);
-    await serving(t, folder, targets, async (server) => {
-      t.deepEqual(await Promise.all(server.targets.map((target) => mayWrite(server, target))), [false, true]);
-    });
-  }
+  await serving(t, folder, { a: ['x'] }, async () => {});
+  const state = join(folder.path, 'state');
+  writeFileSync(join(state, 'target-ports.json.17.4711.tmp'), '{');
+  writeFileSync(join(state, 'other.json.17.4711.tmp'), '{');
+  await serving(t, folder, { a: ['x'] }, async () => {});
+  const left = readdirSync(state).filter((name) => name.endsWith('.tmp'));
+  t.deepEqual(left, ['other.json.17.4711.tmp']);
   folder.remove();
 });
 

@@ -35,7 +35,12 @@ export class UblkControl {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw noDriver(error);
       throw fromNodeError(error, 'open', CONTROL_DEVICE);
     }
-    this.ring = new CommandRing(DEPTH, this);
+    try {
+      this.ring = new CommandRing(DEPTH, this);
+    } catch (error) {
+      closeSync(this.fd);
+      throw error;
+    }
   }
 
   commandDone(slot: number, result: number): void {

@@ -162,15 +162,16 @@ export async function deleteUblkDevice(path: string, memory: RegionMemory): Prom
   }
 }
 
-/** Whether this kernel can do all that we need. */
+/** Whether this kernel can do all that we need, and lets us ask: a container may show the device and keep it. */
 export async function hasUblk(memory: RegionMemory): Promise<boolean> {
-  const control = new UblkControl(memory);
+  let control: UblkControl | undefined;
   try {
+    control = new UblkControl(memory);
     await checkFeatures(control);
     return true;
   } catch {
     return false;
   } finally {
-    control.close();
+    control?.close();
   }
 }

@@ -56,6 +56,8 @@ export interface BackEndOwner extends IotlbOwner {
   deviceBroken(reason: string): void;
   /** The connection has to end. */
   connectionLost(reason: string): void;
+  /** The same, and it is our fault. */
+  failed(where: string, error: unknown): void;
   /** The front-end shall read the configuration space again. */
   configChanged(): void;
   /** Signals by message; nothing happens where they are not negotiated. */
@@ -300,6 +302,12 @@ export class BackEnd implements DeviceHost, BatchOwner, RingSettings {
     this.checkMemory();
     this.rings.broke(vring, error);
     this.owner.deviceBroken(this.rings.brokenReason!);
+  }
+
+  /** What the ring's requests are left in nobody knows: the next connection begins with what the driver sees. */
+  ringFailed({ index }: Vring, error: unknown): void {
+    this.rings.discard();
+    if (!this.closing) this.owner.failed(`ring ${index}`, error);
   }
 
   takeOn(): void {

@@ -17,6 +17,8 @@ const MAX_LOAD = 2 ** 19;
 export interface BatchOwner {
   /** The driver broke the rules of a virtqueue. */
   ringBroken(vring: Vring, error: VirtqueueError): void;
+  /** A defect of ours, met while the ring was served. */
+  ringFailed(vring: Vring, error: unknown): void;
   /** The front-end made a signal to it wait, and with it everybody else. */
   obstructed(vring: Vring): void;
   /** The driver is to be signalled by message, if that is negotiated: buffers were used. */
@@ -119,6 +121,10 @@ export class Batch implements BatchEndListener {
 
   broken(vring: Vring, error: VirtqueueError): void {
     this.owner.ringBroken(vring, error);
+  }
+
+  defect(vring: Vring, error: unknown): void {
+    this.owner.ringFailed(vring, error);
   }
 
   callInBand(vring: Vring): void {

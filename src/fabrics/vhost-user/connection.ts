@@ -70,6 +70,10 @@ export class Connection implements MessageSocketOwner {
     this.backEnd = new BackEnd(options, {
       deviceBroken: (reason) => this.logger.warn(`the device stops until it is reset: ${reason}`),
       connectionLost: (reason) => this.end(reason),
+      failed: (where, error) => {
+        this.logger.error(`a defect of lunport's own ends the connection, at ${where}: ${describe(error)}`);
+        this.end(`a defect of lunport's own at ${where}`);
+      },
       askForTranslation: (iova, permission) => this.askForTranslation(iova, permission),
       answersQuestions: () => this.answersQuestions,
       configChanged: () => this.announceConfig(),

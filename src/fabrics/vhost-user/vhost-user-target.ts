@@ -227,6 +227,10 @@ export class VhostUserTarget implements UnixListenerOwner, Logger {
   warn(message: string): void {
     this.options.logger.warn(`${this.options.socketPath}: ${message}`);
   }
+
+  error(message: string): void {
+    this.options.logger.error(`${this.options.socketPath}: ${message}`);
+  }
 }
 
 /** Says which process listens on the socket already, where that is the trouble. */

@@ -175,7 +175,8 @@ export class Vring {
 
   /** Resolves when every chain taken was given back. */
   drained(): Promise<void> {
-    if (this.queue === undefined || this.queue.inFlight === 0) return Promise.resolve();
+    // Less than none when a chain was given back after it had been abandoned.
+    if (this.queue === undefined || this.queue.inFlight <= 0) return Promise.resolve();
     return new Promise((resolve) => this.whenDrained.push(resolve));
   }
 
@@ -247,7 +248,7 @@ export class Vring {
       // What was accepted before goes on.
       batch.run();
       if (error instanceof VirtqueueError) batch.broken(this, error);
-      else if (error !== TRANSLATION_MISS) throw error;
+      else if (error !== TRANSLATION_MISS) batch.defect(this, error);
     } finally {
       this.running = false;
       // Whether kicks are wanted is said in guest memory, too.
@@ -340,9 +341,16 @@ export class Vring {
       if (error === TRANSLATION_MISS) {
         queue.undo(head);
         this.unload(head);
-      }
+      } else this.abandon(queue, head);
       throw error;
     }
+  }
+
+  /** A chain that nobody works on. For the driver and the in-flight buffer it is where the process before left it. */
+  private abandon(queue: Virtqueue, head: number): void {
+    if (this.costs[head] === 0) return;
+    queue.drop(head);
+    this.unload(head);
   }
 
   private load(head: number): void {
@@ -363,11 +371,7 @@ export class Vring {
     try {
       this.handler.accept(this, this.chain);
     } catch (error) {
-      // It stays in flight, as the process before left it.
-      if (error === TRANSLATION_MISS) {
-        queue.drop(head);
-        this.unload(head);
-      }
+      this.abandon(queue, head);
       throw error;
     }
     this.unfinished.shift();

@@ -92,7 +92,7 @@ export class Served {
       lunMap: this.lunMap,
       initiatorPort: { name: INITIATOR, transportId: sasTransportId(INITIATOR) },
       targetPort: { name: TARGET, relativeId: 1, protocol: 6 },
-      logger: { info: say, warn: say },
+      logger: { info: say, warn: say, error: say },
       ...options,
     });
   }
