@@ -6,7 +6,6 @@
 
 #include "loop_poll.h"
 #include "numbers.h"
-#include "ram_io.h"
 #include "thread_pool.h"
 #include "uring.h"
 #include "vector_rows.h"
@@ -67,6 +66,7 @@ int Engine::submit(uint32_t count) {
     const Ahead next = i + 1 < count ? ahead(row + kSubmissionColumns) : Ahead{};
     run(row, operations_[static_cast<uint32_t>(row[1])], next);
   }
+  ram_.settle();
   if (running_ > 0) io_->flush(finished_);
   return report();
 }
@@ -81,7 +81,7 @@ Ahead Engine::ahead(const double* row) const {
   if (!to_unsigned(row[4], offset) || !to_unsigned(row[5], length)) return {};
   if (from_ram) {
     const Region* const disk = environment_.regions.find(row[2]);
-    if (disk != nullptr) return ram_ahead(*disk, offset, length);
+    if (disk != nullptr) return RamIo::ahead(*disk, offset, length);
   } else if (uint32_t fd; to_index(row[2], std::numeric_limits<int32_t>::max(), fd)) {
     policy_.approach(static_cast<int>(fd), offset, length);
   }
@@ -142,7 +142,7 @@ void Engine::run(const double* row, Operation& operation, const Ahead& next) {
       operation.result = -ECANCELED;
     } else if (is_ram(operation.kind)) {
       Region* const disk = environment_.regions.find(row[2]);
-      operation.result = disk == nullptr ? -EFAULT : ram_transfer(*disk, operation, next);
+      operation.result = disk == nullptr ? -EFAULT : ram_.transfer(*disk, operation, next);
     } else if (operation.remaining > 0 || operation.kind == Kind::FSYNC) {
       const bool may_try =
           (operation.flags & (flag::INLINE | flag::DIRECT)) == flag::INLINE && operation.lender == nullptr;

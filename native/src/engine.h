@@ -9,6 +9,7 @@
 #include "environment.h"
 #include "inline_policy.h"
 #include "operation.h"
+#include "ram_io.h"
 #include "vector_copy.h"
 
 namespace lunport {
@@ -71,6 +72,7 @@ class Engine {
   std::unique_ptr<AsyncIo> io_;
   LoopPoll* poll_ = nullptr;
   InlinePolicy policy_;
+  RamIo ram_;
   Finished finished_;
   uint32_t running_ = 0;  // handed over and not reported
   bool holds_loop_ = false;

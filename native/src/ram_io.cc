@@ -20,10 +20,10 @@ bool apart(const uint8_t* one, const uint8_t* other, size_t length) {
   return one + length <= other || other + length <= one;
 }
 
-// Long writes to a disk that does not fit the caches go past them: so no line of it is read before it is written.
+// Writes of whole pages to a disk that does not fit the caches go past them: so no line of it is read before it is written.
 bool goes_past(const Region& disk, const uint8_t* at, const iovec& vector) {
 #ifdef __SSE2__
-  constexpr size_t kFrom = 64u << 10;
+  constexpr size_t kFrom = 4u << 10;
   constexpr uint64_t kDisk = 64u << 20;
   const auto* const from = static_cast<const uint8_t*>(vector.iov_base);
   const bool whole_lines = (reinterpret_cast<uintptr_t>(at) | vector.iov_len) % kCacheLine == 0;
@@ -34,6 +34,7 @@ bool goes_past(const Region& disk, const uint8_t* at, const iovec& vector) {
 #endif
 }
 
+// Such stores are not ordered: see settle().
 void copy_past(uint8_t* to, const void* from, size_t length) {
 #ifdef __SSE2__
   const __m128i* source = static_cast<const __m128i*>(from);
@@ -48,8 +49,6 @@ void copy_past(uint8_t* to, const void* from, size_t length) {
     _mm_stream_si128(target + 2, third);
     _mm_stream_si128(target + 3, fourth);
   }
-  // Such stores are not ordered: they come before whatever tells that the write is done.
-  _mm_sfence();
 #else
   memmove(to, from, length);
 #endif
@@ -88,21 +87,25 @@ void read(const Operation& operation, const uint8_t* at, const Ahead& next) {
   copy_out(operation, at);
 }
 
-void write(const Region& disk, const Operation& operation, uint8_t* at) {
+// Returns whether any of it went past the caches.
+bool write(const Region& disk, const Operation& operation, uint8_t* at) {
+  bool past = false;
   for (const iovec& vector : operation.vectors) {
     if (goes_past(disk, at, vector)) {
       copy_past(at, vector.iov_base, vector.iov_len);
+      past = true;
     } else {
       // memmove: nothing keeps a caller from naming the disk itself as a buffer.
       memmove(at, vector.iov_base, vector.iov_len);
     }
     at += vector.iov_len;
   }
+  return past;
 }
 
 }  // namespace
 
-int32_t ram_transfer(Region& disk, const Operation& operation, const Ahead& next) {
+int32_t RamIo::transfer(Region& disk, const Operation& operation, const Ahead& next) {
   uint8_t* const at = RegionTable::resolve(disk, operation.offset, operation.remaining);
   if (at == nullptr) return -EINVAL;
   if (disk.mapping.broken()) return -EFAULT;
@@ -113,7 +116,7 @@ int32_t ram_transfer(Region& disk, const Operation& operation, const Ahead& next
     read(operation, at, next);
   } else {
     approach(next.from, next.bytes);
-    write(disk, operation, at);
+    unordered_ |= write(disk, operation, at);
   }
   // After a fault, what was copied may be zeroes that were never there. The counter is the whole process's:
   // it only says when to look.
@@ -121,7 +124,15 @@ int32_t ram_transfer(Region& disk, const Operation& operation, const Ahead& next
   return operation.kind == Kind::RAM_ZERO ? 0 : static_cast<int32_t>(operation.remaining);
 }
 
-Ahead ram_ahead(const Region& disk, uint64_t offset, uint64_t length) {
+void RamIo::settle() {
+  if (!unordered_) return;
+#ifdef __SSE2__
+  _mm_sfence();
+#endif
+  unordered_ = false;
+}
+
+Ahead RamIo::ahead(const Region& disk, uint64_t offset, uint64_t length) {
   const uint64_t bytes = std::min(length, kApproach);
   const uint8_t* const at = RegionTable::resolve(disk, offset, bytes);
   return at == nullptr ? Ahead{} : Ahead{at, bytes};

@@ -7,11 +7,21 @@
 
 namespace lunport {
 
-// Does all of a RAM_ operation, whose vectors are gathered already. Returns bytes moved (0 for RAM_ZERO) or a
-// negative errno; when the range lies outside the disk nothing was touched. Meanwhile `next` is fetched.
-int32_t ram_transfer(Region& disk, const Operation& operation, const Ahead& next);
+class RamIo {
+ public:
+  // Does all of a RAM_ operation, whose vectors are gathered already. Returns bytes moved (0 for RAM_ZERO) or a
+  // negative errno; when the range lies outside the disk nothing was touched. Meanwhile `next` is fetched.
+  int32_t transfer(Region& disk, const Operation& operation, const Ahead& next);
 
-// The start of a range that is read next; nothing where there is no such range.
-Ahead ram_ahead(const Region& disk, uint64_t offset, uint64_t length);
+  // Orders what was written before all that follows. To be called after the last transfer of a batch, before anybody
+  // hears that one is done: one fence for all of them, as each waits until memory has taken everything.
+  void settle();
+
+  // The start of a range that is read next; nothing where there is no such range.
+  static Ahead ahead(const Region& disk, uint64_t offset, uint64_t length);
+
+ private:
+  bool unordered_ = false;
+};
 
 }  // namespace lunport

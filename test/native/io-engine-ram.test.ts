@@ -31,7 +31,8 @@ for (const [what, diskLength, at, from, length] of [
   ['to an odd address', 64 * MIB, 4097, 512, 128 * KIB],
   ['of an odd length', 64 * MIB, 4096, 512, 128 * KIB - 1],
   ['to a small disk', MIB, 4096, 512, 128 * KIB],
-  ['just long enough', 64 * MIB, 64 * MIB - 64 * KIB, 512, 64 * KIB],
+  ['just long enough', 64 * MIB, 64 * MIB - PAGE, 512, PAGE],
+  ['a little too short', 64 * MIB, 64 * MIB - PAGE, 512, PAGE - 64],
 ] as const) {
   test(`a write to memory arrives whole and nowhere else: ${what}`, (t) => {
     const { engine, memory } = setUp(t);
@@ -49,6 +50,28 @@ for (const [what, diskLength, at, from, length] of [
     t.true(bytes.subarray(PAGE + length).every((byte) => byte === 1));
   });
 }
+
+test('operations of one batch on the same memory happen in their order', (t) => {
+  const { engine, memory, guest, bytes } = setUp(t);
+  const disk = memory.mapAnonymous(64 * MIB);
+  bytes.set(pattern(PAGE, 3));
+  bytes.fill(7, PAGE, 2 * PAGE);
+  const owner = new Recorder();
+  for (const [from, to] of [
+    [0, 2 * PAGE],
+    [PAGE, 3 * PAGE],
+  ]) {
+    engine.ramWrite(disk.id, 0, PAGE, segments([guest.id, from, PAGE]), 0, owner);
+    engine.ramRead(disk.id, 0, PAGE, segments([guest.id, to, PAGE]), 0, owner);
+  }
+  engine.ramZero(disk.id, 0, PAGE, owner);
+  engine.ramRead(disk.id, 0, PAGE, segments([guest.id, 4 * PAGE, PAGE]), 0, owner);
+  engine.run();
+  t.deepEqual(owner.results, [PAGE, PAGE, PAGE, PAGE, 0, PAGE]);
+  t.deepEqual(bytes.slice(2 * PAGE, 3 * PAGE), pattern(PAGE, 3));
+  t.true(bytes.subarray(3 * PAGE, 4 * PAGE).every((byte) => byte === 7));
+  t.true(bytes.subarray(4 * PAGE, 5 * PAGE).every((byte) => byte === 0));
+});
 
 /** Each is copied while the next is fetched, which decides how: lengths and places of both, in one batch and alone. */
 const READS: readonly (readonly [at: number, to: number, length: number])[] = [
