@@ -18,7 +18,8 @@ import type { Identity } from './identity.ts';
 import { LogicalUnit } from './logical-unit.ts';
 import type { Verdict } from './medium.ts';
 import { MediumErasure } from './medium-erasure.ts';
-import { ModeParameters } from './mode-pages/mode-parameters.ts';
+import { cachingPage } from './mode-pages/caching.ts';
+import { ModeParameters, PageControl } from './mode-pages/mode-parameters.ts';
 import type { ItlNexus, Nexus } from './nexus.ts';
 import type { TargetPort } from './port.ts';
 import { PowerCondition } from './power-condition.ts';
@@ -178,8 +179,17 @@ export abstract class BlockDevice extends LogicalUnit {
   /** With the cache turned off, nobody would ask for a flush of what it still holds. */
   private restoreModeParameters(): void {
     const wasCached = this.writeCacheEnabled;
+    const before = this.modeParameters.values(cachingPage, PageControl.CURRENT);
     this.modeParameters.restore();
-    if (wasCached && !this.writeCacheEnabled) void flushLater(this);
+    if (wasCached && !this.writeCacheEnabled) void this.emptyCache(before);
+  }
+
+  /** What cannot be flushed stays in a cache, and is told to whoever asks for the next flush: `page` has WCE set. */
+  private async emptyCache(page: Uint8Array): Promise<void> {
+    await flushLater(this);
+    if (this.unreportedFlushFailure === undefined || this.writeCacheEnabled) return;
+    this.modeParameters.change([{ page: cachingPage, values: page }]);
+    this.establishForAll(Sense.MODE_PARAMETERS_CHANGED, undefined);
   }
 
   /** The last initiator has gone: the next one finds a unit that was switched on just now. */

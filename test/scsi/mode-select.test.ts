@@ -128,6 +128,24 @@ test('a reset that turns WCE off again flushes what the cache still held', async
   );
 });
 
+test('a cache that cannot be flushed at a reset stays on, so that the next flush is asked for and tells', async (t) => {
+  const store = new TestStore();
+  const core = new Core({ store });
+  const on = await changed(core, 0x08, {});
+  await send(core, [...NO_DESCRIPTOR, ...(await changed(core, 0x08, { 2: 0 }))], PF | SP);
+  await send(core, [...NO_DESCRIPTOR, ...on]);
+  core.backstore.fault = { kind: OperationKind.FLUSH, outcome: Outcome.MEDIUM_ERROR };
+  core.disk.reset(Sense.BUS_DEVICE_RESET_FUNCTION_OCCURRED, undefined);
+  await new Promise(setImmediate);
+  core.backstore.fault = undefined;
+  t.true(core.disk.writeCacheEnabled);
+  t.is(outcome(await core.initiator.send({ cdb: TEST_UNIT_READY })), '6/29/03');
+  t.is(outcome(await core.initiator.send({ cdb: TEST_UNIT_READY })), '6/2a/01');
+  t.deepEqual(await pageOf(core, 0x08), on);
+  t.true(outcome(await core.initiator.send({ cdb: cdb10(0x35, 0, 0) })).startsWith('3/0c/00'));
+  t.is(outcome(await core.initiator.send({ cdb: cdb10(0x35, 0, 0) })), 'GOOD');
+});
+
 test('the other initiators hear of a change, the one that made it does not', async (t) => {
   const core = new Core();
   const other = core.connect('naa.5000000000000002');
