@@ -112,8 +112,11 @@ void Uring::start(Operation& operation, Finished& finished) {
 // In one submission. Borrowing is done when it is submitted, so the second entry finds the buffer; without a loan the
 // second fails. Giving back waits for the second, whatever becomes of it, and may come much later, by way of a worker;
 // only then does the operation end, for who borrowed again for the same slot would find the former request's pages.
+// A kernel that lacks memory may take the third entry later than the second, and then it waits for nothing: the buffer
+// stays whole for who uses it, but which of the two ends first nobody knows.
 void Uring::borrow_and_move(Operation& operation, Finished& finished) {
   make_room(3, finished);
+  operation.lent_parts = 2;
   io_uring_sqe& borrow = *queues_.next();
   describe_loan(operation, operation.lender->borrow_command, borrow);
   borrow.flags = IOSQE_CQE_SKIP_SUCCESS;
@@ -138,9 +141,10 @@ void Uring::submit(Finished& finished) {
     const uint64_t taken_back = queues_.take_back();
     if (taken_back == kNobody) continue;
     if ((taken_back & kGivesBack) != 0) {
-      // A place in the table may stay taken.
+      // A place in the table stays taken, unless the move is taken back as well.
       may_borrow_ = false;
-      operations_[taken_back ^ kGivesBack].lender = nullptr;
+      Operation& operation = operations_[taken_back ^ kGivesBack];
+      if (--operation.lent_parts == 0) end_attempt(operation, operation.lent_result, finished);
       continue;
     }
     Operation& operation = operations_[taken_back];
@@ -161,17 +165,19 @@ void Uring::collect(Finished& finished) {
     if (completion.user_data == kNobody) continue;
     Operation& operation = operations_[completion.user_data & ~kGivesBack];
     if (operation.lender != nullptr) {
-      if ((completion.user_data & kGivesBack) == 0) {
-        operation.lent_result = completion.res;
-        continue;
-      }
+      if ((completion.user_data & kGivesBack) == 0) operation.lent_result = completion.res;
+      if (--operation.lent_parts > 0) continue;
       completion.res = operation.lent_result;
     }
-    if (operation.settle(completion.res)) {
-      finished.add(operation);
-    } else {
-      again_.push_back(&operation);
-    }
+    end_attempt(operation, completion.res, finished);
+  }
+}
+
+void Uring::end_attempt(Operation& operation, int result, Finished& finished) {
+  if (operation.settle(result)) {
+    finished.add(operation);
+  } else {
+    again_.push_back(&operation);
   }
 }
 

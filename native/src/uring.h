@@ -30,6 +30,7 @@ class Uring final : public AsyncIo {
   void borrow_and_move(Operation& operation, Finished& finished);
   void submit(Finished& finished);
   void collect(Finished& finished);
+  void end_attempt(Operation& operation, int result, Finished& finished);
 
   UringQueues queues_;
   Operation* operations_;
