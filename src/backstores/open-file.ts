@@ -30,6 +30,8 @@ export interface FileOptions {
   readonly cache: CacheMode;
   /** Make the file, sparse, when it does not exist. */
   readonly create: boolean;
+  /** Make a file longer that is shorter than `size`; default: refuse it. */
+  readonly grow?: boolean;
   /** Others that say the same may use it too. */
   readonly share: boolean;
 }
@@ -179,6 +181,11 @@ function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile 
   if (!stat.isFile() && !stat.isBlockDevice()) {
     refuse('not-a-disk', 'is neither a file nor a block device', 'name a regular file or a block device');
   }
+  if (stat.isFile() && isUnfinished(stat.size, options)) {
+    lockImage(fd, options.path, { write: true, share: options.share });
+    ftruncateSync(fd, options.size);
+    syncDirectoryOf(path);
+  }
   const geometry = stat.isBlockDevice() ? blockGeometry(fd, path) : fileGeometry(stat.blksize);
   const measure = (): number => (stat.isBlockDevice() ? blockGeometry(fd, path).size! : fstatSync(fd).size);
   const size = measure();
@@ -228,6 +235,14 @@ function inspect(fd: number, options: FileOptions, direct: boolean): OpenedFile 
     isFile: stat.isFile(),
     measure,
   };
+}
+
+/** Whoever made the file may have been killed before he gave it its size. */
+function isUnfinished(
+  size: number,
+  { readOnly, create, grow = false, size: wanted = 0 }: FileOptions,
+): boolean {
+  return !readOnly && create && size < wanted && (grow || size === 0);
 }
 
 function refuseForeignFormat(options: FileOptions): void {

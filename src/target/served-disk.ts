@@ -134,6 +134,8 @@ function openProtection(spec: DiskSpec, backstore: OpenBackstore, shard: Shard):
     size,
     share,
     create: true,
+    // The disk may have grown while nobody served it, or until its server was killed.
+    grow: true,
     blockSize: PAGE,
     cache: 'writeback',
   });

@@ -107,6 +107,33 @@ test('a new disk is sparse and readable by its owner only', async (t) => {
   t.deepEqual([size, blocks, mode & 0o777], [2 ** 30, 0, 0o600]);
 });
 
+test('a file whose maker was killed before it had a size gets it from the next one', async (t) => {
+  const path = file('unfinished.img', 0);
+  await closeBackstores(open(`${path},create,size=1M`));
+  t.is(statSync(path).size, 1 << 20);
+  const used = open(`${path},create,size=1M`);
+  truncateSync(path, 0);
+  t.throws(() => open(`${path},create,size=2M`), { code: 'image-in-use' });
+  t.is(statSync(path).size, 0, 'it is not ours');
+  await closeBackstores(used);
+});
+
+test('protection information has room for a disk that grew while nobody served it', async (t) => {
+  const path = file('grown.img', 1 << 20);
+  await closeBackstores(open(`${path},pi=1`));
+  truncateSync(path, 8 << 20);
+  const disk = open(`${path},pi=1`);
+  t.is(statSync(`${path}.pi`).size, (8 << 20) / 64);
+  t.is(disk.unit.protection.type, 1);
+  const initiator = initiatorOf(disk);
+  const last = [0, 0, 0x3f, 0xff, 0, 0, 1, 0];
+  const { status } = await initiator.send({ cdb: [0x2a, 0, ...last], dataOut: new Uint8Array(512).fill(7) });
+  t.is(status, 0);
+  t.is((await initiator.send({ cdb: [0x28, 0x20, ...last], dataInLength: 520 })).status, 0);
+  await initiator.close();
+  await closeBackstores(disk);
+});
+
 for (const [title, disk] of [
   ['a file', () => `${file('protected.img', 1 << 20)},pi=1`],
   ['memory', () => 'ram:1M,pi=1'],
