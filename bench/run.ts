@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { packageRoot } from '../qemu/package-root.ts';
 import type { MeasurementRequest, MeasurementResult } from './measurement.ts';
+import { opensDirect } from './open-flags.ts';
 import type { Pattern } from './pattern.ts';
 import type { Plan } from './plan.ts';
 import type { Cell } from './report.ts';
@@ -74,6 +75,10 @@ export async function openTarget(target: Target, plan: Plan): Promise<OpenTarget
   if (preparation !== undefined) {
     const requestsBefore = common.diskBytes / preparation.requestBytes;
     await alone({ ...common, ...PREPARATION_WORK, pattern: preparation, requestsBefore });
+  }
+  if (target.disk === 'file' && opensDirect(running.pid, plan.disks.file)) {
+    await running.stop();
+    throw new Error('opens its file with O_DIRECT, past the page cache');
   }
   return {
     async measure(work, timing) {

@@ -61,6 +61,7 @@ Engine::~Engine() { shut_down(); }
 int Engine::submit(uint32_t count) {
   if (!claim(count)) return kBadSlot;
   finished_.clear();
+  policy_.new_round();
   const double* row = tables_.submissions;
   for (uint32_t i = 0; i < count; i++, row += kSubmissionColumns) {
     const Ahead next = i + 1 < count ? ahead(row + kSubmissionColumns) : Ahead{};

@@ -18,7 +18,7 @@ constexpr uint64_t kSlow = 2'000'000;  // ns; plus a nanosecond per byte, which 
 // still have nearly all of its time.
 constexpr uint64_t kPenalty = 100'000'000;  // ns
 constexpr uint64_t kPenaltyFactor = 16;
-constexpr uint64_t kWatch = 2'000'000'000;  // ns
+constexpr uint64_t kWatch = 200'000'000;  // ns
 constexpr uint32_t kReadsBetweenQuestions = 64;
 constexpr int kMaxDescriptor = 1 << 16;  // files above are never tried: a bound for the table
 
@@ -89,17 +89,22 @@ bool InlinePolicy::try_timed(Operation& operation, File& file) {
   const uint64_t start = now();
   if (start < file.slow_until) return false;
   const uint64_t length = operation.remaining;
-  const bool watched = start < file.watched_until;
-  const long sleeps_before = watched ? sleeps() : 0;
+  if (start < watched_until_ && sleeps_in_round_ == kUnknown) sleeps_in_round_ = sleeps();
   while (!operation.settle(operation.attempt(0))) {
   }
   const uint64_t end = now();
-  const uint64_t elapsed = end - start;
-  if (elapsed > kSlow + length) {
-    file.watched_until = end + kWatch;
-    if (watched && sleeps() > sleeps_before) file.slow_until = end + kPenalty + kPenaltyFactor * elapsed;
-  }
+  if (end - start > kSlow + length) judge(file, end, end - start);
   return true;
+}
+
+void InlinePolicy::judge(File& file, uint64_t end, uint64_t elapsed) {
+  const long count = sleeps();
+  if (count == sleeps_when_slow_) return;
+  if (sleeps_in_round_ != kUnknown && count > sleeps_in_round_) {
+    file.slow_until = end + kPenalty + kPenaltyFactor * elapsed;
+  }
+  sleeps_when_slow_ = count;
+  watched_until_ = end + kWatch;
 }
 
 }  // namespace lunport
