@@ -14,6 +14,7 @@ import { type MetricsAddress, MetricsServer } from '../target/metrics/metrics-se
 import { LOG_LEVELS, MAX_POLL_MICROSECONDS, MAX_SHARDS } from '../target/option-values.ts';
 import { chardev, type GuestSocket, qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
 import type { SocketSpec } from '../target/served-target.ts';
+import type { Log } from '../target/server.ts';
 import type { LunDescription, ServerDescription, TargetDescription } from '../target/server-description.ts';
 import { openHost } from '../target/shards/sharded-host.ts';
 import { formatSize } from '../target/size.ts';
@@ -37,6 +38,9 @@ interface ServeOptions extends ConfigurationOptions {
 
 /** Options that concern a run, and not what is served. */
 const WITH_CONFIG = new Set(['--config', '--memory', '--takeover', '--json', '--run', '--log-level']);
+
+/** Milliseconds in which a process closes what it can, when one of its shards is dead. */
+const DEATH_PATIENCE = 5000;
 
 const EXAMPLES = `
 DISK is a file, a block device, ram:SIZE or null:SIZE; several become LUNs 0, 1, … of one target,
@@ -171,6 +175,7 @@ async function serve(read: () => Wanted, options: ServeOptions): Promise<number>
   let death: Error | undefined;
   const died = host.died.then((error): NodeJS.Signals => {
     death = error;
+    endAnyway(error, log);
     return 'SIGTERM';
   });
   const stop = stopSignal();
@@ -205,6 +210,18 @@ async function serve(read: () => Wanted, options: ServeOptions): Promise<number>
   }
   if (death !== undefined) throw death;
   return code;
+}
+
+/**
+ * The guests of a dead shard wait for the next process, and are not to wait for a disk that hangs: what is not closed in
+ * time is left as kill -9 leaves it.
+ */
+function endAnyway({ message }: Error, log: Log): void {
+  const end = () => {
+    log.error(`${message}\nSomething still runs after ${DEATH_PATIENCE / 1000} seconds: SIGKILL`);
+    process.kill(process.pid, 'SIGKILL');
+  };
+  setTimeout(end, DEATH_PATIENCE).unref();
 }
 
 /** Beside every target's sockets. */

@@ -38,14 +38,13 @@ export class WorkerHost implements ServerHost {
     this.worker = new Worker(WORKER, { name, workerData: setup });
     this.worker.on('message', (message: ShardMessage) => this.received(message));
     this.died = new Promise((resolve) => {
-      let cause: unknown;
-      this.worker.once('error', (error) => {
-        cause = error;
-      });
-      this.worker.once('exit', () => {
+      const ended = (cause?: unknown) => {
         const death = this.buried(name, cause);
         if (this.closing === undefined) resolve(death);
-      });
+      };
+      // Serves nobody from here on. Its thread ends when its disks let go of it, which one that hangs never does.
+      this.worker.once('error', ended);
+      this.worker.once('exit', () => ended());
     });
   }
 
@@ -114,6 +113,7 @@ export class WorkerHost implements ServerHost {
   }
 
   private buried(name: string, cause: unknown): Error {
+    if (this.death !== undefined) return this.death;
     const why = cause instanceof Error ? (cause.stack ?? cause.message) : 'nobody knows why';
     this.death = new LunportError({
       code: 'shard-died',

@@ -3,6 +3,7 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
+import { CAN_HANG, hangingFile } from '../../support/hanging-file.ts';
 import { type ServeProcess, startServe } from '../../support/serve-process.ts';
 import { FrontEnd } from '../../support/vhost-user/front-end.ts';
 import { GuestMemory } from '../../support/vhost-user/guest-memory.ts';
@@ -116,8 +117,8 @@ test('what was written before kill -9 is there afterwards, on another number of 
   }
 });
 
-test('a shard that dies ends the process, with the reason and after the others have closed', async (t) => {
-  const { folder, start } = daemon(t);
+/** A module that ends the shard of socket `1` when `order` is called. */
+function killer(folder: string): { hook: string; order: () => void } {
   const hook = join(folder, 'hook.mjs');
   const order = join(folder, 'order');
   writeFileSync(
@@ -128,11 +129,17 @@ test('a shard that dies ends the process, with the reason and after the others h
       if (existsSync(${JSON.stringify(order)})) throw new Error('a defect for the test');
     }, 20);`,
   );
+  return { hook, order: () => writeFileSync(order, '') };
+}
+
+test('a shard that dies ends the process, with the reason and after the others have closed', async (t) => {
+  const { folder, start } = daemon(t);
+  const { hook, order } = killer(folder);
   const serve = await start(2, ['--import', hook]);
   const [survivor] = await Promise.all(
     serve.targets.map(({ sockets }) => TestGuest.connect(t, sockets[0].path)),
   );
-  writeFileSync(order, '');
+  order();
   t.is(await serve.exited, 1);
   await survivor.closed;
   t.regex(serve.errors(), /shard 1 has ended.*a defect for the test/);
@@ -141,3 +148,36 @@ test('a shard that dies ends the process, with the reason and after the others h
   const again = await start(2);
   t.is(await again.stop(), 0);
 });
+
+for (const hanging of CAN_HANG ? [0, 1] : []) {
+  test(`a shard that dies ends the process also while a disk of ${hanging === 1 ? 'its own' : 'another'} hangs`, async (t) => {
+    const folder = temporaryFolder();
+    const path = (name: string) => join(folder.path, name);
+    const { hook, order } = killer(folder.path);
+    const file = await hangingFile(path('hanging.img'));
+    const disks = [`${path('other.img')},create,size=1M`];
+    disks.splice(hanging, 0, path('hanging.img'));
+    const serve = await startServe([disks[0], '+', disks[1]], {
+      socket: path('0'),
+      serveArguments: ['--socket', path('1'), '--shards', '2'],
+      nodeArguments: ['--import', hook],
+    });
+    try {
+      const guests = await Promise.all(
+        serve.targets.map(({ sockets }) => TestGuest.connect(t, sockets[0].path)),
+      );
+      file.hang();
+      void guests[hanging].driver.execute({ cdb: read(0), dataInLength: BLOCK });
+      // Behind it in the ring: the READ is on its way when this is answered.
+      await guests[hanging].driver.execute({ cdb: TEST_UNIT_READY });
+      order();
+      t.not(await serve.exited, 0);
+      await Promise.all(guests.map(({ closed }) => closed));
+      t.regex(serve.errors(), /shard 1 has ended.*a defect for the test/);
+    } finally {
+      await file.release();
+      await serve.kill();
+      folder.remove();
+    }
+  });
+}
