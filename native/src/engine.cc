@@ -64,7 +64,12 @@ int Engine::submit(uint32_t count) {
   policy_.new_round();
   const double* row = tables_.submissions;
   for (uint32_t i = 0; i < count; i++, row += kSubmissionColumns) {
-    const Ahead next = i + 1 < count ? ahead(row + kSubmissionColumns) : Ahead{};
+    Ahead next;
+    if (count == 1) {
+      next = itself(row);
+    } else if (i + 1 < count) {
+      next = ahead(row + kSubmissionColumns, kApproach);
+    }
     run(row, operations_[static_cast<uint32_t>(row[1])], next);
   }
   ram_.settle();
@@ -74,7 +79,7 @@ int Engine::submit(uint32_t count) {
 
 // The row is next: what it reads is fetched while the one before it is copied. A wrong row is refused when its turn
 // comes. Writes gain nothing: the store buffer waits for them.
-Ahead Engine::ahead(const double* row) const {
+Ahead Engine::ahead(const double* row, uint64_t most) const {
   const bool from_ram = row[0] == static_cast<double>(Kind::RAM_READ);
   if (!from_ram && row[0] != static_cast<double>(Kind::READ_FILE)) return {};
   uint64_t offset;
@@ -82,11 +87,21 @@ Ahead Engine::ahead(const double* row) const {
   if (!to_unsigned(row[4], offset) || !to_unsigned(row[5], length)) return {};
   if (from_ram) {
     const Region* const disk = environment_.regions.find(row[2]);
-    if (disk != nullptr) return RamIo::ahead(*disk, offset, length);
+    if (disk != nullptr) return RamIo::ahead(*disk, offset, std::min(length, most));
   } else if (uint32_t fd; to_index(row[2], std::numeric_limits<int32_t>::max(), fd)) {
     policy_.approach(static_cast<int>(fd), offset, length);
   }
   return {};
+}
+
+// Of a short read that comes alone, which nobody fetched: its own start is, before anything else is done for it, and the
+// rest while it is copied.
+Ahead Engine::itself(const double* row) const {
+  if (row[0] != static_cast<double>(Kind::RAM_READ) || !(row[5] <= RamIo::kShort)) return {};
+  const Ahead own = ahead(row, RamIo::kShort);
+  if (own.bytes <= RamIo::kLead) return {};
+  approach(own.from, RamIo::kLead);
+  return {own.from + RamIo::kLead, own.bytes - RamIo::kLead};
 }
 
 bool Engine::claim(uint32_t count) {

@@ -57,7 +57,8 @@ class Engine {
  private:
   Engine(Environment& environment, const Options& options, Tables tables);
   int open_io(const Options& options);
-  Ahead ahead(const double* row) const;
+  Ahead ahead(const double* row, uint64_t most) const;
+  Ahead itself(const double* row) const;
   bool claim(uint32_t count);
   int prepare(const double* row, Operation& operation);
   void run(const double* row, Operation& operation, const Ahead& next);

@@ -54,8 +54,6 @@ void copy_past(uint8_t* to, const void* from, size_t length) {
 #endif
 }
 
-// Up to here a loop that also fetches what comes next is quicker than memmove.
-constexpr size_t kShort = 16u << 10;
 typedef uint64_t Half __attribute__((vector_size(kCacheLine / 2), aligned(1), may_alias));
 
 // Copies and fetches in turns, line by line: fetched all at once, the lines hold up the copy.
@@ -79,11 +77,12 @@ void copy_fetching(uint8_t* to, const uint8_t* from, size_t length, const Ahead&
 
 void read(const Operation& operation, const uint8_t* at, const Ahead& next) {
   const auto& vectors = operation.vectors;
-  if (vectors.size() == 1 && next.bytes > 0 && vectors[0].iov_len <= kShort) {
+  if (vectors.size() == 1 && next.bytes > 0 && vectors[0].iov_len <= RamIo::kShort) {
     uint8_t* const to = static_cast<uint8_t*>(vectors[0].iov_base);
     if (apart(to, at, vectors[0].iov_len)) return copy_fetching(to, at, vectors[0].iov_len, next);
   }
-  approach(next.from, next.bytes);
+  // A long one is only held up by it.
+  if (operation.remaining <= RamIo::kShort) approach(next.from, next.bytes);
   copy_out(operation, at);
 }
 
@@ -133,9 +132,8 @@ void RamIo::settle() {
 }
 
 Ahead RamIo::ahead(const Region& disk, uint64_t offset, uint64_t length) {
-  const uint64_t bytes = std::min(length, kApproach);
-  const uint8_t* const at = RegionTable::resolve(disk, offset, bytes);
-  return at == nullptr ? Ahead{} : Ahead{at, bytes};
+  const uint8_t* const at = RegionTable::resolve(disk, offset, length);
+  return at == nullptr ? Ahead{} : Ahead{at, length};
 }
 
 }  // namespace lunport

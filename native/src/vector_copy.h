@@ -14,10 +14,10 @@ inline constexpr uint64_t kCacheLine = 64;
 // Bytes. What follows the first page, the core's own prefetching has learnt to expect.
 inline constexpr uint64_t kApproach = 4096;
 
-// What is read after the operation at hand; nothing of it where `bytes` is 0.
+// What is read after what is being copied; nothing where `bytes` is 0.
 struct Ahead {
   const uint8_t* from = nullptr;
-  uint64_t bytes = 0;  // kApproach at most
+  uint64_t bytes = 0;
 };
 
 // Fetches memory that is copied next. Addresses that cannot be read are no fault.
