@@ -25,7 +25,7 @@ export async function openNbdServer(options: CoreOptions = {}, tls?: TlsOptions)
   const core = new Core(options);
   const endings: string[] = [];
   const note = (message: string) => void endings.push(message.replace(/^NBD: .* ended: /, ''));
-  const server = new NbdServer(core.environment, { info: note, warn: note }, tls);
+  const server = new NbdServer(core.environment, { info: note, warn: note, error: note }, tls);
   const port = { name: 'naa.5001405000000100', relativeId: 0x100, protocol: 6 };
   const initiator = { name: 'naa.5000000000000055', transportId: new Uint8Array(24) };
   const nexus = new Nexus(initiator, port, core.lunMap);

@@ -22,6 +22,8 @@ export interface ConnectionOwner extends ExportDirectory {
   readonly tls: TlsOptions | undefined;
   readonly budget: BufferBudget;
   connectionClosed(connection: NbdConnection, reason: string): void;
+  /** No fault of the client's: a defect of ours, or memory that cannot be had. It ends the connection. */
+  connectionFailed(error: unknown): void;
 }
 
 /** Bytes that one read takes, unless they go straight to where they belong. */
@@ -175,8 +177,8 @@ export class NbdConnection implements ReplyChannel {
     try {
       while (!this.closed && this.step());
     } catch (error) {
-      if (!(error instanceof NbdProtocolError)) throw error;
-      this.close(error.message);
+      if (!(error instanceof NbdProtocolError)) this.owner.connectionFailed(error);
+      this.close((error as Error).message);
     }
   }
 

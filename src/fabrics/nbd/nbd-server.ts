@@ -17,6 +17,7 @@ const STOP_GRACE = 2000;
 export interface NbdLog {
   info(message: string): void;
   warn(message: string): void;
+  error(message: string): void;
 }
 
 export type NbdAddress = { readonly path: string } | { readonly host: string; readonly port: number };
@@ -90,6 +91,10 @@ export class NbdServer implements ConnectionOwner {
     this.log.info(
       `NBD: ${name === undefined ? 'a connection' : `a connection to "${name}"`} ended: ${reason}`,
     );
+  }
+
+  connectionFailed(error: unknown): void {
+    this.log.error(`NBD: a connection cannot go on: ${(error as Error).stack}`);
   }
 
   private lastConnection(milliseconds: number): Promise<void> {

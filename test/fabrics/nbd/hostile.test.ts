@@ -59,6 +59,23 @@ test('an extended request where plain ones were agreed on ends the connection', 
   t.regex(served.endings.join(), /request magic/);
 });
 
+test('a request for which we have no memory ends its connection, loudly, and nobody else', async (t) => {
+  const served = await serve(t);
+  const { memory } = served.core.environment;
+  const client = await NbdClient.open(served.path);
+  await client.go('simple');
+  const allocate = memory.allocate.bind(memory);
+  memory.allocate = () => {
+    throw new RangeError('no memory for the test');
+  };
+  client.request({ type: Command.READ, length: 4096 });
+  await client.hungUp();
+  memory.allocate = allocate;
+  t.regex(served.endings.join('\n'), /a connection cannot go on: RangeError: no memory for the test\n +at/);
+  t.is(served.endings.at(-1), 'no memory for the test');
+  t.true(await isAlive(served));
+});
+
 test('a payload beyond all measure ends the connection, without memory for it', async (t) => {
   const served = await serve(t);
   const client = await NbdClient.open(served.path);
