@@ -43,7 +43,7 @@ export interface OpenDiskOptions {
  * Resolves when the disk can be opened, or refused, without a wait for a server that never answers. Throws LunportError
  * when nobody answers.
  */
-export async function awaitDisk({ kind, name }: DiskSpec): Promise<void> {
+export async function awaitDisk({ kind, name }: Pick<DiskSpec, 'kind' | 'name'>): Promise<void> {
   if (kind === 'file') await awaitAnswer(name);
 }
 

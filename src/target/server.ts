@@ -249,7 +249,7 @@ export class Server {
   }
 }
 
-function servedTwice(name: string, socket: string): LunportError {
+export function servedTwice(name: string, socket: string): LunportError {
   return new LunportError({
     code: 'served-twice',
     object: name,

@@ -2,7 +2,7 @@
  * TLS for NBD (STARTTLS): certificates or pre-shared keys, with the file names and formats that qemu, nbdkit and
  * libnbd have in common.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { createServer, type TLSSocket, type TlsOptions } from 'node:tls';
@@ -16,18 +16,19 @@ const PSK_CIPHERS = [
   'DHE-PSK-AES128-GCM-SHA256',
 ].join(':');
 const MINIMUM_KEY_LENGTH = 16;
+const AUTHORITY = 'ca-cert.pem';
 
 /**
  * From a directory with server-cert.pem and server-key.pem. With ca-cert.pem beside them, clients must show a
  * certificate that it signed. Throws Node's errors for files that cannot be read.
  */
 export function certificateOptions(directory: string): TlsOptions {
-  const ca = join(directory, 'ca-cert.pem');
-  const verify = existsSync(ca);
+  // One that is there and cannot be read is no reason to let everybody in.
+  const verify = readdirSync(directory).includes(AUTHORITY);
   return {
     cert: readFileSync(join(directory, 'server-cert.pem')),
     key: readFileSync(join(directory, 'server-key.pem')),
-    ca: verify ? readFileSync(ca) : undefined,
+    ca: verify ? readFileSync(join(directory, AUTHORITY)) : undefined,
     requestCert: verify,
     rejectUnauthorized: verify,
     minVersion: 'TLSv1.2',

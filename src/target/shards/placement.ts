@@ -45,7 +45,7 @@ function namesOf({ name, disk }: LunSpec): string[] {
 }
 
 /** Also of a file that is yet to be made. */
-function realPath(path: string): string {
+export function realPath(path: string): string {
   try {
     return realpathSync(path);
   } catch {

@@ -1,12 +1,14 @@
 /** Several shards as one host: targets are placed, and what they answer is put together. */
 import { UsageError } from '../disk-spec.ts';
+import { type AddedDisk, add, specOf } from '../operations/disks.ts';
 import { type Json, Scope } from '../operations/operation.ts';
 import { findOperation, OPERATIONS } from '../operations/table.ts';
 import { findTarget } from '../operations/target-of.ts';
-import type { ServerOptions, TargetSpec } from '../server.ts';
+import { awaitDisk } from '../served-disk.ts';
+import { type ServerOptions, servedTwice, type TargetSpec } from '../server.ts';
 import type { ServerDescription, TargetDescription } from '../server-description.ts';
 import { LocalHost, type ServerHost } from '../server-host.ts';
-import { placeTargets } from './placement.ts';
+import { placeTargets, realPath } from './placement.ts';
 import { WorkerHost } from './worker-host.ts';
 
 /**
@@ -86,7 +88,23 @@ class ShardedHost implements ServerHost {
     const { scope, merge } = findOperation(OPERATIONS, name);
     if (scope === Scope.ALL)
       return merge(await Promise.all(this.shards.map((shard) => shard.call(name, params))));
-    return this.shards[await this.shardOf(params)].call(name, params);
+    const shard = await this.shardOf(params);
+    if (name === 'add') await this.refuseElsewhere(shard, params);
+    return this.shards[shard].call(name, params);
+  }
+
+  /** What the server of `shard` refuses to have twice (`share`), the others must not have either. */
+  private async refuseElsewhere(shard: number, params: unknown): Promise<void> {
+    const checked = add.schema.safeParse(params);
+    if (!checked.success) return;
+    const { kind, name, share } = specOf(checked.data as AddedDisk);
+    if (kind !== 'file' || !share) return;
+    await awaitDisk({ kind, name });
+    const path = realPath(name);
+    for (const target of (await this.describe()).targets) {
+      if (target.shard === shard || !target.luns.some((lun) => lun.path === path)) continue;
+      throw servedTwice(name, target.sockets[0].path);
+    }
   }
 
   /** Where the target is that the parameters name. Throws LunportError. */

@@ -1,6 +1,6 @@
 /** STARTTLS with clients that we did not write: libnbd (GnuTLS). */
 import { execFile } from 'node:child_process';
-import { cpSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'ava';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
@@ -63,6 +63,13 @@ test('without ca-cert.pem clients need no certificate', async (t) => {
   cpSync(join(certificates, 'ca-cert.pem'), join(client, 'ca-cert.pem'));
   const { code, text } = await nbdinfo(`${served.uri}&tls-certificates=${client}&tls-hostname=localhost`);
   t.is(code, 0, text);
+});
+
+test('a ca-cert.pem that leads nowhere is an error, and lets nobody in', (t) => {
+  const broken = join(folder.path, 'broken');
+  cpSync(anonymous, broken, { recursive: true });
+  symlinkSync('/nowhere/ca-cert.pem', join(broken, 'ca-cert.pem'));
+  t.throws(() => certificateOptions(broken), { code: 'ENOENT', message: /ca-cert\.pem/ });
 });
 
 for (const [user, expected] of [

@@ -120,6 +120,17 @@ test('closing twice, and closing all shards at once, leaves no socket', async (t
   t.false(specs.some(({ sockets }) => existsSync(sockets[0].path)));
 });
 
+test('a disk with `share` that another shard has is refused, where reservations would not hold', async (t) => {
+  const image = path('shared.img');
+  const specs = targets('shared', [`${image},create,size=1M,share`], ['ram:1M']);
+  const host = await open(t, specs, 2);
+  const here = specs[0].sockets[0].path;
+  const add = (disk: string) => host.call('add', { target: specs[1].sockets[0].path, disk });
+  await t.throwsAsync(add(`${image},share`), { code: 'served-twice', message: new RegExp(here) });
+  await t.throwsAsync(add('nonsense,share='), { code: 'invalid-parameters' });
+  await t.notThrowsAsync(add(`${path('other.img')},create,size=1M,share`));
+});
+
 test('an operation on everything asks all shards', async (t) => {
   const specs = targets('listed', ['ram:1M'], ['ram:2M'], ['ram:3M']);
   const host = await open(t, specs, 2);
