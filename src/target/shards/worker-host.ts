@@ -35,7 +35,9 @@ export class WorkerHost implements ServerHost {
 
   private constructor(name: string, setup: ShardSetup, log: Log) {
     this.log = log;
-    this.worker = new Worker(WORKER, { name, workerData: setup });
+    // What a worker opened by node:fs and did not close by it, Node would close at its end: disks are closed by the
+    // addon, and their numbers may be another shard's by then.
+    this.worker = new Worker(WORKER, { name, workerData: setup, trackUnmanagedFds: false });
     this.worker.on('message', (message: ShardMessage) => this.received(message));
     this.died = new Promise((resolve) => {
       const ended = (cause?: unknown) => {

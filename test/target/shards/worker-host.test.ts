@@ -1,5 +1,5 @@
 /** A server in a worker thread: what goes in and what comes out by messages. */
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, readdirSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../../qemu/temporary-folder.ts';
@@ -118,6 +118,29 @@ test('closing twice, and closing all shards at once, leaves no socket', async (t
   t.true(specs.every(({ sockets }) => existsSync(sockets[0].path)));
   await Promise.all([host.close(), host.close()]);
   t.false(specs.some(({ sockets }) => existsSync(sockets[0].path)));
+});
+
+test.serial("a shard that ends closes no descriptor that has become somebody else's", async (t) => {
+  const image = path('numbers.img');
+  const host = await openHost(targets('numbers', [`${image},create,size=1M`]), options(), 1);
+  const isImage = (fd: string) => {
+    try {
+      return readlinkSync(`/proc/self/fd/${fd}`) === image;
+    } catch {
+      // The one that the list was read by.
+      return false;
+    }
+  };
+  const number = Number(readdirSync('/proc/self/fd').find(isImage));
+  await host.call('remove', { lun: 0 });
+  const opened: number[] = [];
+  // The kernel gives the lowest number that is free.
+  do opened.push(openSync('/dev/null', 'r'));
+  while (opened.at(-1)! < number);
+  t.is(opened.at(-1), number);
+  await host.close();
+  for (const fd of opened) t.true(fstatSync(fd).isCharacterDevice());
+  for (const fd of opened) closeSync(fd);
 });
 
 test('a disk with `share` that another shard has is refused, where reservations would not hold', async (t) => {
