@@ -61,27 +61,30 @@ export class BackstoreOperation {
   context: unknown = undefined;
   /** For the backstore's own use while the operation runs. */
   backstoreContext: unknown = undefined;
-  /** Where it runs now; undefined before `startOn` and after its end. */
-  runningOn: Backstore | undefined = undefined;
+  /** Between `startOn` and its end. */
+  running = false;
+  /** Where it runs, or ran last. */
+  private backstore: Backstore | undefined = undefined;
 
   /** Starts it so that `cancel` can reach it. */
   startOn(backstore: Backstore): void {
-    this.runningOn = backstore;
+    if (this.backstore !== backstore) this.backstore = backstore;
+    this.running = true;
     try {
       backstore.start(this);
     } catch (error) {
-      this.runningOn = undefined;
+      this.running = false;
       throw error;
     }
   }
 
   /** Asks for an early end, if it runs; it still completes exactly once, through its owner. */
   cancel(): void {
-    this.runningOn?.cancel(this);
+    if (this.running) this.backstore!.cancel(this);
   }
 
   finish(outcome: Outcome, transferred: number): void {
-    this.runningOn = undefined;
+    this.running = false;
     this.outcome = outcome;
     this.transferred = transferred;
     this.owner!.operationDone(this);

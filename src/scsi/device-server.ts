@@ -10,18 +10,25 @@ import { Sense } from './sense-spec.ts';
 import { Status } from './status-spec.ts';
 import type { Task } from './task.ts';
 
-/** Runs `task`; it ends by `task.owner.taskDone`, possibly before this returns. */
+/**
+ * Runs `task`; it ends by `task.owner.taskDone`, possibly before this returns.
+ *
+ * What most tasks have in common with the one before in their object is only stored where it differs: to store an
+ * object costs more than to compare it, since the garbage collector has to hear of it.
+ */
 export function execute(task: Task, environment: Environment): void {
-  task.environment = environment;
+  if (task.environment !== environment) task.environment = environment;
   task.active = true;
   const itl = task.nexus!.unit(task.lun);
+  if (task.itl !== itl) task.itl = itl;
   if (itl === undefined) {
+    task.row = undefined;
     absentUnit(task);
     return;
   }
-  task.itl = itl;
   const unit = itl.logicalUnit;
-  task.row = unit.commands.lookup(task.cdb);
+  const row = unit.commands.lookup(task.cdb);
+  if (task.row !== row) task.row = row;
   unit.taskSet.accept(task);
 }
 
@@ -40,7 +47,7 @@ export function begin(task: Task): void {
  */
 function failInternally(task: Task, error: unknown): void {
   const environment = task.environment!;
-  const unfinished = task.active && task.operation.runningOn === undefined;
+  const unfinished = task.active && !task.operation.running;
   if (unfinished) task.fail(Sense.INTERNAL_TARGET_FAILURE);
   if (environment.defect === undefined) throw error;
   environment.defect(error);

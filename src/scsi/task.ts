@@ -121,10 +121,8 @@ export class Task {
     this.onAbort?.();
   }
 
-  /** Ready for the next command: everything but the fabric's own fields. */
+  /** Ready for the next command: everything but the fabric's own fields, and what `execute` sets in any case. */
   reset(): void {
-    this.itl = undefined;
-    this.row = undefined;
     this.status = GOOD;
     this.senseLength = 0;
     this.transferLength = 0;

@@ -53,7 +53,8 @@ export class IndirectTable {
     }
     this.count = (length / BYTES) | 0;
     if (segments.count === 1 && (segments.offsets[0] & 3) === 0) {
-      this.words = this.guest.words(segments.regions[0], segments.offsets[0]);
+      const words = this.guest.words(segments.regions[0], segments.offsets[0]);
+      if (this.words !== words) this.words = words;
       this.base = this.guest.wordIndex;
     } else {
       this.guest.copyOut(segments, this.copy);

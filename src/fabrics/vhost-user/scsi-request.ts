@@ -17,8 +17,6 @@ export class ScsiRequest extends Task {
   /** The ring it came from, and its chain's head there. */
   vring: Vring | undefined = undefined;
   head = 0;
-  /** While it is in its queue's pool. */
-  nextFree: ScsiRequest | undefined = undefined;
   /** Where the response header and the sense data go. */
   readonly response: SegmentList = new SegmentList(2);
 

@@ -36,6 +36,8 @@ const USED_ENTRIES = UsedRing.RING / 4;
 const DESCRIPTOR_WORDS = Descriptor.BYTES / 4;
 const FLAGS_AND_NEXT = Descriptor.FLAGS / 4;
 const { NEXT, WRITE, INDIRECT } = DescriptorFlag;
+/** Of `follow`. */
+const ENDED = -1;
 
 /** The ring's three parts as views of guest memory, and what was negotiated. */
 export interface SplitVirtqueueOptions {
@@ -220,40 +222,48 @@ export class SplitVirtqueue implements Virtqueue {
     if (this.taken[head] !== 0) throw new VirtqueueError(`descriptor ${head} is in use already`);
     chain.head = head;
     chain.clear();
-    this.walk(this.descriptors, 0, this.size, head, chain, this.indirectAllowed);
+    const at = follow(this.descriptors, 0, this.size, head, chain);
+    if (at !== ENDED) this.followIndirect(at, chain);
     this.taken[head] = 1;
     this.inFlight++;
   }
 
-  /** Follows a chain within one table of `count` descriptors that starts at word `base`. */
-  private walk(
-    words: Uint32Array,
-    base: number,
-    count: number,
-    first: number,
-    chain: DescriptorChain,
-    indirectAllowed: boolean,
-  ): void {
-    let index = first;
-    for (let steps = 0; steps < count; steps++) {
-      const at = base + index * DESCRIPTOR_WORDS;
-      const flagsAndNext = words[at + FLAGS_AND_NEXT];
-      if ((flagsAndNext & INDIRECT) !== 0) {
-        if (!indirectAllowed)
-          throw new VirtqueueError('indirect descriptor inside a table, or not negotiated');
-        if ((flagsAndNext & NEXT) !== 0) {
-          throw new VirtqueueError('indirect descriptor that is not the last one');
-        }
-        const table = this.indirect;
-        table.open(words, at);
-        this.walk(table.words, table.base, table.count, 0, chain, false);
-        return;
-      }
-      chain.append(words, at, (flagsAndNext & WRITE) !== 0);
-      if ((flagsAndNext & NEXT) === 0) return;
-      index = flagsAndNext >>> 16;
-      if (index >= count) throw new VirtqueueError(`next descriptor ${index} in a table of ${count}`);
+  /** Follows the table that the descriptor at word `at` of the ring points to: the end of the chain. */
+  private followIndirect(at: number, chain: DescriptorChain): void {
+    const { indirect: table, descriptors } = this;
+    if (!this.indirectAllowed) throw new VirtqueueError('indirect descriptor, which was not negotiated');
+    table.open(descriptors, at);
+    if (follow(table.words, table.base, table.count, 0, chain) !== ENDED) {
+      throw new VirtqueueError('indirect descriptor inside a table');
     }
-    throw new VirtqueueError(`descriptor chain loops in a table of ${count}`);
   }
+}
+
+/**
+ * Follows a chain within one table of `count` descriptors that starts at word `base`. Returns the word at which the
+ * chain's last descriptor stands if it is an indirect one, else `ENDED`.
+ */
+function follow(
+  words: Uint32Array,
+  base: number,
+  count: number,
+  first: number,
+  chain: DescriptorChain,
+): number {
+  let index = first;
+  for (let steps = 0; steps < count; steps++) {
+    const at = (base + index * DESCRIPTOR_WORDS) | 0;
+    const flagsAndNext = words[at + FLAGS_AND_NEXT];
+    if ((flagsAndNext & INDIRECT) !== 0) {
+      if ((flagsAndNext & NEXT) !== 0) {
+        throw new VirtqueueError('indirect descriptor that is not the last one');
+      }
+      return at;
+    }
+    chain.append(words, at, (flagsAndNext & WRITE) !== 0);
+    if ((flagsAndNext & NEXT) === 0) return ENDED;
+    index = flagsAndNext >>> 16;
+    if (index >= count) throw new VirtqueueError(`next descriptor ${index} in a table of ${count}`);
+  }
+  throw new VirtqueueError(`descriptor chain loops in a table of ${count}`);
 }

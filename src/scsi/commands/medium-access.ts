@@ -98,12 +98,12 @@ const flushedOwner: OperationOwner = {
   },
 };
 
-/** Reads the task's range into the initiator's buffer and ends the task. */
+/** Reads the task's range into the initiator's buffer and ends the task. On comparing before storing: see `execute`. */
 export function startRead(task: Task, device: BlockDevice, forceUnitAccess: boolean): void {
   const { operation } = task;
   operation.kind = READ;
-  operation.owner = transferOwner;
-  operation.segments = task.dataIn;
+  if (operation.owner !== transferOwner) operation.owner = transferOwner;
+  if (operation.segments !== task.dataIn) operation.segments = task.dataIn;
   if (!prepare(task, device, task.dataIn.byteLength)) return;
   if (forceUnitAccess && device.backstore.capabilities.volatileCache) {
     // FUA reads what is on stable storage, so what is only cached goes there first (SBC-3 5.8).
@@ -126,8 +126,8 @@ export function startWrite(task: Task, device: BlockDevice, forceUnitAccess: boo
   }
   if (device.tokens.live) device.tokens.changing(task.lba, task.blocks);
   operation.kind = WRITE;
-  operation.owner = transferOwner;
-  operation.segments = task.dataOut;
+  if (operation.owner !== transferOwner) operation.owner = transferOwner;
+  if (operation.segments !== task.dataOut) operation.segments = task.dataOut;
   operation.forceUnitAccess = forceUnitAccess || !device.writeCacheEnabled;
   if (prepare(task, device, task.dataOut.byteLength)) submitInTurn(task, device);
 }
