@@ -30,9 +30,10 @@ Engine::Engine(Environment& environment, const Options& options, Tables tables)
     : environment_(environment),
       options_(options),
       tables_(tables),
-      operations_(new Operation[options.depth]),
-      finished_(options.depth) {
-  for (uint32_t slot = 0; slot < options.depth; slot++) operations_[slot].slot = slot;
+      slots_(options.depth + options.copies),
+      operations_(new Operation[slots_]),
+      finished_(slots_) {
+  for (uint32_t slot = 0; slot < slots_; slot++) operations_[slot].slot = slot;
 }
 
 std::unique_ptr<Engine> Engine::open(Environment& environment, const Options& options, Tables tables,
@@ -108,7 +109,7 @@ bool Engine::claim(uint32_t count) {
   const double* const rows = tables_.submissions;
   for (uint32_t i = 0; i < count; i++) {
     uint32_t slot;
-    if (to_index(rows[i * kSubmissionColumns + 1], options_.depth, slot) && !operations_[slot].busy) {
+    if (to_index(rows[i * kSubmissionColumns + 1], slots_, slot) && !operations_[slot].busy) {
       operations_[slot].busy = true;
       continue;
     }
@@ -131,7 +132,10 @@ int Engine::prepare(const double* row, Operation& operation) {
     return -EINVAL;
   }
   operation.kind = static_cast<Kind>(kind);
-  if (!is_ram(operation.kind) && !to_index(row[2], std::numeric_limits<int32_t>::max(), fd)) return -EBADF;
+  if (!is_ram(operation.kind)) {
+    if (operation.slot >= options_.depth && operation.kind != Kind::CANCELLED) return -EINVAL;
+    if (!to_index(row[2], std::numeric_limits<int32_t>::max(), fd)) return -EBADF;
+  }
   operation.fd = static_cast<int>(fd);
   operation.flags = static_cast<uint8_t>(flags);
   operation.refusals = 0;

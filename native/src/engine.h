@@ -21,6 +21,7 @@ class Engine {
   enum class Mode { AUTO, IO_URING, THREADS };
   struct Options {
     uint32_t depth = 0;
+    uint32_t copies = 0;  // slots from `depth` on, for RAM_ kinds only: these end in the call that submits them
     uint32_t max_vectors = 0;
     Mode mode = Mode::AUTO;
     uint32_t threads = 0;
@@ -69,6 +70,7 @@ class Engine {
   Environment& environment_;
   const Options options_;
   const Tables tables_;
+  const uint32_t slots_;
   std::unique_ptr<Operation[]> operations_;
   std::unique_ptr<AsyncIo> io_;
   LoopPoll* poll_ = nullptr;

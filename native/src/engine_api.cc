@@ -33,9 +33,10 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   int open(const Engine::Options& options, Napi::Function ready) {
     const Napi::Env env = Env();
     const auto table = [&env](size_t rows, size_t row) { return Napi::ArrayBuffer::New(env, rows * row); };
-    Napi::ArrayBuffer submissions = table(options.depth, kSubmissionColumns * sizeof(double));
+    const uint32_t slots = options.depth + options.copies;
+    Napi::ArrayBuffer submissions = table(slots, kSubmissionColumns * sizeof(double));
     Napi::ArrayBuffer vectors = table(options.max_vectors, kVectorColumns * sizeof(double));
-    Napi::ArrayBuffer completions = table(options.depth, kCompletionColumns * sizeof(int32_t));
+    Napi::ArrayBuffer completions = table(slots, kCompletionColumns * sizeof(int32_t));
     const Engine::Tables tables = {static_cast<const double*>(submissions.Data()),
                                    static_cast<const double*>(vectors.Data()),
                                    static_cast<int32_t*>(completions.Data())};
@@ -56,6 +57,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     tables_[2] = Napi::Persistent(completions);
     ready_ = Napi::Persistent(ready);
     depth_ = options.depth;
+    slots_ = slots;
     Ref();  // lives until close(), even if JavaScript forgets it
     return 0;
   }
@@ -89,7 +91,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   Napi::Value submit(const Napi::CallbackInfo& info) {
     uint32_t count;
-    if (!index_argument(info, 0, depth_ + 1, count)) {
+    if (!index_argument(info, 0, slots_ + 1, count)) {
       throw Napi::RangeError::New(info.Env(), "lunport: more submissions than the table has rows");
     }
     const int completions = engine(info.Env()).submit(count);
@@ -128,6 +130,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
 
   std::unique_ptr<Engine> engine_;
   uint32_t depth_ = 0;
+  uint32_t slots_ = 0;
   Napi::FunctionReference ready_;
   Napi::Reference<Napi::ArrayBuffer> tables_[3];
 };
@@ -159,6 +162,7 @@ Napi::Value create_engine(const Napi::CallbackInfo& info) {
   const Napi::Value ready = object.Get("onReady");
   Engine::Options options;
   options.depth = count_option(object, "depth", kMaxDepth);
+  options.copies = count_option(object, "copies", kMaxDepth);
   options.max_vectors = count_option(object, "maxVectors", kMaxVectors);
   options.threads = count_option(object, "threads", kMaxThreads);
   const bool complete = options.depth > 0 && options.max_vectors > 0 && options.threads > 0;

@@ -42,10 +42,10 @@ export interface RawPoll {
  */
 export interface RawEngine {
   readonly mode: 'io_uring' | 'threads';
-  /** As many rows as the engine is deep. */
+  /** A row for each slot: as many as the engine is deep, and its copies. */
   readonly submissions: ArrayBuffer;
   readonly vectors: ArrayBuffer;
-  /** As many rows as the engine is deep: `submit` and `reap` never have more to say. */
+  /** As many rows: `submit` and `reap` never have more to say. */
   readonly completions: ArrayBuffer;
   /**
    * Starts the first `count` rows of `submissions`; returns how many rows of `completions` it filled. Throws,
@@ -237,6 +237,8 @@ export interface Addon {
 
   createEngine(options: {
     depth: number;
+    /** Further slots, after these, for what is done to memory. Default: 0 */
+    copies?: number;
     maxVectors: number;
     mode: 'auto' | 'io_uring' | 'threads';
     threads: number;

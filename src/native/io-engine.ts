@@ -43,6 +43,9 @@ const DEFAULT_THREADS = 64;
 /** IoKind: from here on a region's memory is meant, not a file. */
 const FIRST_RAM_KIND = IoKind.RAM_READ;
 
+/** Copies of memory that one batch can hold, in its first rows; each row has a slot for them, beyond those of files. */
+const COPIES = 256;
+
 /** After so many batches without a pause, everything else in the loop has its turn. */
 const ROUNDS_PER_TURN = 64;
 
@@ -60,6 +63,11 @@ export class IoEngine {
   private readonly completions: Int32Array;
   /** By slot. */
   private readonly owners: (IoOwner | undefined)[];
+  /** Copies that are in the table, or submitted and not dispatched. */
+  private copies = 0;
+  /** By row: of the copies in the table, and of those that were submitted last. */
+  private copyOwners: (IoOwner | undefined)[] = new Array(COPIES).fill(undefined);
+  private submittedOwners: (IoOwner | undefined)[] = new Array(COPIES).fill(undefined);
   private readonly freeSlots: Int32Array;
   private freeCount: number;
   /** By slot. */
@@ -86,6 +94,7 @@ export class IoEngine {
     const { depth = DEFAULT_DEPTH, maxVectors = DEFAULT_MAX_VECTORS, threads = DEFAULT_THREADS } = options;
     const raw = addon.createEngine({
       depth,
+      copies: COPIES,
       maxVectors,
       mode: chosenMode(options.mode ?? 'auto'),
       threads,
@@ -109,7 +118,7 @@ export class IoEngine {
 
   /** Operations queued or running. */
   get inFlight(): number {
-    return this.depth - this.freeCount + this.waitingCount;
+    return this.depth - this.freeCount + this.waitingCount + this.copies;
   }
 
   /**
@@ -237,7 +246,9 @@ export class IoEngine {
    */
   cancel(owner: IoOwner): void {
     for (let row = 0; row < this.table.count; row++) {
-      if (this.owners[this.table.slotOf(row)] === owner) this.table.cancel(row);
+      const slot = this.table.slotOf(row);
+      const staged = slot < this.depth ? this.owners[slot] : this.copyOwners[row];
+      if (staged === owner) this.table.cancel(row);
     }
     for (const { waiting } of this.listed) waiting.cancel(owner);
     for (let slot = 0; slot < this.depth; slot++) {
@@ -317,15 +328,36 @@ export class IoEngine {
     segmentsOffset: number,
     owner: IoOwner,
   ): boolean {
+    if (share === this.ramShare)
+      return this.stageCopy(kind, file, offset, length, segments, segmentsOffset, owner);
     if (this.freeCount === 0) return false;
-    if (share !== this.ramShare && kind !== IoKind.CANCELLED && !share.admits(this.freeCount, this.depth))
-      return false;
+    if (kind !== IoKind.CANCELLED && !share.admits(this.freeCount, this.depth)) return false;
     const slot = this.freeSlots[this.freeCount - 1];
     if (!this.table.add(kind, slot, file, flags, offset, length, segments, segmentsOffset)) return false;
     this.freeCount--;
     this.owners[slot] = owner;
     this.slotShares[slot] = share;
     share.running++;
+    return true;
+  }
+
+  /** The same for a copy, which has completed when its batch was submitted: nothing but its row is to be had. */
+  private stageCopy(
+    kind: IoKind,
+    regionId: number,
+    offset: number,
+    length: number,
+    segments: Segments | undefined,
+    segmentsOffset: number,
+    owner: IoOwner,
+  ): boolean {
+    const { table } = this;
+    const row = table.count;
+    if (row >= COPIES) return false;
+    if (!table.add(kind, this.depth + row, regionId, 0, offset, length, segments, segmentsOffset))
+      return false;
+    this.copyOwners[row] = owner;
+    this.copies++;
     return true;
   }
 
@@ -367,17 +399,27 @@ export class IoEngine {
   };
 
   private submit(): number {
+    const { copyOwners } = this;
+    this.copyOwners = this.submittedOwners;
+    this.submittedOwners = copyOwners;
     return this.raw.submit(this.table.take());
   }
 
   private dispatch(count: number): void {
-    const { completions, owners, slotShares } = this;
+    const { completions, owners, slotShares, submittedOwners, depth } = this;
     for (let i = 0; i < count; i++) {
       const slot = completions[i * IoColumns.COMPLETION];
-      const owner = owners[slot]!;
-      owners[slot] = undefined;
-      slotShares[slot]!.running--;
-      this.freeSlots[this.freeCount++] = slot;
+      let owner: IoOwner;
+      if (slot >= depth) {
+        owner = submittedOwners[slot - depth]!;
+        submittedOwners[slot - depth] = undefined;
+        this.copies--;
+      } else {
+        owner = owners[slot]!;
+        owners[slot] = undefined;
+        slotShares[slot]!.running--;
+        this.freeSlots[this.freeCount++] = slot;
+      }
       try {
         owner.ioCompleted(completions[i * IoColumns.COMPLETION + 1]);
       } catch (error) {

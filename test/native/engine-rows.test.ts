@@ -151,6 +151,18 @@ for (const mode of USABLE_MODES) {
     t.is(engine.raw.reap(), 0);
   });
 
+  test(`${mode}: the slots for copies are for nothing else`, async (t) => {
+    const fd = makeFile(t);
+    const disk = mapMemory(t, PAGE);
+    const engine = new EngineDriver(t, mode, { depth: 2, copies: 2 });
+    const read: Row = { kind: IoKind.READ_FILE, file: fd, vectors: [[disk.id, 0, 512]] };
+    const copy: Row = { kind: IoKind.RAM_READ, file: disk.id, vectors: [[disk.id, 0, 512]] };
+    engine.start([copy, read, copy, read]);
+    t.deepEqual(await engine.results(4), [512, 512, 512, Errno.EINVAL]);
+    engine.fill([{ ...copy, raw: { 1: 4 } }]);
+    t.throws(() => engine.raw.submit(1), { message: /names no slot/ });
+  });
+
   test(`${mode}: slots that do not exist or are in use are refused, and nothing starts`, async (t) => {
     const slow = slowWrite(t);
     const engine = new EngineDriver(t, mode, { depth: 4 });

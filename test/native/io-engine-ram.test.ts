@@ -1,5 +1,6 @@
 /** Disks in memory: their operations complete within `run`. */
 import test from 'ava';
+import { Errno } from '../../src/native/errno.ts';
 import { Recorder, segments, setUp } from './io-engine-support.ts';
 import { KIB, MIB, PAGE, pattern } from './support.ts';
 
@@ -22,6 +23,60 @@ test('RAM operations complete within run', (t) => {
   t.deepEqual(owner.results, [5000, 10, 0]);
   t.deepEqual([...diskBytes.slice(0, 20)], [...new Array(10).fill(9), ...new Array(10).fill(0)]);
   t.is(engine.inFlight, 0);
+});
+
+/** More than a batch has rows for, so that some wait. */
+const MANY = 600;
+
+test('copies that exceed a batch all complete, in their order, while files use every slot', async (t) => {
+  const { engine, memory, guest, fd } = setUp(t, { depth: 2 });
+  const disk = memory.mapAnonymous(MIB);
+  const files = new Recorder();
+  for (let i = 0; i < 4; i++) engine.read(fd, 0, PAGE, segments([guest.id, PAGE, PAGE]), 0, 0, files);
+  const order: number[] = [];
+  for (let i = 0; i < MANY; i++) {
+    const owner = new Recorder(() => order.push(i));
+    engine.ramWrite(disk.id, i, 1, segments([guest.id, i, 1]), 0, owner);
+  }
+  t.true(engine.inFlight >= MANY);
+  await engine.drain();
+  t.deepEqual(
+    order,
+    Array.from({ length: MANY }, (_, i) => i),
+  );
+  t.deepEqual(files.results, [PAGE, PAGE, PAGE, PAGE]);
+  t.is(engine.inFlight, 0);
+});
+
+test('copies that are queued while others complete find their own owners', (t) => {
+  const { engine, memory, guest } = setUp(t);
+  const disk = memory.mapAnonymous(MIB);
+  const results: string[] = [];
+  const copy = (name: string, length: number, then: () => void) => {
+    const owner = new Recorder((result) => {
+      results.push(`${name} ${result}`);
+      then();
+    });
+    engine.ramRead(disk.id, 0, length, segments([guest.id, 0, length]), 0, owner);
+  };
+  const end = () => {};
+  copy('first', 1, () => copy('of the first', 3, end));
+  copy('second', 2, () => copy('of the second', 4, () => copy('of that', 5, end)));
+  engine.run();
+  t.deepEqual(results, ['first 1', 'second 2', 'of the first 3', 'of the second 4', 'of that 5']);
+});
+
+test('a copy is cancelled until its batch runs', (t) => {
+  const { engine, memory, guest, bytes } = setUp(t);
+  const disk = memory.mapAnonymous(MIB);
+  bytes.fill(1, 0, PAGE);
+  const [kept, cancelled] = [new Recorder(), new Recorder()];
+  engine.ramWrite(disk.id, 0, 10, segments([guest.id, 0, 10]), 0, kept);
+  engine.ramWrite(disk.id, 10, 10, segments([guest.id, 0, 10]), 0, cancelled);
+  engine.cancel(cancelled);
+  engine.run();
+  t.deepEqual([kept.results, cancelled.results], [[10], [Errno.ECANCELED]]);
+  t.deepEqual([...memory.bytes(disk, 9, 2)], [1, 0]);
 });
 
 /** Past the caches, where the disk is large and whole lines are written: each of these conditions once not met. */

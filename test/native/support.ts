@@ -87,9 +87,14 @@ export class EngineDriver {
   #wake: () => void = () => {};
   wakeUps = 0;
 
-  constructor(t: ExecutionContext, mode: Mode, { depth = 64, maxVectors = 8192, threads = 2 } = {}) {
+  constructor(
+    t: ExecutionContext,
+    mode: Mode,
+    { depth = 64, copies = 0, maxVectors = 8192, threads = 2 } = {},
+  ) {
     const raw = addon.createEngine({
       depth,
+      copies,
       maxVectors,
       mode,
       threads,
