@@ -17,6 +17,8 @@ namespace {
 // A fuller ring is submitted in parts: entries beyond this save no measurable time.
 constexpr unsigned kMaxSubmissions = 128;
 constexpr unsigned kMinCompletions = 64;
+// Of a submission of more entries than this the kernel keeps all from the disk until it has seen the last.
+constexpr unsigned kUnplugged = 2;
 // The kernel refuses for want of memory, or until completions are collected: both pass quickly or not at all.
 constexpr int kMaxRefusals = 1000;
 // The kernel's own limit is four workers per processor, and a file server that hangs would hold all of them. One
@@ -107,6 +109,7 @@ void Uring::start(Operation& operation, Finished& finished) {
   if (operation.lender != nullptr) return borrow_and_move(operation, finished);
   make_room(1, finished);
   describe(operation, *queues_.next());
+  if ((operation.flags & flag::DIRECT) != 0 && queues_.unsubmitted() >= kUnplugged) submit(finished);
 }
 
 // In one submission. Borrowing is done when it is submitted, so the second entry finds the buffer; without a loan the

@@ -14,9 +14,15 @@ import type { IoEngine } from '../../native/io-engine.ts';
 const SLICE = 0.05;
 /**
  * How long requests that are out are waited for, beside the time given: on disks that take less, spinning saves the
- * wake-up, which takes as long again where the processor is a virtual one. Milliseconds.
+ * wake-up, a tenth of it or more where the processor is a virtual one, and with many requests out sees each as it ends.
+ * Milliseconds.
  */
-const DISK_PATIENCE = 0.2;
+const DISK_PATIENCE = 0.5;
+/**
+ * What a kick's own way may take, milliseconds: with it a driver that came back at once is still known as quick. A
+ * processor that sleeps, and is a virtual one, takes 50 to 100 microseconds to wake up.
+ */
+const KICK_WAY = 0.1;
 /** Looks at the rings for one at the clock, which costs as much as some of them, and is an object. */
 const PASSES_PER_CLOCK = 16;
 /** Bytes of requests after which it is looked at in any case: some microseconds. */
@@ -60,7 +66,7 @@ export class RingWatch {
       return;
     }
     this.askedAt = performance.now();
-    this.brisk = this.askedAt - this.shownAt <= this.poller.limit;
+    this.brisk = this.askedAt - this.shownAt <= this.poller.limit + KICK_WAY;
   }
 
   /** The driver was shown that chains are used. */
