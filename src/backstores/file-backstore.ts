@@ -26,6 +26,11 @@ import type { OpenedFile } from './open-file.ts';
 
 /** Bytes of the unit that stat counts blocks in. */
 const STAT_BLOCK = 512;
+/**
+ * Bytes that copies of buffers which O_DIRECT cannot use may take: an initiator may have thousands of requests under way,
+ * each of 32 MiB, and all of them in the same few pages of its own. What has no room waits; one has it in any case.
+ */
+const BOUNCE_BUDGET = 64 << 20;
 /** Bytes; block layers align the data of their requests to this. */
 const KERNEL_ALIGNMENT = 512;
 
@@ -58,6 +63,9 @@ export class FileBackstore implements OpenBackstore {
   private readonly opened: OpenedFile;
   private readonly upkeep: FileUpkeep;
   private readonly free: FileRequest[] = [];
+  private bounceBytes = 0;
+  /** Oldest first. */
+  private readonly bounceWaiters: FileRequest[] = [];
   /** Operations under way. */
   private running = 0;
   private closing = false;
@@ -143,6 +151,42 @@ export class FileBackstore implements OpenBackstore {
       position = 0;
     }
     return false;
+  }
+
+  /** Gives `request` memory for its copy, now or when there is room. */
+  bounceFor(request: FileRequest): void {
+    if (this.bounceWaiters.length > 0 || !this.admitsBounce(request)) this.bounceWaiters.push(request);
+    else this.grantBounce(request);
+  }
+
+  giveBackBounce(bounce: Scratch): void {
+    this.bounceBytes -= bounce.length;
+    this.memory.release(bounce);
+    while (this.bounceWaiters.length > 0 && this.admitsBounce(this.bounceWaiters[0])) {
+      this.grantBounce(this.bounceWaiters.shift()!);
+    }
+  }
+
+  /** Whether the request waited for memory; it does no more. */
+  forgetBounce(request: FileRequest): boolean {
+    const at = this.bounceWaiters.indexOf(request);
+    if (at >= 0) this.bounceWaiters.splice(at, 1);
+    return at >= 0;
+  }
+
+  private admitsBounce({ length }: FileRequest): boolean {
+    return this.bounceBytes === 0 || this.bounceBytes + length <= BOUNCE_BUDGET;
+  }
+
+  private grantBounce(request: FileRequest): void {
+    let bounce: Scratch | undefined;
+    try {
+      bounce = this.memory.allocate(request.length);
+      this.bounceBytes += bounce.length;
+    } catch {
+      // Out of memory: the initiator tries again.
+    }
+    request.bounceGranted(bounce);
   }
 
   /** A list of `length` zero bytes, for filesystems that cannot zero a range. */

@@ -75,7 +75,13 @@ export class FileRequest implements IoOwner {
   }
 
   cancel(): void {
-    this.backstore.engine.cancel(this);
+    if (this.backstore.forgetBounce(this)) this.finish(Outcome.CANCELLED, 0);
+    else this.backstore.engine.cancel(this);
+  }
+
+  /** Bytes of the operation. */
+  get length(): number {
+    return this.operation!.length;
   }
 
   isFor(operation: BackstoreOperation): boolean {
@@ -133,7 +139,7 @@ export class FileRequest implements IoOwner {
     }
     const flags = backstore.transferFlags | (operation.forceUnitAccess && !reading ? IoFlag.FUA : 0);
     if (backstore.needsBounce(segments!, segmentsOffset, length)) {
-      this.startBounce(operation, reading, flags);
+      backstore.bounceFor(this);
       return;
     }
     this.step = Step.DIRECT;
@@ -142,9 +148,15 @@ export class FileRequest implements IoOwner {
   }
 
   /** O_DIRECT with buffers that are not aligned: firmware and hand-made requests; rare enough to copy. */
-  private startBounce(operation: BackstoreOperation, reading: boolean, flags: number): void {
-    const { engine, fd, memory } = this.backstore;
-    const bounce = memory.allocate(operation.length);
+  bounceGranted(bounce: Scratch | undefined): void {
+    if (bounce === undefined) {
+      this.finish(Outcome.BUSY, 0);
+      return;
+    }
+    const operation = this.operation!;
+    const { engine, fd, transferFlags } = this.backstore;
+    const reading = operation.kind === OperationKind.READ;
+    const flags = transferFlags | (operation.forceUnitAccess && !reading ? IoFlag.FUA : 0);
     this.bounce = bounce;
     this.bounceSegments.clear();
     this.bounceSegments.add(bounce.region, bounce.offset, operation.length);
@@ -286,7 +298,7 @@ export class FileRequest implements IoOwner {
     if (this.bounce !== undefined) {
       // Of a read that failed as well: initiators take what stands before the block that is told to be bad.
       if (operation.kind === OperationKind.READ && transferred > 0) this.copyOut(operation, transferred);
-      this.backstore.memory.release(this.bounce);
+      this.backstore.giveBackBounce(this.bounce);
       this.bounce = undefined;
     }
     this.backstore.release(this);
