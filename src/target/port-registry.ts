@@ -30,7 +30,8 @@ const schema = z.strictObject({
 });
 
 export interface NumberedTarget {
-  readonly name: string;
+  /** Its own first, then those that it may have had (served-target.ts). */
+  readonly names: readonly string[];
   readonly luns: readonly { readonly disk: DiskSpec; readonly name?: string }[];
 }
 
@@ -43,8 +44,8 @@ export async function registerPorts(
   directory: string | undefined,
   warn: (message: string) => void,
 ): Promise<number[]> {
-  const unnumbered = targets.map(({ name, luns }) => ({
-    name,
+  const unnumbered = targets.map(({ names, luns }) => ({
+    name: names[0],
     disks: luns.flatMap((lun) => lun.name ?? []),
   }));
   // What is in memory only is gone with the process, and its reservations with it.
@@ -54,13 +55,17 @@ export async function registerPorts(
   try {
     removeLeftovers(directory, FILE);
     const known = read(directory);
-    const ports = firstPorts(unnumbered, known);
+    const remembered = targets.map(({ names }) => names.find((name) => known.has(name)) ?? names[0]);
+    const ports = firstPorts(
+      unnumbered.map((target, i) => ({ ...target, name: remembered[i] })),
+      known,
+    );
     const next = new Map(known);
     for (const [i, target] of targets.entries()) {
       if (!durable.includes(target)) continue;
-      const before = known.get(target.name);
-      if (before !== undefined && before !== ports[i]) warn(renumbered(target.name));
-      next.set(target.name, ports[i]);
+      const before = known.get(remembered[i]);
+      if (before !== undefined && before !== ports[i]) warn(renumbered(target.names[0]));
+      for (const name of target.names) next.set(name, ports[i]);
     }
     if ([...next].some(([name, port]) => known.get(name) !== port)) await write(directory, next, targets);
     return ports;
@@ -98,7 +103,7 @@ async function write(
   ports: ReadonlyMap<string, number>,
   served: readonly NumberedTarget[],
 ): Promise<void> {
-  const names = new Set(served.map(({ name }) => name));
+  const names = new Set(served.flatMap((target) => target.names));
   const all = [...ports].map(([name, firstPort]) => ({ name, firstPort }));
   const surplus = all.length - MEMORY;
   const targets = all.filter(({ name }, i) => i >= surplus || names.has(name));

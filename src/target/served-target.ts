@@ -227,8 +227,13 @@ export class ServedTarget {
 }
 
 /** `naa.…`, of a target that may have been given one. */
-export function targetWwn({ sockets, wwn }: Pick<ServedTargetOptions, 'sockets' | 'wwn'>): string {
-  return wwn ?? deriveWwn(sockets[0].path);
+export function targetWwn(options: Pick<ServedTargetOptions, 'sockets' | 'wwn'>): string {
+  return targetNames(options)[0];
+}
+
+/** What the target may be remembered by: its name, and those that it has when another of its sockets is the first. */
+export function targetNames({ sockets, wwn }: Pick<ServedTargetOptions, 'sockets' | 'wwn'>): string[] {
+  return wwn === undefined ? sockets.map(({ path }) => deriveWwn(path)) : [wwn];
 }
 
 /**

@@ -17,7 +17,7 @@ import { NbdFabric } from './nbd-fabric.ts';
 import type { NbdOptions } from './nbd-options.ts';
 import { registerPorts } from './port-registry.ts';
 import { awaitDisk, closeBackstores, openDisk, type ServedDisk } from './served-disk.ts';
-import { type DeviceKind, ServedTarget, type SocketSpec, targetWwn } from './served-target.ts';
+import { type DeviceKind, ServedTarget, type SocketSpec, targetNames } from './served-target.ts';
 import { type IoMode, Shard } from './shard.ts';
 
 /** Milliseconds between looks at a disk that another process uses: what a guest may notice of it. */
@@ -86,7 +86,7 @@ export class Server {
     const defect = (error: unknown) => options.log.error(describeDefect(error));
     const server = new Server(new Shard(options.io, defect, options.pollMicroseconds), options);
     try {
-      const named = specs.map((spec) => ({ name: targetWwn(spec), luns: spec.luns }));
+      const named = specs.map((spec) => ({ names: targetNames(spec), luns: spec.luns }));
       const ports = await registerPorts(named, options.stateDirectory, (message) =>
         options.log.warn(message),
       );
