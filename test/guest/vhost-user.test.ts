@@ -181,7 +181,8 @@ test.serial(
         await run(`for i in $(seq 300); do [ "$(${used})" != "" ] && exit 0; sleep 0.1; done; exit 1`);
         t.is(regions(), before + 1);
         await run(VERIFIED);
-        t.true(Number(await run(used)) > 0);
+        // What ends gives its pages back at once: some look sees one in use.
+        await run(`for i in $(seq 300); do [ "$(${used})" -gt 0 ] && exit 0; sleep 0.1; done; exit 1`);
         await Promise.all([guest.qmpEvent('DEVICE_DELETED'), guest.qmp('device_del', { id: 'dimm' })]);
         await guest.qmp('object-del', { id: 'plugged' });
         t.is(regions(), before);
