@@ -328,36 +328,28 @@ export class IoEngine {
     segmentsOffset: number,
     owner: IoOwner,
   ): boolean {
-    if (share === this.ramShare)
-      return this.stageCopy(kind, file, offset, length, segments, segmentsOffset, owner);
-    if (this.freeCount === 0) return false;
-    if (kind !== IoKind.CANCELLED && !share.admits(this.freeCount, this.depth)) return false;
-    const slot = this.freeSlots[this.freeCount - 1];
-    if (!this.table.add(kind, slot, file, flags, offset, length, segments, segmentsOffset)) return false;
+    const { table, depth, freeCount } = this;
+    const copy = share === this.ramShare;
+    let slot: number;
+    if (copy) {
+      // It has completed when its batch was submitted: nothing but its row is to be had.
+      if (table.count >= COPIES) return false;
+      slot = depth + table.count;
+    } else {
+      if (freeCount === 0) return false;
+      if (kind !== IoKind.CANCELLED && !share.admits(freeCount, depth)) return false;
+      slot = this.freeSlots[freeCount - 1];
+    }
+    if (!table.add(kind, slot, file, flags, offset, length, segments, segmentsOffset)) return false;
+    if (copy) {
+      this.copyOwners[slot - depth] = owner;
+      this.copies++;
+      return true;
+    }
     this.freeCount--;
     this.owners[slot] = owner;
     this.slotShares[slot] = share;
     share.running++;
-    return true;
-  }
-
-  /** The same for a copy, which has completed when its batch was submitted: nothing but its row is to be had. */
-  private stageCopy(
-    kind: IoKind,
-    regionId: number,
-    offset: number,
-    length: number,
-    segments: Segments | undefined,
-    segmentsOffset: number,
-    owner: IoOwner,
-  ): boolean {
-    const { table } = this;
-    const row = table.count;
-    if (row >= COPIES) return false;
-    if (!table.add(kind, this.depth + row, regionId, 0, offset, length, segments, segmentsOffset))
-      return false;
-    this.copyOwners[row] = owner;
-    this.copies++;
     return true;
   }
 
