@@ -20,10 +20,11 @@ export interface HangingFile {
   release(): Promise<void>;
 }
 
-/** `path` does not exist. */
-export async function hangingFile(path: string): Promise<HangingFile> {
+/** `path` does not exist. `writeDelay`: milliseconds that each write takes. */
+export async function hangingFile(path: string, writeDelay = 0): Promise<HangingFile> {
   writeFileSync(path, '');
-  const server = spawnOwned([process.execPath, SERVER, path], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const command = [process.execPath, SERVER, path, String(writeDelay)];
+  const server = spawnOwned(command, { stdio: ['ignore', 'pipe', 'inherit'] });
   await once(server.stdout!, 'data');
   let syncs = 0;
   server.stdout!.on('data', (chunk: Buffer) => {
