@@ -19,6 +19,7 @@ import {
 } from '../scsi/backstore.ts';
 import type { Scratch } from '../scsi/environment.ts';
 import { SegmentList } from '../scsi/segment-list.ts';
+import { BounceMemory } from './bounce-memory.ts';
 import { FileRequest } from './file-request.ts';
 import { FileUpkeep } from './file-upkeep.ts';
 import type { BackstoreDescription, OpenBackstore } from './open-backstore.ts';
@@ -26,11 +27,6 @@ import type { OpenedFile } from './open-file.ts';
 
 /** Bytes of the unit that stat counts blocks in. */
 const STAT_BLOCK = 512;
-/**
- * Bytes that copies of buffers which O_DIRECT cannot use may take: an initiator may have thousands of requests under way,
- * each of 32 MiB, and all of them in the same few pages of its own. What has no room waits; one has it in any case.
- */
-const BOUNCE_BUDGET = 64 << 20;
 /** Bytes; block layers align the data of their requests to this. */
 const KERNEL_ALIGNMENT = 512;
 
@@ -39,6 +35,7 @@ export class FileBackstore implements OpenBackstore {
   readonly fd: number;
   readonly engine: IoEngine;
   readonly memory: RegionMemory;
+  readonly bounces: BounceMemory;
   readonly capabilities: BackstoreCapabilities;
   byteLength: number;
   /** Bytes; no transfer is finer. */
@@ -63,9 +60,6 @@ export class FileBackstore implements OpenBackstore {
   private readonly opened: OpenedFile;
   private readonly upkeep: FileUpkeep;
   private readonly free: FileRequest[] = [];
-  private bounceBytes = 0;
-  /** Oldest first. */
-  private readonly bounceWaiters: FileRequest[] = [];
   /** Operations under way. */
   private running = 0;
   private closing = false;
@@ -82,6 +76,7 @@ export class FileBackstore implements OpenBackstore {
     this.fd = opened.fd;
     this.engine = engine;
     this.memory = memory;
+    this.bounces = new BounceMemory(memory);
     this.byteLength = opened.size;
     this.blockSize = opened.blockSize;
     this.transferFlags = flagsFor(opened);
@@ -151,42 +146,6 @@ export class FileBackstore implements OpenBackstore {
       position = 0;
     }
     return false;
-  }
-
-  /** Gives `request` memory for its copy, now or when there is room. */
-  bounceFor(request: FileRequest): void {
-    if (this.bounceWaiters.length > 0 || !this.admitsBounce(request)) this.bounceWaiters.push(request);
-    else this.grantBounce(request);
-  }
-
-  giveBackBounce(bounce: Scratch): void {
-    this.bounceBytes -= bounce.length;
-    this.memory.release(bounce);
-    while (this.bounceWaiters.length > 0 && this.admitsBounce(this.bounceWaiters[0])) {
-      this.grantBounce(this.bounceWaiters.shift()!);
-    }
-  }
-
-  /** Whether the request waited for memory; it does no more. */
-  forgetBounce(request: FileRequest): boolean {
-    const at = this.bounceWaiters.indexOf(request);
-    if (at >= 0) this.bounceWaiters.splice(at, 1);
-    return at >= 0;
-  }
-
-  private admitsBounce({ length }: FileRequest): boolean {
-    return this.bounceBytes === 0 || this.bounceBytes + length <= BOUNCE_BUDGET;
-  }
-
-  private grantBounce(request: FileRequest): void {
-    let bounce: Scratch | undefined;
-    try {
-      bounce = this.memory.allocate(request.length);
-      this.bounceBytes += bounce.length;
-    } catch {
-      // Out of memory: the initiator tries again.
-    }
-    request.bounceGranted(bounce);
   }
 
   /** A list of `length` zero bytes, for filesystems that cannot zero a range. */

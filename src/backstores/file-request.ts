@@ -8,6 +8,7 @@ import type { IoOwner } from '../native/io-engine.ts';
 import { type BackstoreOperation, OperationKind, Outcome } from '../scsi/backstore.ts';
 import type { Scratch } from '../scsi/environment.ts';
 import { SegmentList } from '../scsi/segment-list.ts';
+import type { BounceUser } from './bounce-memory.ts';
 import type { FileBackstore } from './file-backstore.ts';
 import { outcomeOf } from './outcome.ts';
 
@@ -30,7 +31,7 @@ const Step = {
   WRITE_AND_SYNC: 6,
 } as const;
 
-export class FileRequest implements IoOwner {
+export class FileRequest implements IoOwner, BounceUser {
   private readonly backstore: FileBackstore;
   private operation: BackstoreOperation | undefined = undefined;
   private step: (typeof Step)[keyof typeof Step] = Step.DIRECT;
@@ -75,7 +76,7 @@ export class FileRequest implements IoOwner {
   }
 
   cancel(): void {
-    if (this.backstore.forgetBounce(this)) this.finish(Outcome.CANCELLED, 0);
+    if (this.backstore.bounces.forget(this)) this.finish(Outcome.CANCELLED, 0);
     else this.backstore.engine.cancel(this);
   }
 
@@ -129,44 +130,41 @@ export class FileRequest implements IoOwner {
 
   private transfer(operation: BackstoreOperation): void {
     const { backstore } = this;
-    const { engine, fd } = backstore;
-    const { offset, length, segments, segmentsOffset } = operation;
-    const reading = operation.kind === OperationKind.READ;
-    if (operation.forceUnitAccess && !reading && backstore.syncsEveryWrite) {
+    const { kind, offset, length, segments, segmentsOffset } = operation;
+    if (operation.forceUnitAccess && kind === OperationKind.WRITE && backstore.syncsEveryWrite) {
+      const { engine, fd, transferFlags } = backstore;
       this.step = Step.WRITE_AND_SYNC;
-      engine.write(fd, offset, length, segments!, segmentsOffset, backstore.transferFlags, this);
-      return;
-    }
-    const flags = backstore.transferFlags | (operation.forceUnitAccess && !reading ? IoFlag.FUA : 0);
-    if (backstore.needsBounce(segments!, segmentsOffset, length)) {
-      backstore.bounceFor(this);
-      return;
-    }
+      engine.write(fd, offset, length, segments!, segmentsOffset, transferFlags, this);
+    } else if (backstore.needsBounce(segments!, segmentsOffset, length)) backstore.bounces.ask(this);
+    else this.move(operation, segments!, segmentsOffset);
+  }
+
+  /** All of the operation's data, in one step. */
+  private move(operation: BackstoreOperation, segments: SegmentList, segmentsOffset: number): void {
+    const { engine, fd, transferFlags } = this.backstore;
+    const { kind, offset, length, forceUnitAccess } = operation;
     this.step = Step.DIRECT;
-    if (reading) engine.read(fd, offset, length, segments!, segmentsOffset, flags, this);
-    else engine.write(fd, offset, length, segments!, segmentsOffset, flags, this);
+    if (kind === OperationKind.READ) {
+      engine.read(fd, offset, length, segments, segmentsOffset, transferFlags, this);
+      return;
+    }
+    const flags = forceUnitAccess ? transferFlags | IoFlag.FUA : transferFlags;
+    engine.write(fd, offset, length, segments, segmentsOffset, flags, this);
   }
 
   /** O_DIRECT with buffers that are not aligned: firmware and hand-made requests; rare enough to copy. */
   bounceGranted(bounce: Scratch | undefined): void {
     if (bounce === undefined) {
+      // Out of memory: the initiator tries again.
       this.finish(Outcome.BUSY, 0);
       return;
     }
     const operation = this.operation!;
-    const { engine, fd, transferFlags } = this.backstore;
-    const reading = operation.kind === OperationKind.READ;
-    const flags = transferFlags | (operation.forceUnitAccess && !reading ? IoFlag.FUA : 0);
     this.bounce = bounce;
     this.bounceSegments.clear();
     this.bounceSegments.add(bounce.region, bounce.offset, operation.length);
-    this.step = Step.DIRECT;
-    if (reading) {
-      engine.read(fd, operation.offset, operation.length, this.bounceSegments, 0, flags, this);
-      return;
-    }
-    this.copyIn(operation);
-    engine.write(fd, operation.offset, operation.length, this.bounceSegments, 0, flags, this);
+    if (operation.kind === OperationKind.WRITE) this.copyIn(operation);
+    this.move(operation, this.bounceSegments, 0);
   }
 
   private copyIn(operation: BackstoreOperation): void {
@@ -298,7 +296,7 @@ export class FileRequest implements IoOwner {
     if (this.bounce !== undefined) {
       // Of a read that failed as well: initiators take what stands before the block that is told to be bad.
       if (operation.kind === OperationKind.READ && transferred > 0) this.copyOut(operation, transferred);
-      this.backstore.giveBackBounce(this.bounce);
+      this.backstore.bounces.giveBack(this.bounce);
       this.bounce = undefined;
     }
     this.backstore.release(this);

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test, { type ExecutionContext } from 'ava';
 import { temporaryFolder } from '../../qemu/temporary-folder.ts';
+import { BOUNCE_BUDGET } from '../../src/backstores/bounce-memory.ts';
 import { FileBackstore } from '../../src/backstores/file-backstore.ts';
 import { openFile } from '../../src/backstores/open-file.ts';
 import { BackstoreOperation, OperationKind, Outcome } from '../../src/scsi/backstore.ts';
@@ -12,7 +13,6 @@ import { Shard } from '../../src/target/shard.ts';
 
 const MIB = 1 << 20;
 const EACH = 24 * MIB;
-const BUDGET = 64 * MIB;
 
 function opened(t: ExecutionContext) {
   const folder = temporaryFolder();
@@ -68,7 +68,7 @@ test('what has no room waits for it, and may be cancelled meanwhile', async (t) 
   writes[3].operation.cancel();
   const outcomes = await Promise.all(writes.map(({ ended }) => ended));
   t.deepEqual(outcomes, [Outcome.GOOD, Outcome.GOOD, Outcome.GOOD, Outcome.CANCELLED, Outcome.GOOD]);
-  t.true(most() > EACH && most() <= BUDGET, `${most()} bytes at a time`);
+  t.true(most() > EACH && most() <= BOUNCE_BUDGET, `${most()} bytes at a time`);
   t.is(held(), 0);
   await close();
   const bytes = readFileSync(path);
