@@ -10,14 +10,16 @@ import { existsSync, symlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { packageRoot } from '../qemu/package-root.ts';
 import { atProcessEnd } from '../qemu/process-end.ts';
+import type { MeasurementResult } from './measurement.ts';
 import { median } from './median.ts';
 import { makePlan } from './plan.ts';
-import { type Cell, groups } from './report.ts';
-import { type OpenTarget, openTarget, type Work } from './run.ts';
-import { lunportTargets } from './targets.ts';
+import { headingOf } from './report.ts';
+import { inTurn, type OpenTarget, openTarget, type Work } from './run.ts';
+import { type DiskKind, lunportTargets } from './targets.ts';
 
 const BASE = 'base';
 const HEAD = 'head';
+const ROUNDS = 5;
 /** One turn of a build. */
 const TURN = { warmUpSeconds: 0.3, seconds: 0.7 };
 
@@ -26,8 +28,10 @@ if (!reference) {
   console.error('bench-compare: say with what: make bench-compare BASE=<git ref>');
   process.exit(2);
 }
-const rounds = Number(process.env['BENCH_ROUNDS'] ?? 5);
-const plan = makePlan(process.env, 'quick');
+const plan = makePlan(
+  { ...process.env, BENCH_ROUNDS: process.env['BENCH_ROUNDS'] ?? String(ROUNDS) },
+  'quick',
+);
 const root = packageRoot();
 const base = buildBase(reference, join(plan.folder, BASE));
 const comparison = await compare([
@@ -49,41 +53,43 @@ interface Ratios {
   readonly cpu: number[];
 }
 
+interface Build {
+  readonly name: string;
+  readonly open: OpenTarget;
+}
+
 async function compare(builds: readonly { name: string; root: string }[]): Promise<Map<string, Ratios>> {
   const result = new Map<string, Ratios>();
   for (const kind of plan.kinds) {
-    const targets: OpenTarget[] = [];
+    const targets: Build[] = [];
     try {
       for (const build of builds) {
         const target = lunportTargets(plan.disks, build.root, build.name).find(({ disk }) => disk === kind)!;
-        targets.push((await openTarget(target, plan))!);
+        targets.push({ name: build.name, open: (await openTarget(target, plan))! });
       }
-      for (const work of plan.works) await compareWork(work, targets, result);
+      for (const work of plan.works) await compareWork(kind, work, targets, result);
     } finally {
-      for (const target of targets) await target.stop();
+      for (const { open } of targets) await open.stop();
     }
   }
   return result;
 }
 
 async function compareWork(
+  kind: DiskKind,
   work: Work,
-  targets: readonly OpenTarget[],
+  targets: readonly Build[],
   result: Map<string, Ratios>,
 ): Promise<void> {
-  for (let round = 0; round < rounds; round++) {
-    const cells: Cell[] = [];
-    // Every other round the other one goes first: a machine that warms up favours neither.
-    for (const target of round % 2 === 0 ? targets : targets.toReversed()) {
-      cells.push(await target.measure(work, TURN));
-    }
-    const [before, after] = [BASE, HEAD].map((name) => cells.find(({ target }) => target === name)!.result);
-    const [heading] = groups(cells).keys();
-    const ratios = result.get(heading) ?? { iops: [], cpu: [] };
+  const ratios: Ratios = { iops: [], cpu: [] };
+  for (let round = 0; round < plan.rounds; round++) {
+    const results = new Map<string, MeasurementResult>();
+    for (const { name, open } of inTurn(targets, round)) results.set(name, await open.measure(work, TURN));
+    const [before, after] = [BASE, HEAD].map((name) => results.get(name)!);
     ratios.iops.push(after.iops / before.iops);
     ratios.cpu.push(after.targetCpu / before.targetCpu);
-    result.set(heading, ratios);
   }
+  result.set(headingOf({ disk: kind, ...work, pattern: work.pattern.name }), ratios);
 }
 
 /** A worktree of `ref` in `folder`, built; returns the folder. */

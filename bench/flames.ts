@@ -39,7 +39,7 @@ const profiled: Target = {
 };
 const target = (await openTarget(profiled, plan))!;
 const depth = Number(env['BENCH_DEPTH'] ?? 32);
-const { result } = await target.measure({ pattern: PATTERN, queues: 1, depth }, TIMING);
+const result = await target.measure({ pattern: PATTERN, queues: 1, depth }, TIMING);
 await target.stop();
 const file = readdirSync(plan.folder).find((name) => name.endsWith('.cpuprofile'))!;
 const profile = JSON.parse(readFileSync(join(plan.folder, file), 'utf8')) as CpuProfile;

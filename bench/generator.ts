@@ -3,7 +3,7 @@
  * the load over the vhost-user socket and prints a MeasurementResult as JSON. The target may be anything that
  * speaks vhost-user-scsi or vhost-user-blk.
  */
-import { cpuSeconds } from './cpu-time.ts';
+import { CpuStopwatch } from './cpu-time.ts';
 import { Load } from './load.ts';
 import { openLoadDevice } from './load-device.ts';
 import type { MeasurementRequest, MeasurementResult } from './measurement.ts';
@@ -15,19 +15,20 @@ class CpuObserver {
   target = 0;
   own = 0;
   private readonly pid: number;
+  private stopwatch: CpuStopwatch | undefined;
 
   constructor(pid: number) {
     this.pid = pid;
   }
 
   started(): void {
-    this.target = -cpuSeconds(this.pid);
+    this.stopwatch = new CpuStopwatch(this.pid);
     this.own = -ownCpuSeconds();
   }
 
   ended(): void {
     this.own += ownCpuSeconds();
-    this.target += cpuSeconds(this.pid);
+    this.target = this.stopwatch?.seconds() ?? 0;
   }
 }
 

@@ -1,15 +1,19 @@
 /**
  * `make bench`: lunport beside the machine's limit and its peers. For each disk, all targets take turns at each
- * work. By default all patterns, depths, queue counts and disks, in a quarter of an hour. In the environment:
+ * work, several times; each figure is the median. By default all patterns, depths, queue counts and disks, in
+ * twenty minutes. In the environment:
  *
- *   BENCH_QUICK=1         a few of them, without O_DIRECT: two minutes
- *   BENCH_PAGE=1          what docs/performance.md shows: eight minutes
+ *   BENCH_QUICK=1         a few of them, without O_DIRECT: two and a half minutes
+ *   BENCH_PAGE=1          what docs/performance.md shows: a quarter of an hour, twenty minutes with SPDK
  *   BENCH_DISKS=a,b       only these disks: null, ram, file, direct
- *   BENCH_SECONDS=S       measures each cell for so long. Default: 0.5 in the whole table, else 1
+ *   BENCH_WORKS=a:D,b:D:Q only these patterns, at depth D, with Q queues: '4k randread:32,128k write:1:4'
+ *   BENCH_TARGETS=REGEXP  only targets whose name it matches: '^lunport|SPDK'
+ *   BENCH_ROUNDS=N        turns of each target at each work. Default: 3, with BENCH_PAGE 5
+ *   BENCH_SECONDS=S       length of a turn. Default: 0.2 in the whole table, quick 0.3, page 0.5
  *   BENCH_FILE=PATH       the file behind the file disks; it is overwritten. Default: a temporary one
  *   BENCH_INDIRECT=1      one indirect table per request, as Linux makes them, not three descriptors in the ring
  *   BENCH_SVG=PATH        the picture. Default: dist/bench/bench.svg
- *   BENCH_JSON=PATH       writes all results for machines
+ *   BENCH_JSON=PATH       writes all results for machines, with the least and the most of each figure
  *   BENCH_MARKDOWN=PATH   writes the tables of docs/performance.md
  *   BENCH_SPDK=COMMAND, BENCH_SPDK_BUFFERED=COMMAND   SPDK's vhost target as a peer: see spdk.ts
  *
@@ -30,13 +34,14 @@ import { lunportTargets, responderTargets, storageDaemonTargets } from './target
 const { env } = process;
 const SPIN = ['--poll-us', '50'];
 const plan = makePlan(env, 'full');
+const chosen = new RegExp(env['BENCH_TARGETS'] ?? '');
 const targets = [
   ...lunportTargets(plan.disks),
   ...lunportTargets(plan.disks, packageRoot(), 'lunport --poll-us', SPIN),
   ...responderTargets(plan.disks),
   ...spdkTargets(plan.disks, env),
   ...storageDaemonTargets(plan.disks, plan.maxQueues),
-].filter(({ disk }) => plan.kinds.includes(disk));
+].filter(({ name, disk }) => plan.kinds.includes(disk) && chosen.test(name));
 
 if (cpus().length < 2) console.log('Only one core: the generator and the target take turns on it.');
 const cells: Cell[] = [];
@@ -74,6 +79,6 @@ const best = Math.max(
   ...cells.filter(({ target }) => target.startsWith('lunport')).map(({ result }) => result.iops),
 );
 console.log(
-  `\nbench: ${cells.length} measurements, lunport's best ${count(best)} IOPS, ${broken + troubles} failed`,
+  `\nbench: ${cells.length} cells of ${plan.rounds} turns, lunport's best ${count(best)} IOPS, ${broken + troubles} failed`,
 );
 process.exitCode = broken + troubles > 0 ? 1 : 0;

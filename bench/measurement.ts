@@ -1,4 +1,4 @@
-/** One cell of the table: what the generator is asked, and what it answers, both as JSON. */
+/** One turn of a target at a work: what the generator is asked, and what it answers, both as JSON. */
 import type { LoadDeviceOptions } from './load-device.ts';
 
 export interface MeasurementRequest extends LoadDeviceOptions {

@@ -14,6 +14,8 @@ export interface Plan {
   readonly kinds: readonly DiskKind[];
   readonly disks: Disks;
   readonly timing: Timing;
+  /** Turns of each target at each work. */
+  readonly rounds: number;
   /** Indirect descriptor tables, as Linux uses them; default: three descriptors in the ring. */
   readonly indirect: boolean;
   /** Most request queues of any work. */
@@ -26,6 +28,7 @@ interface Extent {
   readonly sweeps: readonly Sweep[];
   readonly kinds: readonly DiskKind[];
   readonly timing: Timing;
+  readonly rounds: number;
 }
 
 /** All combinations of these. */
@@ -38,7 +41,8 @@ interface Sweep {
 const QUICK: Extent = {
   sweeps: [{ patterns: ['4k randread', '4k randwrite', '128k read'], depths: [1, 32], queues: [1] }],
   kinds: ['null', 'ram', 'file'],
-  timing: { warmUpSeconds: 0.4, seconds: 1 },
+  timing: { warmUpSeconds: 0.1, seconds: 0.3 },
+  rounds: 3,
 };
 /** What docs/performance.md shows. */
 const PAGE: Extent = {
@@ -48,12 +52,14 @@ const PAGE: Extent = {
     { patterns: ['4k randread', '4k randwrite'], depths: [32], queues: [4] },
   ],
   kinds: DISK_KINDS,
-  timing: { warmUpSeconds: 0.3, seconds: 1 },
+  timing: { warmUpSeconds: 0.1, seconds: 0.5 },
+  rounds: 5,
 };
 const FULL: Extent = {
   sweeps: [{ patterns: PATTERNS.map(({ name }) => name), depths: [1, 8, 32, 128], queues: [1, 4] }],
   kinds: DISK_KINDS,
-  timing: { warmUpSeconds: 0.3, seconds: 0.5 },
+  timing: { warmUpSeconds: 0.1, seconds: 0.2 },
+  rounds: 3,
 };
 
 /** Also writes the file that the file disks serve. */
@@ -63,12 +69,13 @@ export function makePlan(env: NodeJS.ProcessEnv, usual: 'full' | 'quick'): Plan 
   const folder = temporaryFolder().path;
   const disks = { file: env['BENCH_FILE'] ?? join(folder, 'disk.img'), bytes: DISK_BYTES };
   if (kinds.includes('file') || kinds.includes('direct')) fill(disks.file, DISK_BYTES);
-  const works = extent.sweeps.flatMap(worksOf);
+  const works = chosenWorks(env['BENCH_WORKS']) ?? extent.sweeps.flatMap(worksOf);
   return {
     works,
     kinds,
     disks,
-    timing: { ...extent.timing, seconds: seconds(env['BENCH_SECONDS']) ?? extent.timing.seconds },
+    timing: { ...extent.timing, seconds: positive(env, 'BENCH_SECONDS') ?? extent.timing.seconds },
+    rounds: rounds(env) ?? extent.rounds,
     indirect: Boolean(env['BENCH_INDIRECT']),
     maxQueues: Math.max(...works.map(({ queues }) => queues)),
     folder,
@@ -82,11 +89,38 @@ function worksOf({ patterns, depths, queues: queueCounts }: Sweep): Work[] {
   );
 }
 
-function seconds(text: string | undefined): number | undefined {
+/** `pattern:depth` or `pattern:depth:queues`, with commas in between. */
+function chosenWorks(list: string | undefined): Work[] | undefined {
+  return list?.split(',').map((text) => {
+    const [name, ...numbers] = text.split(':');
+    const pattern = PATTERNS.find((each) => each.name === name);
+    const [depth, queues = 1] = numbers.map(Number);
+    if (pattern !== undefined && numbers.length <= 2 && isCount(depth) && isCount(queues)) {
+      return { pattern, depth, queues };
+    }
+    const names = PATTERNS.map((each) => each.name).join();
+    throw new Error(
+      `BENCH_WORKS: expected PATTERN:DEPTH[:QUEUES] with one of ${names} but received "${text}"`,
+    );
+  });
+}
+
+function rounds(env: NodeJS.ProcessEnv): number | undefined {
+  const value = positive(env, 'BENCH_ROUNDS');
+  if (value === undefined || isCount(value)) return value;
+  throw new RangeError(`BENCH_ROUNDS: expected a whole number but received "${value}"`);
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value > 0;
+}
+
+function positive(env: NodeJS.ProcessEnv, name: string): number | undefined {
+  const text = env[name];
   if (text === undefined) return undefined;
   const value = Number(text);
   if (value > 0) return value;
-  throw new RangeError(`BENCH_SECONDS: expected a number above 0 but received "${text}"`);
+  throw new RangeError(`${name}: expected a number above 0 but received "${text}"`);
 }
 
 function chosenKinds(list: string | undefined, otherwise: readonly DiskKind[]): readonly DiskKind[] {

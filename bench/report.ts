@@ -1,14 +1,18 @@
 /** The table of a run, as text. */
-import type { MeasurementResult } from './measurement.ts';
+import type { Summary } from './rounds.ts';
 import type { DiskKind } from './targets.ts';
 
-export interface Cell {
-  readonly target: string;
+/** What targets are compared at. */
+export interface Place {
   readonly disk: DiskKind;
+  /** Its name. */
   readonly pattern: string;
   readonly queues: number;
   readonly depth: number;
-  readonly result: MeasurementResult;
+}
+
+export interface Cell extends Place, Summary {
+  readonly target: string;
 }
 
 const COLUMNS = [
@@ -55,13 +59,16 @@ export function table(cells: readonly Cell[]): string {
 export function groups(cells: readonly Cell[]): Map<string, Cell[]> {
   const found = new Map<string, Cell[]>();
   for (const cell of cells) {
-    const queues = cell.queues === 1 ? '' : `, ${cell.queues} queues`;
-    const heading = `${cell.disk}: ${cell.pattern}, depth ${cell.depth}${queues}`;
+    const heading = headingOf(cell);
     const group = found.get(heading) ?? [];
     group.push(cell);
     found.set(heading, group);
   }
   return found;
+}
+
+export function headingOf({ disk, pattern, depth, queues }: Place): string {
+  return `${disk}: ${pattern}, depth ${depth}${queues === 1 ? '' : `, ${queues} queues`}`;
 }
 
 /** The best IOPS of the targets whose name starts so, in one group; undefined when there are none. */

@@ -1,4 +1,4 @@
-/** Runs measurements: a target process, and one generator process per cell. */
+/** Runs measurements: a target process, and one generator process per turn. */
 import { execFile } from 'node:child_process';
 import { closeSync, fdatasyncSync, openSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { opensDirect } from './open-flags.ts';
 import type { Pattern } from './pattern.ts';
 import type { Plan } from './plan.ts';
 import type { Cell } from './report.ts';
+import { summary } from './rounds.ts';
 import { type DiskKind, GENERATOR_CORE, onCore, startTarget, type Target } from './targets.ts';
 
 const run = promisify(execFile);
@@ -27,6 +28,8 @@ const PREPARATION: Readonly<Record<DiskKind, Pattern | undefined>> = {
   file: { name: 'read', ...WHOLE_DISK, readPercentage: 100 },
   direct: { name: 'read', ...WHOLE_DISK, readPercentage: 100 },
 };
+/** Before a target's first turn at a work: lunport is compiled anew for what this one does and others did not. */
+const FIRST_WARM_UP_SECONDS = 0.5;
 const FILE_KINDS: readonly DiskKind[] = ['file', 'direct'];
 /** Sockets made so far. */
 let sockets = 0;
@@ -45,7 +48,7 @@ export interface Timing {
 
 /** A target that runs and is ready to be measured. */
 export interface OpenTarget {
-  measure(work: Work, timing: Timing): Promise<Cell>;
+  measure(work: Work, timing: Timing): Promise<MeasurementResult>;
   stop(): Promise<void>;
 }
 
@@ -84,8 +87,7 @@ export async function openTarget(target: Target, plan: Plan): Promise<OpenTarget
     async measure(work, timing) {
       const result = await alone({ ...common, ...work, ...timing, requestsBefore: 0 });
       if (result.iops === 0) throw new Error(`no request ended (${work.pattern.name}, depth ${work.depth})`);
-      const { pattern, queues, depth } = work;
-      return { target: target.name, disk: target.disk, pattern: pattern.name, queues, depth, result };
+      return result;
     },
     stop: () => running.stop(),
   };
@@ -105,8 +107,8 @@ export interface Observer {
 }
 
 /**
- * Measures targets of one disk, which take turns at each work: what else the machine does at that moment hits all
- * of them.
+ * Measures targets of one disk. At each work they take turns, each once in a round: what else the machine does at that
+ * moment hits all of them.
  */
 export async function measureTargets(
   targets: readonly Target[],
@@ -123,15 +125,41 @@ export async function measureTargets(
       });
     }
     for (const work of plan.works) {
-      for (const [target, opened] of open) {
-        await observed(target, observer, async () =>
-          observer.measured(await opened.measure(work, plan.timing)),
-        );
+      const results = new Map<Target, MeasurementResult[]>();
+      for (let round = 0; round < plan.rounds; round++) {
+        const timing = round === 0 ? { ...plan.timing, warmUpSeconds: FIRST_WARM_UP_SECONDS } : plan.timing;
+        for (const [target, opened] of inTurn([...open], round)) {
+          await observed(target, observer, async () => {
+            const result = await opened.measure(work, timing);
+            results.set(target, [...(results.get(target) ?? []), result]);
+          });
+        }
+      }
+      for (const target of open.keys()) {
+        const own = results.get(target);
+        if (own !== undefined) observer.measured(cellOf(target, work, own));
       }
     }
   } finally {
     for (const opened of open.values()) await opened.stop();
   }
+}
+
+/** Every other round begins with the last: a machine that warms up favours none. */
+export function inTurn<T>(targets: readonly T[], round: number): readonly T[] {
+  return round % 2 === 0 ? targets : targets.toReversed();
+}
+
+function cellOf(target: Target, work: Work, results: readonly MeasurementResult[]): Cell {
+  const { pattern, queues, depth } = work;
+  return {
+    target: target.name,
+    disk: target.disk,
+    pattern: pattern.name,
+    queues,
+    depth,
+    ...summary(results),
+  };
 }
 
 async function observed(target: Target, observer: Observer, action: () => Promise<void>): Promise<void> {

@@ -2,6 +2,7 @@ import test from 'ava';
 import type { MeasurementResult } from '../../bench/measurement.ts';
 import { picture } from '../../bench/picture.ts';
 import { type Cell, count, table } from '../../bench/report.ts';
+import { summary } from '../../bench/rounds.ts';
 
 function cell(target: string, iops: number, change: Partial<MeasurementResult> = {}): Cell {
   const result: MeasurementResult = {
@@ -19,7 +20,7 @@ function cell(target: string, iops: number, change: Partial<MeasurementResult> =
     lost: 0,
     ...change,
   };
-  return { target, disk: 'ram', pattern: '4k randread', queues: 1, depth: 32, result };
+  return { target, disk: 'ram', pattern: '4k randread', queues: 1, depth: 32, ...summary([result]) };
 }
 
 test('every result stands beside its fraction of the limit', (t) => {
