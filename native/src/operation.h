@@ -36,8 +36,8 @@ struct Operation {
   // Whose buffer the data is in, when it is in no memory of ours; then there is one vector, from the buffer's start.
   const KernelBuffers* lender = nullptr;
   uint32_t lent_buffer = 0;
-  int lent_result = 0;    // of moving the data, until the buffer is given back
-  unsigned lent_parts = 0;  // of the two, those that have not ended
+  unsigned lent_parts = 0;  // how many of the two have not ended: moving the data, and giving the buffer back
+  int lent_result = 0;      // of moving the data, kept until both have
   std::vector<Region*> regions;  // those whose `users` this operation counts in
 
   Operation();

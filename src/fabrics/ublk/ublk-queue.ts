@@ -63,9 +63,10 @@ export class UblkQueue implements CommandOwner {
   private readonly device: BlockInitiator;
   private readonly memory: RegionMemory;
   private readonly ring: QueueRing;
+  /** To be unmapped. */
+  private readonly regions: Region[] = [];
   private readonly buffers: Region;
   private readonly zeroCopy: boolean;
-  private readonly descriptorRegion: Region;
   private readonly descriptors: Uint32Array;
   private readonly requests: BlockRequest[] = [];
   /** Tags that the driver has taken back. */
@@ -87,15 +88,22 @@ export class UblkQueue implements CommandOwner {
     this.ended = new Promise((resolve) => {
       this.resolveEnded = resolve;
     });
-    const words = QUEUE_DEPTH * IoDescriptor.WORDS;
-    this.descriptorRegion = memory.mapReadOnly(fd, words * 4, 'the queue of a ublk device');
-    this.descriptors = memory.u32(this.descriptorRegion, 0, words);
     this.zeroCopy = zeroCopy;
+    const words = QUEUE_DEPTH * IoDescriptor.WORDS;
     const name = 'the buffers of a ublk device';
-    this.buffers = zeroCopy
-      ? memory.lend(kernelBuffers(fd), name)
-      : memory.mapAnonymous(QUEUE_DEPTH * MAX_IO_BYTES, { name });
-    this.ring = makeRing(QUEUE_DEPTH, this);
+    try {
+      const descriptors = this.own(memory.mapReadOnly(fd, words * 4, 'the queue of a ublk device'));
+      this.descriptors = memory.u32(descriptors, 0, words);
+      this.buffers = this.own(
+        zeroCopy
+          ? memory.lend(kernelBuffers(fd), name)
+          : memory.mapAnonymous(QUEUE_DEPTH * MAX_IO_BYTES, { name }),
+      );
+      this.ring = makeRing(QUEUE_DEPTH, this);
+    } catch (error) {
+      this.unmap();
+      throw error;
+    }
     for (let tag = 0; tag < QUEUE_DEPTH; tag++) {
       const request = device.request();
       request.owner = this;
@@ -113,8 +121,7 @@ export class UblkQueue implements CommandOwner {
   close(): void {
     this.ring.close();
     for (const request of this.requests) this.device.release(request);
-    this.memory.unmap(this.buffers);
-    this.memory.unmap(this.descriptorRegion);
+    this.unmap();
   }
 
   commandDone(tag: number, result: number): void {
@@ -131,6 +138,15 @@ export class UblkQueue implements CommandOwner {
       IoCommand.COMMIT_AND_FETCH_REQ,
       error === BlockError.NONE ? moved : -failure,
     );
+  }
+
+  private own(region: Region): Region {
+    this.regions.push(region);
+    return region;
+  }
+
+  private unmap(): void {
+    for (const region of this.regions) this.memory.unmap(region);
   }
 
   private wait(tag: number, command: number, result: number): void {

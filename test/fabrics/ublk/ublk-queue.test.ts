@@ -20,9 +20,37 @@ import {
   OperationFlag,
   SECTOR,
 } from '../../../src/fabrics/ublk/ublk-spec.ts';
+import { type Region, RegionMemory } from '../../../src/native/memory.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
 import { LocalTarget, type UserDisk } from '../../../src/target/local-target.ts';
 import { sendOut, TYPES } from '../../support/persistent-reservations.ts';
+
+class CountedMemory extends RegionMemory {
+  taken = 0;
+  readonly held = new Set<Region>();
+
+  override mapReadOnly(...args: Parameters<RegionMemory['mapReadOnly']>): Region {
+    return this.noted(super.mapReadOnly(...args));
+  }
+
+  override mapAnonymous(...args: Parameters<RegionMemory['mapAnonymous']>): Region {
+    return this.noted(super.mapAnonymous(...args));
+  }
+
+  override lend(...args: Parameters<RegionMemory['lend']>): Region {
+    return this.noted(super.lend(...args));
+  }
+
+  override unmap(region: Region): boolean {
+    return super.unmap(region) && this.held.delete(region);
+  }
+
+  private noted(region: Region): Region {
+    this.taken++;
+    this.held.add(region);
+    return region;
+  }
+}
 
 interface Sent {
   readonly command: number;
@@ -145,6 +173,20 @@ test('each tag waits with a buffer of its own, and the queue ends when the drive
   await queue.ended;
   t.pass();
 });
+
+for (const zeroCopy of [false, true]) {
+  test(`a queue whose ring cannot be made leaves no memory behind, ${zeroCopy ? 'with' : 'without'} zero copy`, async (t) => {
+    const { target, file } = await open(t);
+    const device = await BlockInitiator.open(target.connect('another').nexus, 0, target.shard.environment);
+    const memory = new CountedMemory();
+    const noRing = () => {
+      throw new Error('no ring for the test');
+    };
+    t.throws(() => new UblkQueue(file, device, memory, zeroCopy, noRing), { message: /no ring/ });
+    t.is(memory.taken, 2);
+    t.is(memory.held.size, 0);
+  });
+}
 
 test('what one tag writes another reads; zeroes and discard make it go', async (t) => {
   const { driver, data, fill } = await open(t);
