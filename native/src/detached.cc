@@ -120,25 +120,25 @@ class Waiting {
 };
 
 // Returns 0 or -errno.
-int start(Waiting& waiting, std::function<int64_t()> work) {
+int start(Waiting& waiting, const std::function<int64_t()>& work) {
   const int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (event < 0) return -errno;
   const auto shared = std::make_shared<Shared>(event);
   const int error = waiting.listen(shared);
   if (error != 0) return error;
-  return start_detached("lunport-file", [shared, work = std::move(work)]() {
+  return start_detached("lunport-file", [shared, work]() {
     shared->result.store(work(), std::memory_order_release);
     eventfd_write(shared->event, 1);
   });
 }
 
-// A promise of what `work` returns, or of -errno.
-Napi::Value promise_of(Napi::Env env, std::function<int64_t()> work) {
+// A promise of what `work` returns, or of -errno when there is no thread for it. `in_any_case`: then it is done here.
+Napi::Value promise_of(Napi::Env env, const std::function<int64_t()>& work, bool in_any_case = false) {
   auto waiting = std::make_unique<Waiting>(env);
   const Napi::Promise promise = waiting->promise();
-  const int error = start(*waiting, std::move(work));
+  const int error = start(*waiting, work);
   if (error != 0) {
-    waiting->resolve(error);
+    waiting->resolve(in_any_case ? work() : error);
   } else {
     waiting.release();  // it ends itself
   }
@@ -154,10 +154,12 @@ Napi::Value detached(const Napi::CallbackInfo& info) {
     throw Napi::RangeError::New(env, "expected a call, a descriptor and a value");
   }
   const int fd = descriptor_argument(info, 1);
-  if (static_cast<Call>(call) == Call::CLOSE) {
+  // Whoever closes has nothing to try again with, and the file's locks would stay.
+  const bool closes = static_cast<Call>(call) == Call::CLOSE;
+  if (closes) {
     for (Engine* engine : Environment::of(env).engines) engine->forget_file(fd);
   }
-  return promise_of(env, [call, fd, value]() { return perform(static_cast<Call>(call), fd, value); });
+  return promise_of(env, [call, fd, value]() { return perform(static_cast<Call>(call), fd, value); }, closes);
 }
 
 // (path): a promise of 0 or -errno, as soon as the file system that it leads to has been asked and has answered.

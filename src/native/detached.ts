@@ -17,9 +17,14 @@ export class DetachedCalls {
     this.#fd = fd;
   }
 
-  /** `value`: the size of GROW, the offset of FIND_DATA and FIND_HOLE. Resolves with the result, or -errno. */
+  /**
+   * `value`: the size of GROW, the offset of FIND_DATA and FIND_HOLE. Resolves with the result, or -errno; -EAGAIN at
+   * the system's limit of threads, where only CLOSE is done all the same, by this thread.
+   */
   run(call: Detached, value = 0): Promise<number> {
-    const result = this.#last.then(() => addon.detached(call, this.#fd, value));
+    const ask = () => addon.detached(call, this.#fd, value);
+    // After one that was refused, too: the file is still to be closed.
+    const result = this.#last.then(ask, ask);
     this.#last = result;
     return result;
   }

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { closeSync, openSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +7,8 @@ import { temporaryFolder } from '../../qemu/temporary-folder.ts';
 import { addon } from '../../src/native/addon.ts';
 import { Detached, DetachedCalls } from '../../src/native/detached.ts';
 
-const { EBADF, ENXIO } = constants.errno;
+const { EAGAIN, EBADF, ENXIO } = constants.errno;
+const PROGRAM = new URL('./at-thread-limit.js', import.meta.url).pathname;
 
 test('calls on a file give their results in order, and errors as negative numbers', async (t) => {
   const folder = temporaryFolder();
@@ -33,4 +35,16 @@ test('a descriptor that is none is refused, and so is a call that there is not',
   t.throws(() => void addon.detached(99, fd, 0), { instanceOf: RangeError });
   t.throws(() => void addon.detached(Detached.GROW, fd, -1), { instanceOf: RangeError });
   closeSync(fd);
+});
+
+test('a file is closed after a call that was refused', async (t) => {
+  const calls = new DetachedCalls(openSync('/dev/null', 'r'));
+  await t.throwsAsync(calls.run(Detached.GROW, -1), { instanceOf: RangeError });
+  t.is(await calls.run(Detached.CLOSE), 0);
+});
+
+test('where there is no thread for it a file is closed all the same', (t) => {
+  const { stdout, stderr } = spawnSync(process.execPath, [PROGRAM], { encoding: 'utf8' });
+  t.is(stderr, '');
+  t.deepEqual(JSON.parse(stdout), { limited: 0, size: -EAGAIN, close: 0, closed: true });
 });
