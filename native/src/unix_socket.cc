@@ -171,6 +171,24 @@ Napi::Value unix_accept(const Napi::CallbackInfo& info) {
   return number(info.Env(), or_errno(fd));
 }
 
+// The path of a socket that listens and that another process made, or -errno. It never blocks from now on, and
+// programs that we start do not get it.
+Napi::Value adopt_listener(const Napi::CallbackInfo& info) {
+  const int fd = descriptor_argument(info, 0);
+  sockaddr_un address = {};
+  socklen_t length = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) return number(info.Env(), -errno);
+  int listens = 0;
+  socklen_t size = sizeof listens;
+  if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0) return number(info.Env(), -errno);
+  // Unnamed and abstract ones have no path.
+  const bool named = address.sun_family == AF_UNIX && address.sun_path[0] == '/';
+  if (!named || listens == 0) return number(info.Env(), -EINVAL);
+  if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0) return number(info.Env(), -errno);
+  const size_t room = length - offsetof(sockaddr_un, sun_path);
+  return Napi::String::New(info.Env(), address.sun_path, strnlen(address.sun_path, room));
+}
+
 Napi::Value peer_credentials(const Napi::CallbackInfo& info) {
   ucred peer;
   socklen_t length = sizeof peer;
@@ -210,6 +228,7 @@ void export_unix_socket(Napi::Object exports) {
   add<unix_listen>(exports, "unixListen");
   add<unix_connect>(exports, "unixConnect");
   add<unix_accept>(exports, "unixAccept");
+  add<adopt_listener>(exports, "adoptListener");
   add<peer_credentials>(exports, "peerCredentials");
   add<receive>(exports, "receive");
   add<send>(exports, "send");

@@ -11,6 +11,7 @@ import { Daemon } from '../target/daemon.ts';
 import { runtimeDirectory } from '../target/directories.ts';
 import { DISK_OPTIONS_HELP, UsageError } from '../target/disk-spec.ts';
 import { type MetricsAddress, MetricsServer } from '../target/metrics/metrics-server.ts';
+import type { NbdOptions } from '../target/nbd-options.ts';
 import { LOG_LEVELS, MAX_POLL_MICROSECONDS, MAX_SHARDS } from '../target/option-values.ts';
 import { chardev, type GuestSocket, qemuArguments, qemuCommandLine } from '../target/qemu-options.ts';
 import type { SocketSpec } from '../target/served-target.ts';
@@ -18,6 +19,7 @@ import type { Log } from '../target/server.ts';
 import type { LunDescription, ServerDescription, TargetDescription } from '../target/server-description.ts';
 import { openHost } from '../target/shards/sharded-host.ts';
 import { formatSize } from '../target/size.ts';
+import { tellSupervisor, warnOfUnusedSockets } from '../target/supervisor.ts';
 import { takeOver } from '../target/takeover.ts';
 import { type ConfigurationOptions, commandLineConfiguration } from './command-line.ts';
 import { ExitCode } from './exit-codes.ts';
@@ -198,9 +200,12 @@ async function serve(read: () => Wanted, options: ServeOptions): Promise<number>
     if (configuration.metrics !== undefined)
       metrics = await MetricsServer.open(configuration.metrics, () => daemon.metrics(), log);
     announce(served, control, metrics?.url, options);
+    warnOfUnusedSockets(listeningPaths(served, control, setup.options.nbd), log);
+    tellSupervisor('READY=1', log);
     if (options.run === undefined) await stopped;
     else code = await runAround(served, options, stopped);
   } finally {
+    tellSupervisor('STOPPING=1', log);
     metrics?.close();
     try {
       await daemon.close(() => host.close());
@@ -222,6 +227,17 @@ function endAnyway({ message }: Error, log: Log): void {
     process.kill(process.pid, 'SIGKILL');
   };
   setTimeout(end, DEATH_PATIENCE).unref();
+}
+
+/** Every Unix socket that is listened on. */
+function listeningPaths(
+  { targets }: ServerDescription,
+  control: readonly string[],
+  nbd: NbdOptions | undefined,
+): Set<string> {
+  const sockets = targets.flatMap((target) => target.sockets.filter(({ role }) => role === 'listen'));
+  const paths = [...control, ...sockets.map(({ path }) => path)];
+  return new Set(nbd !== undefined && 'path' in nbd.address ? [...paths, nbd.address.path] : paths);
 }
 
 /** Beside every target's sockets. */

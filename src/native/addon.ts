@@ -148,6 +148,8 @@ export interface Addon {
   unixListen(path: string, backlog: number): number;
   unixConnect(path: string): number;
   unixAccept(fd: number): number;
+  /** The absolute path of a Unix socket that listens; sets O_NONBLOCK and FD_CLOEXEC. An errno for anything else. */
+  adoptListener(fd: number): string | number;
   peerCredentials(fd: number): { pid: number; uid: number; gid: number } | number;
   /**
    * Receives into bytes[at, at+length); received descriptors go to `fds`, their count to fdCount[0]. 0: end of

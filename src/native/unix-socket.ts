@@ -3,6 +3,7 @@ import { lstatSync, unlinkSync } from 'node:fs';
 import { Acceptor, type AcceptorOwner } from './acceptor.ts';
 import { addon } from './addon.ts';
 import { checked, Errno, LunportError } from './errno.ts';
+import { takeInherited } from './inherited-sockets.ts';
 
 const BACKLOG = 16;
 export type UnixListenerOwner = AcceptorOwner;
@@ -10,20 +11,21 @@ export type UnixListenerOwner = AcceptorOwner;
 export class UnixListener {
   readonly path: string;
   readonly #acceptor: Acceptor;
-  /** What we made, to remove nobody else's later; undefined when the socket was handed to us. */
+  /** What we made, to remove nobody else's later; undefined when the socket is the service manager's. */
   readonly #made: { dev: number; ino: number } | undefined;
 
   /**
-   * Listens on `path` with mode 0600, taking over a socket that nobody listens on any more. Throws a
-   * LunportError: EADDRINUSE when somebody does. With `inherited`, listens on that descriptor instead (LISTEN_FDS).
+   * Listens on `path` with mode 0600, taking over a socket that nobody listens on any more; where a service manager
+   * listens there for us, on its socket instead, as it is. Throws a LunportError: EADDRINUSE when somebody else does.
    */
-  constructor(path: string, owner: UnixListenerOwner, inherited?: number) {
+  constructor(path: string, owner: UnixListenerOwner) {
     this.path = path;
+    const inherited = takeInherited(path);
     const fd = inherited ?? listen(path);
     if (inherited === undefined) {
       const { dev, ino } = lstatSync(path);
       this.#made = { dev, ino };
-    } else checked(addon.setNonblocking(inherited), 'listen on', path);
+    }
     this.#acceptor = new Acceptor(fd, path, owner);
   }
 

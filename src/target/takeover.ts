@@ -6,6 +6,7 @@ import { accessSync, constants, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { addon } from '../native/addon.ts';
 import { systemError } from '../native/errno.ts';
+import { inheritedPaths } from '../native/inherited-sockets.ts';
 import { lockingProcess } from '../native/lock-holder.ts';
 import type { DiskSpec } from './disk-spec.ts';
 import { LunportError } from './errors.ts';
@@ -40,9 +41,11 @@ export async function takeOver(specs: readonly TargetSpec[], log: Log, partial =
 
 function inTheWay(specs: readonly TargetSpec[]): ReadonlySet<number> {
   const found = new Set<number>();
+  // There it is the service manager that listens, for us.
+  const inherited = inheritedPaths();
   for (const { sockets, luns } of specs) {
     for (const { path, role } of sockets) {
-      const pid = role === 'listen' ? listener(path) : undefined;
+      const pid = role === 'listen' && !inherited.includes(path) ? listener(path) : undefined;
       if (pid !== undefined) found.add(pid);
     }
     for (const { disk } of luns) {

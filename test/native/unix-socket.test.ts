@@ -253,6 +253,23 @@ test('a closing listener leaves its successor’s socket alone', (t) => {
   t.false(existsSync(path));
 });
 
+test('only a socket that listens on a path is adopted', (t) => {
+  const path = join(temporaryFolder(t), 'socket');
+  const listener = addon.unixListen(path, 1);
+  t.is(addon.adoptListener(listener), path);
+  addon.close(listener);
+  const [client, server] = pair(t);
+  t.is(addon.adoptListener(client), Errno.EINVAL);
+  t.is(addon.adoptListener(server), Errno.EINVAL);
+  const tcp = addon.tcpListen('127.0.0.1', 0, 1);
+  t.is(addon.adoptListener(tcp), Errno.EINVAL);
+  addon.close(tcp);
+  const event = addon.eventfd();
+  t.is(addon.adoptListener(event), Errno.ENOTSOCK);
+  addon.close(event);
+  t.is(addon.adoptListener(event), Errno.EBADF);
+});
+
 test('a connection that was reset ends its poll with an errno', async (t) => {
   const [client, server] = pair(t);
   addon.send(client, new Uint8Array(5), 0, 5, NO_FDS, 0);
