@@ -22,6 +22,7 @@
         'src/file_copy.cc',
         'src/file_locks.cc',
         'src/inline_policy.cc',
+        'src/last_resort.cc',
         'src/loop_poll.cc',
         'src/mapped_area.cc',
         'src/mapped_file.cc',

@@ -21,6 +21,7 @@ import { openHost } from '../target/shards/sharded-host.ts';
 import { formatSize } from '../target/size.ts';
 import { tellSupervisor, warnOfUnusedSockets } from '../target/supervisor.ts';
 import { takeOver } from '../target/takeover.ts';
+import { boundUncaughtEnd } from '../target/uncaught.ts';
 import { type ConfigurationOptions, commandLineConfiguration } from './command-line.ts';
 import { ExitCode } from './exit-codes.ts';
 import { withIscsiOptions } from './iscsi-options.ts';
@@ -164,6 +165,7 @@ async function serve(read: () => Wanted, options: ServeOptions): Promise<number>
     options.logLevel ?? wanted.configuration.logLevel ?? 'info',
     options.json === true,
   );
+  boundUncaughtEnd(log);
   // Whoever keeps a list of disks wants the others when one is missing, as at a LIO host's boot.
   const partial = wanted.file !== undefined;
   if (options.takeover) {

@@ -258,6 +258,8 @@ export interface Addon {
     columns: Record<string, number>;
   };
 
+  /** Has the kernel end this process by SIGKILL then, whatever runs in it; not to be taken back. 0 or -errno. */
+  killAfter(seconds: number): number;
   /** Sends one datagram to systemd's socket (an absolute path, or '@' and an abstract name). */
   notifySupervisor(socket: string, message: string): number;
 }

@@ -117,15 +117,17 @@ test('what was written before kill -9 is there afterwards, on another number of 
   }
 });
 
-/** A module that ends the shard of socket `1` when `order` is called. */
-function killer(folder: string): { hook: string; order: () => void } {
+const OF_SOCKET_1 = "workerData?.specs[0]?.sockets[0].path.endsWith('1')";
+
+/** A module that throws when `order` is called, in the threads that `where` is true of. */
+function killer(folder: string, where = OF_SOCKET_1): { hook: string; order: () => void } {
   const hook = join(folder, 'hook.mjs');
   const order = join(folder, 'order');
   writeFileSync(
     hook,
     `import { existsSync } from 'node:fs';
-    import { workerData } from 'node:worker_threads';
-    if (workerData?.specs[0]?.sockets[0].path.endsWith('1')) setInterval(() => {
+    import { isMainThread, workerData } from 'node:worker_threads';
+    if (${where}) setInterval(() => {
       if (existsSync(${JSON.stringify(order)})) throw new Error('a defect for the test');
     }, 20);`,
   );
@@ -174,6 +176,35 @@ for (const hanging of CAN_HANG ? [0, 1] : []) {
       t.not(await serve.exited, 0);
       await Promise.all(guests.map(({ closed }) => closed));
       t.regex(serve.errors(), /shard 1 has ended.*a defect for the test/);
+    } finally {
+      await file.release();
+      await serve.kill();
+      folder.remove();
+    }
+  });
+}
+
+for (const shards of CAN_HANG ? [0, 2] : []) {
+  test(`a defect on the main thread of ${shards} shards ends the process also while a disk hangs`, async (t) => {
+    const folder = temporaryFolder();
+    const path = (name: string) => join(folder.path, name);
+    const { hook, order } = killer(folder.path, 'isMainThread');
+    const file = await hangingFile(path('hanging.img'));
+    const serve = await startServe([path('hanging.img')], {
+      socket: path('0'),
+      serveArguments: ['--shards', String(shards)],
+      nodeArguments: ['--import', hook],
+    });
+    try {
+      const guest = await TestGuest.connect(t, path('0'));
+      file.hang();
+      void guest.driver.execute({ cdb: read(0), dataInLength: BLOCK });
+      await guest.driver.execute({ cdb: TEST_UNIT_READY });
+      order();
+      t.not(await serve.exited, 0);
+      await guest.closed;
+      t.regex(serve.errors(), /lunport ends by a defect of its own.*killed/);
+      t.regex(serve.errors(), /a defect for the test/);
     } finally {
       await file.release();
       await serve.kill();
