@@ -29,6 +29,7 @@ import { ProvisioningThresholds } from './provisioning-thresholds.ts';
 import { RangeLocks } from './range-locks.ts';
 import { RemovableMedium } from './removable-medium.ts';
 import { type ReservationOptions, Reservations } from './reservations.ts';
+import { ScratchBudget } from './scratch-budget.ts';
 import { SelfTest } from './self-test.ts';
 import { Sense, type SenseCode } from './sense-spec.ts';
 import type { StateStore } from './state-store.ts';
@@ -63,6 +64,7 @@ export abstract class BlockDevice extends LogicalUnit {
   readonly reservations: Reservations;
   readonly alua: AluaAccess;
   readonly rangeLocks: RangeLocks;
+  readonly scratchBudget: ScratchBudget;
   /** What VPD B0 reports and every handler checks. */
   limits: BlockLimits;
   readonly protection: Protection;
@@ -97,6 +99,7 @@ export abstract class BlockDevice extends LogicalUnit {
     this.reservations = new Reservations(this, options);
     this.alua = new AluaAccess(this);
     this.rangeLocks = new RangeLocks(this);
+    this.scratchBudget = new ScratchBudget(this.rangeLocks);
     this.taskSet.limit = this.attributes.queue_depth * QUEUES_PER_DEVICE;
     this.protection = new Protection(this, options.protection);
     this.thresholds = new ProvisioningThresholds(this);

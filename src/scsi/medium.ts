@@ -66,7 +66,7 @@ export class Medium implements OperationOwner {
 
   /** Blocks per step when `blocks` are to go through scratch memory. */
   chunkBlocks(blocks: number): number {
-    return Math.min(blocks, Math.max(1, CHUNK / this.device.blockSize));
+    return chunkBlocks(this.device, blocks);
   }
 
   /** Scratch memory of at least `blocks` blocks, given back by `releaseScratch`. */
@@ -303,6 +303,15 @@ export class Medium implements OperationOwner {
   operationDone(operation: BackstoreOperation): void {
     this.stepDone(operation.outcome);
   }
+}
+
+function chunkBlocks({ blockSize }: BlockDevice, blocks: number): number {
+  return Math.min(blocks, Math.max(1, CHUNK / blockSize));
+}
+
+/** Bytes of one buffer for `blocks` blocks that go through scratch memory chunk by chunk. */
+export function chunkBytes(device: BlockDevice, blocks: number): number {
+  return chunkBlocks(device, blocks) * device.blockSize;
 }
 
 /**

@@ -34,7 +34,7 @@ export class RangeLocks {
   held = 0;
   private readonly granted = new Set<RangeLock>();
   private queue: Waiter[] = [];
-  /** Tasks in `queue`: they have started, but touch nothing yet. */
+  /** Tasks in `queue`, and those that wait for memory: they have started, but touch nothing yet. */
   private readonly parked = new Set<Task>();
   private pumping = false;
   private pumpAgain = false;
@@ -76,6 +76,16 @@ export class RangeLocks {
     if (!this.blockedByLocks(waiter, this.queue.length)) return false;
     this.enqueue(waiter);
     return true;
+  }
+
+  /** `task` has started and waits for something else before it asks for its range: it is in nobody's way. */
+  park(task: Task): void {
+    this.parked.add(task);
+  }
+
+  /** It asks for its range now, or has ended. */
+  unpark(task: Task): void {
+    this.parked.delete(task);
   }
 
   /** Called after a medium access has ended while `held` is not 0. */

@@ -6,6 +6,9 @@ export class HeapMemory implements Memory {
   private nextRegion = 0;
   /** Scratch buffers not given back: a leak when it is not 0 at a test's end. */
   outstanding = 0;
+  /** Bytes in them, now and at any time. */
+  outstandingBytes = 0;
+  mostBytes = 0;
 
   /** The bytes of a region, for backstores of tests. */
   bytes(region: number): Uint8Array {
@@ -22,6 +25,8 @@ export class HeapMemory implements Memory {
 
   allocate(length: number): Scratch {
     this.outstanding++;
+    this.outstandingBytes += length;
+    this.mostBytes = Math.max(this.mostBytes, this.outstandingBytes);
     const bytes = new Uint8Array(length).fill(0xdb);
     const region = this.nextRegion++;
     this.regions.set(region, bytes);
@@ -30,6 +35,7 @@ export class HeapMemory implements Memory {
 
   release(scratch: Scratch): void {
     this.outstanding--;
+    this.outstandingBytes -= scratch.length;
     this.regions.delete(scratch.region);
   }
 

@@ -29,7 +29,7 @@ function compareAndWrite(task: Task): void {
   // First the blocks to compare with, then as many to write.
   if (!checkDataOut(task, transfer, 2 * blocks, COUNT_BYTE)) return;
   if (blocks === 0) return task.good();
-  runExclusively(task, device, (medium) => exchange(task, medium, transfer));
+  runExclusively(task, device, 2 * blocks * device.blockSize, (medium) => exchange(task, medium, transfer));
 }
 
 async function exchange(task: Task, medium: Medium, transfer: BlockTransfer): Promise<Verdict> {

@@ -3,6 +3,7 @@
  * the fabric reports the overflow (SAM-5 5.4.2). Initiators that do this are rare; none of them is in a hurry.
  */
 import type { BlockDevice } from '../block-device.ts';
+import { chunkBytes } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { runSteps } from './steps.ts';
@@ -11,7 +12,7 @@ export function startCutRead(task: Task, device: BlockDevice, forceUnitAccess: b
   const { blockSize } = device;
   const bytes = task.dataIn.byteLength;
   task.transferLength = task.blocks * blockSize;
-  runSteps(task, device, async (medium) => {
+  runSteps(task, device, chunkBytes(device, task.blocks), async (medium) => {
     const flushFailure = forceUnitAccess ? await medium.flush() : undefined;
     if (flushFailure !== undefined) return flushFailure;
     const step = medium.chunkBlocks(Math.ceil(bytes / blockSize));

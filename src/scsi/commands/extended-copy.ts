@@ -13,7 +13,7 @@ import { buildSense } from '../sense.ts';
 import { Sense } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import { MAX_SENSE_LENGTH, type Task } from '../task.ts';
-import { runSteps } from './steps.ts';
+import { NO_MEMORY, runSteps } from './steps.ts';
 import { any, CONTROL, reserved } from './usage.ts';
 
 /** SERVICE ACTION. */
@@ -39,7 +39,7 @@ function extendedCopy(task: Task): void {
   const { listId } = request;
   const record = listId === undefined ? new CopyRecord(LID1) : device.copies.open(task.itl!, listId, LID1);
   if (record === undefined) return task.fail(Sense.OPERATION_IN_PROGRESS);
-  runSteps(task, device, () => copy(task, device, request, record));
+  runSteps(task, device, NO_MEMORY, () => copy(task, device, request, record));
 }
 
 async function copy(

@@ -10,7 +10,7 @@ import { parseModeParameters, TRUNCATED } from '../mode-pages/parse-mode-paramet
 import { Sense } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
-import { runExclusively, runSteps } from './steps.ts';
+import { NO_MEMORY, runExclusively, runSteps } from './steps.ts';
 import { any, CONTROL, reserved } from './usage.ts';
 
 const PF = 0x10;
@@ -60,7 +60,7 @@ function enforce(task: Task, device: BlockDevice, changes: readonly ModeChange[]
   const waitForWrites = cacheTurnedOff && device.notReady === undefined;
   if (waitForWrites) task.blocks = device.blockCount;
   const run = waitForWrites ? runExclusively : runSteps;
-  run(task, device, async (medium) => {
+  run(task, device, NO_MEMORY, async (medium) => {
     const failure = await makeDurable(medium, cacheTurnedOff, save);
     if (failure !== undefined) {
       modeParameters.change(before);

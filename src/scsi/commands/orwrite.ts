@@ -2,7 +2,7 @@
 import { blockDeviceOf } from '../block-device-of.ts';
 import type { BlockTransfer } from '../block-transfer.ts';
 import type { CommandRow } from '../command.ts';
-import type { Medium, Verdict } from '../medium.ts';
+import { chunkBytes, type Medium, type Verdict } from '../medium.ts';
 import type { ProtectedBlocks } from '../protection-information.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
@@ -24,7 +24,7 @@ function orwrite(task: Task): void {
   if (!checkTransferLength(task, device, blocks, FORM_16.lengthByte)) return;
   if (!checkDataOut(task, transfer, blocks, FORM_16.lengthByte)) return;
   if (blocks === 0) return task.good();
-  runExclusively(task, device, async (medium) => {
+  runExclusively(task, device, 2 * chunkBytes(device, blocks), async (medium) => {
     const sent = transfer.buffers(medium.chunkBlocks(blocks));
     const step = (piece: Piece) => merge(task, medium, transfer, piece, sent);
     return (await eachPiece(medium, transfer, blocks, step)) ?? Status.GOOD;

@@ -6,7 +6,7 @@ import { Medium } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { checkRange } from './medium-access.ts';
-import { runSteps } from './steps.ts';
+import { NO_MEMORY, runSteps } from './steps.ts';
 import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
 
 const IMMED = 0x02;
@@ -20,7 +20,7 @@ function preFetch(task: Task, lba: number, count: number): void {
   const status = fetched === blocks ? Status.CONDITION_MET : Status.GOOD;
   if (fetched === 0) return task.finish(status);
   if ((task.cdb[1] & IMMED) === 0) {
-    runSteps(task, device, async (medium) => (await medium.prefetch(lba, fetched)) ?? status);
+    runSteps(task, device, NO_MEMORY, async (medium) => (await medium.prefetch(lba, fetched)) ?? status);
     return;
   }
   void new Medium(device).prefetch(lba, fetched);

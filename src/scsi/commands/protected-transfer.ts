@@ -4,7 +4,7 @@
  */
 import type { BlockDevice } from '../block-device.ts';
 import type { BlockTransfer } from '../block-transfer.ts';
-import type { Medium, Verdict } from '../medium.ts';
+import { chunkBytes, type Medium, type Verdict } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { completeProtection, eachPiece, type Piece, readChecked } from './pieces.ts';
@@ -21,7 +21,7 @@ export function startProtectedRead(
   // As without protection: a buffer too small for the range gets the whole blocks that it holds.
   const blocks = Math.min(task.blocks, transfer.blocksIn);
   if (blocks === 0) return task.good();
-  runExclusively(task, device, async (medium) => {
+  runExclusively(task, device, chunkBytes(device, blocks), async (medium) => {
     const failure = forceUnitAccess ? await medium.flush() : undefined;
     const read = (piece: Piece) => give(task, medium, transfer, piece);
     return failure ?? (await eachPiece(medium, transfer, blocks, read)) ?? Status.GOOD;
@@ -49,7 +49,7 @@ export function startProtectedWrite(
   task.transferLength = task.blocks * transfer.dataStride;
   const blocks = Math.min(task.blocks, transfer.blocksOut);
   if (blocks === 0) return task.good();
-  runExclusively(task, device, async (medium) => {
+  runExclusively(task, device, chunkBytes(device, blocks), async (medium) => {
     const write = ({ index, count, scratch, buffers }: Piece) => {
       transfer.take(index, count, buffers);
       const wrong = completeProtection(task, medium, transfer, buffers, count, index);

@@ -22,7 +22,7 @@ import { Sense, type SenseCode } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { closeRecord, offersCopies } from './extended-copy.ts';
-import { runSteps } from './steps.ts';
+import { NO_MEMORY, runSteps } from './steps.ts';
 import { any, CONTROL, GROUP_NUMBER, reserved } from './usage.ts';
 
 const LIST_IDENTIFIER = 6;
@@ -61,7 +61,7 @@ function populateToken(task: Task): void {
   const begun = begin(task, device, parsePopulateList);
   if (begun === undefined) return;
   const { request, record } = begun;
-  runSteps(task, device, async () => {
+  runSteps(task, device, NO_MEMORY, async () => {
     await writesUnderWay(device, request);
     const token = device.tokens.make(request);
     record.transferred = token.byteLength;
@@ -87,7 +87,7 @@ function writeUsingToken(task: Task): void {
     const field = { inCdb: false, byte: WriteList.OFFSET };
     return refuse(task, device, record, { code: Sense.INVALID_FIELD_IN_PARAMETER_LIST, detail: { field } });
   }
-  runSteps(task, device, () => write(task, device, source, request, record));
+  runSteps(task, device, NO_MEMORY, () => write(task, device, source, request, record));
 }
 
 function isSense(found: TokenSource | SenseCode): found is SenseCode {

@@ -2,7 +2,7 @@
 import { blockDeviceOf } from '../block-device-of.ts';
 import { u16 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
-import type { Verdict } from '../medium.ts';
+import { chunkBytes, type Verdict } from '../medium.ts';
 import type { SelfTest } from '../self-test.ts';
 import { Sense } from '../sense-spec.ts';
 import type { Task } from '../task.ts';
@@ -71,7 +71,7 @@ function selfTest(task: Task, code: number): void {
 function foreground(task: Task, run: (selfTest: SelfTest) => Promise<Verdict>): void {
   const device = blockDeviceOf(task);
   if (device.selfTest.inBackground) return task.fail(Sense.SELF_TEST_IN_PROGRESS);
-  runSteps(task, device, () => run(device.selfTest));
+  runSteps(task, device, chunkBytes(device, device.blockCount), () => run(device.selfTest));
 }
 
 /** Only the list of pages can be asked for: it has no parameters, and RECEIVE DIAGNOSTIC RESULTS returns it. */

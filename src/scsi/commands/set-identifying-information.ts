@@ -7,7 +7,7 @@ import { InformationType } from '../identifying-information.ts';
 import { Sense } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
-import { runSteps } from './steps.ts';
+import { NO_MEMORY, runSteps } from './steps.ts';
 import { any, CONTROL, reserved } from './usage.ts';
 
 const SERVICE_ACTION = 0x06;
@@ -29,7 +29,7 @@ function setIdentifyingInformation(task: Task): void {
   if (type === InformationType.TEXT && length > 0 && list.at(-1) !== 0) {
     return task.failParameterField(length - 1);
   }
-  runSteps(task, device, async () => {
+  runSteps(task, device, NO_MEMORY, async () => {
     await identifyingInformation.set(type, list);
     device.establishForAll(Sense.DEVICE_IDENTIFIER_CHANGED, task.nexus);
     return Status.GOOD;

@@ -7,7 +7,7 @@ import type { Medium, Verdict } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { checkRange } from './medium-access.ts';
-import { runSteps } from './steps.ts';
+import { NO_MEMORY, runSteps } from './steps.ts';
 import { any, CONTROL, GROUP_NUMBER } from './usage.ts';
 
 const IMMED = 0x02;
@@ -20,7 +20,7 @@ function synchronizeCache(task: Task, lba: number, blocks: number): void {
   if (!checkRange(task, device, lba, blocks, 2)) return;
   // A backstore knows of no ranges in its cache: it is flushed as a whole, and the task waits for no lock.
   task.blocks = 0;
-  if ((task.cdb[1] & IMMED) === 0) runSteps(task, device, flush);
+  if ((task.cdb[1] & IMMED) === 0) runSteps(task, device, NO_MEMORY, flush);
   else {
     void flushLater(device);
     task.good();

@@ -4,10 +4,11 @@ import { blockDeviceOf } from '../block-device-of.ts';
 import { provisioningAbilities } from '../block-limits.ts';
 import { u16, u32, u64 } from '../bytes.ts';
 import type { CommandRow } from '../command.ts';
+import { chunkBytes } from '../medium.ts';
 import { Sense } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
-import { runSteps } from './steps.ts';
+import { NO_MEMORY, runSteps } from './steps.ts';
 import { any, CONTROL, GROUP_NUMBER, reserved } from './usage.ts';
 
 /*
@@ -33,7 +34,9 @@ function unmap(task: Task): void {
   const extents = parse(task, device, list);
   if (extents === undefined) return;
   coverAll(task, extents);
-  runSteps(task, device, async (medium) => {
+  // Only protection information may have to be written.
+  const memory = device.protection.type === 0 ? NO_MEMORY : 2 * chunkBytes(device, task.blocks);
+  runSteps(task, device, memory, async (medium) => {
     for (const { lba, blocks } of extents) {
       const failure = await medium.unmap(lba, blocks);
       if (failure !== undefined) return failure;

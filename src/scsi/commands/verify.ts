@@ -1,6 +1,7 @@
 /** VERIFY (10), (12), (16), (32) (SBC-3 5.28 to 5.31). */
 import { blockDeviceOf } from '../block-device-of.ts';
 import type { CommandRow } from '../command.ts';
+import { chunkBytes } from '../medium.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
 import { type CdbForm, FORM_10, FORM_12, FORM_16, FORM_32, VARIABLE_LENGTH } from './cdb-form.ts';
@@ -37,14 +38,16 @@ function verify(task: Task, form: CdbForm): void {
   if (blocks === 0) return task.good();
   if (check === ByteCheck.NONE) {
     // The blocks can be read; nobody looks at them, only at their protection information.
-    return runSteps(task, device, async (medium) => {
+    return runSteps(task, device, chunkBytes(device, blocks), async (medium) => {
       const read = (piece: Piece) => readChecked(task, medium, transfer, piece);
       return (await eachPiece(medium, transfer, blocks, read)) ?? Status.GOOD;
     });
   }
   if (!checkDataOut(task, transfer, check === ByteCheck.ALL ? blocks : 1, form.lengthByte)) return;
   const compare = check === ByteCheck.ALL ? compareAll : compareEach;
-  runSteps(task, device, async (medium) => (await compare(task, medium, transfer)) ?? Status.GOOD);
+  // The blocks, and those to compare them with.
+  const memory = 2 * chunkBytes(device, blocks);
+  runSteps(task, device, memory, async (medium) => (await compare(task, medium, transfer)) ?? Status.GOOD);
 }
 
 const common = {

@@ -2,7 +2,7 @@
 import { blockDeviceOf } from '../block-device-of.ts';
 import type { BlockTransfer } from '../block-transfer.ts';
 import type { CommandRow } from '../command.ts';
-import type { Medium, Verdict } from '../medium.ts';
+import { chunkBytes, type Medium, type Verdict } from '../medium.ts';
 import type { ProtectedBlocks } from '../protection-information.ts';
 import { Status } from '../status-spec.ts';
 import type { Task } from '../task.ts';
@@ -35,7 +35,7 @@ function writeAndVerify(task: Task, form: CdbForm): void {
   const whole = Math.min(blocks, transfer.blocksOut);
   if (whole === 0) return task.good();
   // The range stays locked, so that a WRITE in between is not taken for a bad medium.
-  runExclusively(task, device, async (medium) => {
+  runExclusively(task, device, 2 * chunkBytes(device, whole), async (medium) => {
     const sent = transfer.buffers(medium.chunkBlocks(whole));
     const compared = check === ByteCheck.ALL;
     const step = (piece: Piece) => writeAndReadBack(task, medium, transfer, piece, sent, compared);

@@ -33,7 +33,8 @@ function writeAtomic(task: Task): void {
     return task.failCdbField(LENGTH_BYTE);
   if (!checkDataOut(task, transfer, blocks, LENGTH_BYTE)) return;
   if (blocks === 0) return task.good();
-  runExclusively(task, device, (medium) => writeAllOrNothing(task, medium));
+  // Old blocks and new.
+  runExclusively(task, device, 2 * blocks * device.blockSize, (medium) => writeAllOrNothing(task, medium));
 }
 
 async function writeAllOrNothing(task: Task, medium: Medium): Promise<Verdict> {

@@ -3,7 +3,7 @@ import { blockDeviceOf } from '../block-device-of.ts';
 import { provisioningAbilities } from '../block-limits.ts';
 import type { BlockTransfer } from '../block-transfer.ts';
 import type { CommandRow } from '../command.ts';
-import type { Medium, Verdict } from '../medium.ts';
+import { chunkBytes, type Medium, type Verdict } from '../medium.ts';
 import { isUnchecked, type ProtectedBlocks } from '../protection-information.ts';
 import { Sense } from '../sense-spec.ts';
 import { Status } from '../status-spec.ts';
@@ -47,7 +47,7 @@ function writeSame(task: Task, form: CdbForm): void {
   if (!checkRange(task, device, lba, blocks, form.lbaByte)) return;
   const hasData = (flags & NDOB) === 0;
   if (hasData && !checkDataOut(task, transfer, 1, form.lengthByte)) return;
-  runSteps(task, device, async (medium) => {
+  runSteps(task, device, chunkBytes(device, blocks), async (medium) => {
     const one = transfer.buffers(1);
     if (hasData) transfer.take(0, 1, one);
     const zero = one.data.every((byte) => byte === 0);
