@@ -18,6 +18,7 @@
 
 #include "arguments.h"
 #include "background_thread.h"
+#include "call_back.h"
 #include "engine.h"
 #include "environment.h"
 #include "exports.h"
@@ -75,7 +76,8 @@ struct Shared {
 // with the environment, whatever threads still hold them.
 class Waiting {
  public:
-  explicit Waiting(Napi::Env env) : env_(env), deferred_(Napi::Promise::Deferred::New(env)) {
+  explicit Waiting(napi_env env) : env_(env) {
+    napi_create_promise(env, &deferred_, &promise_);
     napi_add_env_cleanup_hook(env, forget, this);
   }
   ~Waiting() {
@@ -85,7 +87,8 @@ class Waiting {
   Waiting(const Waiting&) = delete;
   Waiting& operator=(const Waiting&) = delete;
 
-  Napi::Promise promise() const { return deferred_.Promise(); }
+  // To be asked where it was made.
+  Napi::Value promise() const { return {env_, promise_}; }
 
   // Returns 0 or -errno.
   int listen(std::shared_ptr<Shared> shared) {
@@ -95,26 +98,24 @@ class Waiting {
     return error;
   }
 
-  void resolve(int64_t result) const { deferred_.Resolve(number(env_, result)); }
+  void resolve(int64_t result) const { napi_resolve_deferred(env_, deferred_, number(env_, result)); }
 
  private:
   static void forget(void* self) { delete static_cast<Waiting*>(self); }
 
   static void on_event(void* context, int /*events*/) {
     auto* const self = static_cast<Waiting*>(context);
-    const Napi::Env env = self->env_;
-    const Napi::Promise::Deferred deferred = self->deferred_;
+    const napi_env env = self->env_;
+    const napi_deferred deferred = self->deferred_;
     const int64_t result = self->shared_->result.load(std::memory_order_acquire);
     // Before JavaScript runs, which may end the environment.
     delete self;
-    const Napi::HandleScope handles(env);
-    const Napi::AsyncContext resource(env, "lunport-file");
-    const Napi::CallbackScope callback(env, resource);
-    deferred.Resolve(number(env, result));
+    resolve_back(env, deferred, static_cast<double>(result));
   }
 
-  const Napi::Env env_;
-  const Napi::Promise::Deferred deferred_;
+  const napi_env env_;
+  napi_deferred deferred_ = nullptr;
+  napi_value promise_ = nullptr;
   std::shared_ptr<Shared> shared_;
   LoopPoll* poll_ = nullptr;
 };
@@ -135,7 +136,7 @@ int start(Waiting& waiting, const std::function<int64_t()>& work) {
 // A promise of what `work` returns, or of -errno when there is no thread for it. `in_any_case`: then it is done here.
 Napi::Value promise_of(Napi::Env env, const std::function<int64_t()>& work, bool in_any_case = false) {
   auto waiting = std::make_unique<Waiting>(env);
-  const Napi::Promise promise = waiting->promise();
+  const Napi::Value promise = waiting->promise();
   const int error = start(*waiting, work);
   if (error != 0) {
     waiting->resolve(in_any_case ? work() : error);

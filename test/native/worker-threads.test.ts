@@ -1,6 +1,7 @@
 /** Several environments in one process: each has its own state, and leaves nothing behind. */
 import { spawnSync } from 'node:child_process';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import test from 'ava';
 import { addon } from '../../src/native/addon.ts';
@@ -240,3 +241,35 @@ test.serial('faults in two threads at once are survived by both', async (t) => {
   await Promise.all(exits);
   t.is(new Uint32Array(addon.faultCounter)[0], before + 400, 'one counter for the process');
 });
+
+const ENDLESS: [what: string, step: string][] = [
+  ['system calls on threads of their own', 'await addon.detached(2, fd, 0)'],
+  ['copies by the kernel', 'await addon.copyFileRange(fd, 0, fd, 4096, 16)'],
+  [
+    'operations of the io engine',
+    'await new Promise((ioCompleted) => engine.read(fd, 0, 4096, list, 0, 0, { ioCompleted }))',
+  ],
+];
+for (const [what, step] of ENDLESS) {
+  test.serial(`a worker may end while ${what} do`, async (t) => {
+    const source = `
+      const { addon } = await import(${ADDON});
+      const { IoEngine } = await import(${ENGINE});
+      const { RegionMemory } = await import(${MEMORY});
+      const fd = addon.memfd('ends', 8192);
+      const engine = new IoEngine();
+      const region = new RegionMemory().mapAnonymous(4096);
+      const list = { regions: Int32Array.of(region.id), offsets: Float64Array.of(0), lengths: Float64Array.of(4096), count: 1 };
+      parentPort.postMessage(fd);
+      const again = async () => { for (;;) ${step}; };
+      for (let i = 0; i < 40; i++) void again();`;
+    // It is a matter of chance in which moment each of them ends.
+    for (let i = 0; i < 30; i++) {
+      const worker = start(source);
+      const fd = await message<number>(worker);
+      await delay(i);
+      t.is(await worker.terminate(), 1);
+      addon.close(fd);
+    }
+  });
+}
