@@ -1,5 +1,5 @@
 /** An NBD client of single bytes: it says what a test tells it to, right or wrong, and shows what comes back. */
-import { connect, type Socket } from 'node:net';
+import { connect, type NetConnectOpts, type Socket } from 'node:net';
 import {
   EXTENDED_REQUEST_MAGIC,
   GREETING_LENGTH,
@@ -44,9 +44,9 @@ export class NbdClient {
     });
   }
 
-  /** Connected, the server's greeting read and answered with `flags`. */
-  static async open(path: string, flags = 3): Promise<NbdClient> {
-    const client = new NbdClient(connect(path));
+  /** Connected to a Unix socket or elsewhere, the server's greeting read and answered with `flags`. */
+  static async open(where: string | NetConnectOpts, flags = 3): Promise<NbdClient> {
+    const client = new NbdClient(connect(typeof where === 'string' ? { path: where } : where));
     await client.read(GREETING_LENGTH);
     client.write(u32(flags));
     return client;

@@ -4,7 +4,7 @@
  */
 import { Errno, systemError } from '../../native/errno.ts';
 import { type StreamOwner, StreamSocket } from '../../native/stream-socket.ts';
-import { sourceOf, type Visitor } from './admission.ts';
+import { sourceOf, type Visitor } from '../admission.ts';
 import { crc32c } from './crc32c.ts';
 import { dispatch } from './full-feature.ts';
 import {

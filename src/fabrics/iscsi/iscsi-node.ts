@@ -5,11 +5,11 @@
 import type { IoEngine } from '../../native/io-engine.ts';
 import { ChunkList } from '../../native/stream-socket.ts';
 import type { Environment } from '../../scsi/environment.ts';
-import { Admission } from './admission.ts';
+import { Admission } from '../admission.ts';
+import { ComplaintLog } from '../complaint-log.ts';
 import { requestLogout } from './async-message.ts';
 import { TotalBudget } from './buffer-budget.ts';
 import { CommandPool } from './command-pool.ts';
-import { ComplaintLog } from './complaint-log.ts';
 import type { Connection } from './connection.ts';
 import { HeldBytes } from './held-bytes.ts';
 import { InputBuffers } from './input-buffers.ts';

@@ -1,6 +1,7 @@
 /** One NBD connection: the socket, the order of its phases, and its end. Any breach of protocol is that end. */
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import type { TlsOptions } from 'node:tls';
+import { sourceOf, type Visitor } from '../admission.ts';
 import type { BufferBudget } from './buffer-budget.ts';
 import { ByteQueue } from './byte-queue.ts';
 import { type ExportDirectory, Handshake, Next } from './handshake.ts';
@@ -21,6 +22,8 @@ const KEEP_ALIVE_DELAY = 60_000;
 export interface ConnectionOwner extends ExportDirectory {
   readonly tls: TlsOptions | undefined;
   readonly budget: BufferBudget;
+  /** Whether there is room for a connection that has chosen its disk. */
+  admits(connection: NbdConnection): boolean;
   connectionClosed(connection: NbdConnection, reason: string): void;
   /** No fault of the client's: a defect of ours, or memory that cannot be had. It ends the connection. */
   connectionFailed(error: unknown): void;
@@ -33,7 +36,8 @@ const INPUT_LENGTH = 64 << 10;
 const Phase = { FLAGS: 0, OPTION: 1, TRANSMISSION: 2, WAITING: 3 } as const;
 type Phase = (typeof Phase)[keyof typeof Phase];
 
-export class NbdConnection implements ReplyChannel {
+export class NbdConnection implements ReplyChannel, Visitor {
+  readonly source: string;
   private readonly owner: ConnectionOwner;
   private readonly handshake: Handshake;
   private readonly queue = new ByteQueue();
@@ -57,6 +61,7 @@ export class NbdConnection implements ReplyChannel {
   /** `fd`, a connected stream socket, is its own from now on. */
   constructor(fd: number, owner: ConnectionOwner) {
     this.socket = this.open(fd, owner.tls !== undefined);
+    this.source = sourceOf(this.socket.remoteAddress);
     this.socket.setNoDelay(true);
     this.socket.setKeepAlive(true, KEEP_ALIVE_DELAY);
     this.owner = owner;
@@ -112,6 +117,11 @@ export class NbdConnection implements ReplyChannel {
     this.socket.destroy();
     this.transmission?.close();
     this.owner.connectionClosed(this, reason);
+  }
+
+  /** Whoever is too many. */
+  breach(reason: string): void {
+    this.close(reason);
   }
 
   private open(fd: number, encrypted: boolean): Socket {
@@ -229,6 +239,10 @@ export class NbdConnection implements ReplyChannel {
   private answerOption(code: number, data: Buffer | undefined): boolean {
     this.option = undefined;
     const { bytes, next } = this.handshake.option(code, data);
+    if (next === Next.TRANSMISSION && !this.owner.admits(this)) {
+      this.close('there are too many connections already');
+      return false;
+    }
     this.send(bytes);
     if (next === Next.CLOSE) this.finished();
     if (next === Next.TLS) this.startTls();

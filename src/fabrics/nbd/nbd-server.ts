@@ -1,16 +1,15 @@
 /** An NBD server: listens on a TCP address or a Unix socket and offers disks under export names. */
-import { closeSync } from 'node:fs';
 import type { TlsOptions } from 'node:tls';
 import { TcpListener } from '../../native/stream-socket.ts';
 import { UnixListener } from '../../native/unix-socket.ts';
 import type { Environment } from '../../scsi/environment.ts';
+import { Admission } from '../admission.ts';
+import { ComplaintLog } from '../complaint-log.ts';
 import { BufferBudget } from './buffer-budget.ts';
 import { findExport } from './handshake.ts';
 import { type ConnectionOwner, NbdConnection } from './nbd-connection.ts';
 import { NbdExport, type NbdExportOptions } from './nbd-export.ts';
 
-/** Each costs descriptors and buffers; more than any client opens. */
-const MAX_CONNECTIONS = 1024;
 /** Milliseconds that requests under way get for their answers when the server stops. */
 const STOP_GRACE = 2000;
 
@@ -29,6 +28,9 @@ export class NbdServer implements ConnectionOwner {
   private readonly environment: Environment;
   private readonly log: NbdLog;
   private readonly connections = new Set<NbdConnection>();
+  private readonly admission = new Admission();
+  /** Ends of connections that never got to a disk: anybody can make as many as he likes. */
+  private readonly strangers: ComplaintLog;
   private readonly listeners: (TcpListener | UnixListener)[] = [];
   /** Resolves the wait for the last connection. */
   private allGone: (() => void) | undefined = undefined;
@@ -36,6 +38,7 @@ export class NbdServer implements ConnectionOwner {
   constructor(environment: Environment, log: NbdLog, tls?: TlsOptions) {
     this.environment = environment;
     this.log = log;
+    this.strangers = new ComplaintLog((message) => log.info(message));
     this.tls = tls;
   }
 
@@ -84,13 +87,17 @@ export class NbdServer implements ConnectionOwner {
     await Promise.all(this.exports.map(({ device }) => device.close()));
   }
 
+  admits(connection: NbdConnection): boolean {
+    return this.admission.enter(connection);
+  }
+
   connectionClosed(connection: NbdConnection, reason: string): void {
     if (!this.connections.delete(connection)) return;
+    this.admission.left(connection);
     if (this.connections.size === 0) this.allGone?.();
     const name = connection.exportName;
-    this.log.info(
-      `NBD: ${name === undefined ? 'a connection' : `a connection to "${name}"`} ended: ${reason}`,
-    );
+    if (name === undefined) this.strangers.add(`NBD: a connection ended: ${reason}`);
+    else this.log.info(`NBD: a connection to "${name}" ended: ${reason}`);
   }
 
   connectionFailed(error: unknown): void {
@@ -108,11 +115,8 @@ export class NbdServer implements ConnectionOwner {
   }
 
   private accept(fd: number): void {
-    if (this.connections.size >= MAX_CONNECTIONS) {
-      this.log.warn('NBD: too many connections; one more is refused');
-      closeSync(fd);
-      return;
-    }
-    this.connections.add(new NbdConnection(fd, this));
+    const connection = new NbdConnection(fd, this);
+    this.connections.add(connection);
+    this.admission.arrived(connection);
   }
 }

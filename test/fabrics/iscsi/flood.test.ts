@@ -1,7 +1,7 @@
 /** Very many connections: those that never log in, those that log in and do nothing, and a flood of logins. */
 import test from 'ava';
-import { Admission, sourceOf, type Visitor } from '../../../src/fabrics/iscsi/admission.ts';
-import { ComplaintLog } from '../../../src/fabrics/iscsi/complaint-log.ts';
+import { Admission, sourceOf, type Visitor } from '../../../src/fabrics/admission.ts';
+import { ComplaintLog } from '../../../src/fabrics/complaint-log.ts';
 import { Bhs, InitiatorOpcode, LoginStatus } from '../../../src/fabrics/iscsi/iscsi-spec.ts';
 import { IscsiClient } from '../../support/iscsi-client.ts';
 import { execute, settle } from '../../support/iscsi-commands.ts';

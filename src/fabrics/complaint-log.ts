@@ -1,4 +1,4 @@
-/** Warnings that strangers can cause: as many as somebody can read, and the number of the others. */
+/** What strangers can put into the log: as many as somebody can read, and the number of the others. */
 const INTERVAL = 10_000;
 const MAX_PER_INTERVAL = 10;
 

@@ -1,13 +1,13 @@
 /**
- * How many connections there may be, and from whom: in login or for discovery ("strangers"), and in sessions. What
- * comes from one place can use up that place's share only, so that a flood keeps nobody else out.
+ * How many connections a fabric on a network takes, and from whom: those of strangers, who are still to say what they
+ * want (an iSCSI login or discovery, NBD's options), and those of members, who got through. What comes from one place can
+ * use up that place's share only, so that a flood keeps nobody else out.
  */
 
-/** Connections in login or for discovery, of all and of one source. Beyond it the oldest goes: a login takes far less
- * time than a flood. */
+/** Of all and of one source. Beyond it the oldest goes: to say what one wants takes far less time than a flood. */
 const MAX_STRANGERS = 1024;
 const MAX_STRANGERS_OF_SOURCE = 128;
-/** Connections in sessions. Beyond it nobody else gets in. */
+/** Beyond it nobody else gets in. */
 const MAX_MEMBERS = 4096;
 const MAX_MEMBERS_OF_SOURCE = 1024;
 /** 16-bit groups of an IPv6 address that are somebody's own network: all addresses of it are one source. */
@@ -30,7 +30,7 @@ interface Source {
 
 export class Admission {
   private readonly sources = new Map<string, Source>();
-  private readonly inSession = new Set<Visitor>();
+  private readonly members = new Set<Visitor>();
   private strangers = 0;
 
   /** Somebody connected. The oldest stranger of the source goes when there are too many, or of the source with most. */
@@ -46,15 +46,15 @@ export class Admission {
           : undefined;
     if (crowded === undefined) return;
     const [oldest] = crowded.strangers;
-    oldest.breach('too many connections without a session');
+    oldest.breach('too many connections that have not got through yet');
   }
 
-  /** A stranger wants to be in a session: false when there is no room. */
+  /** A stranger wants to become a member: false when there is no room. */
   enter(visitor: Visitor): boolean {
     const source = this.sourceOf(visitor);
-    if (this.inSession.size >= MAX_MEMBERS || source.members >= MAX_MEMBERS_OF_SOURCE) return false;
+    if (this.members.size >= MAX_MEMBERS || source.members >= MAX_MEMBERS_OF_SOURCE) return false;
     if (source.strangers.delete(visitor)) this.strangers--;
-    this.inSession.add(visitor);
+    this.members.add(visitor);
     source.members++;
     return true;
   }
@@ -62,11 +62,10 @@ export class Admission {
   left(visitor: Visitor): void {
     const source = this.sourceOf(visitor);
     if (source.strangers.delete(visitor)) this.strangers--;
-    if (this.inSession.delete(visitor)) source.members--;
+    if (this.members.delete(visitor)) source.members--;
     if (source.strangers.size === 0 && source.members === 0) this.sources.delete(visitor.source);
   }
 
-  /** Those that are in no session. */
   allStrangers(): Visitor[] {
     return [...this.sources.values()].flatMap(({ strangers }) => [...strangers]);
   }
