@@ -1,15 +1,15 @@
-/** Takes connections off a listening socket of any kind, and survives a shortage of descriptors. */
+/** Takes connections off a listening socket of any kind, and survives a shortage of descriptors or memory. */
 import { addon, type RawPoll } from './addon.ts';
 import { Errno, systemError } from './errno.ts';
 
 const READABLE = 1;
-/** Milliseconds without accepting after descriptors ran out. */
+/** Milliseconds without accepting after it failed. */
 const PAUSE = 1000;
 
 export interface AcceptorOwner {
   /** Somebody connected; `fd` is the owner's from now on. */
   connected(fd: number): void;
-  /** Accepting failed for a reason that does not pass, or keeps failing for want of descriptors. */
+  /** Accepting failed; it is tried again a second later. */
   acceptFailed(error: Error): void;
 }
 
@@ -59,13 +59,13 @@ export class Acceptor {
       if (fd === Errno.EAGAIN) return;
       // Whoever connected went away before we looked.
       if (fd === Errno.ECONNABORTED) continue;
-      if (fd === Errno.EMFILE || fd === Errno.ENFILE) this.#pause();
+      this.#pause();
       this.#owner.acceptFailed(systemError(fd, 'accept a connection on', this.#name));
       return;
     }
   }
 
-  /** Out of descriptors: the waiting connection would wake the loop without end. */
+  /** The connection that still waits would wake the loop without end. */
   #pause(): void {
     this.#poll.events(0);
     const timer = setTimeout(() => {
