@@ -9,8 +9,6 @@ import {
   TaskFunction,
   TaskResponse,
 } from '../../src/fabrics/iscsi/iscsi-spec.ts';
-import { UsageError } from '../../src/target/disk-spec.ts';
-import { LunportError } from '../../src/target/errors.ts';
 import type { IscsiAcl, IscsiTargetOptions } from '../../src/target/iscsi-access.ts';
 import type { IscsiOptions } from '../../src/target/iscsi-options.ts';
 import { Server } from '../../src/target/server.ts';
@@ -317,73 +315,6 @@ test('iscsi-ls shows LUNs, and goes on after their first unit attention', async 
   const { stdout } = await promisify(execFile)('iscsi-ls', ['-s', url]);
   t.deepEqual(stdout.match(/^Lun:\d/gm), ['Lun:0', 'Lun:1']);
 });
-
-const doors: [title: string, host: string, target: Partial<IscsiTargetOptions>, opens: boolean][] = [
-  ['nobody named, on loopback', '127.0.0.1', { others: 'admitted' }, true],
-  ['nobody named, on every address', '0.0.0.0', { others: 'admitted' }, false],
-  ['nobody named, on every IPv6 address', '::', { others: 'admitted' }, false],
-  ['the others read-only, on every address', '0.0.0.0', { others: 'read-only' }, false],
-  ['an ACL and the others too', '0.0.0.0', { acls: [MAPPED], others: 'admitted' }, false],
-  [
-    "a secret in an ACL, none of the others'",
-    '0.0.0.0',
-    { acls: [{ ...MAPPED, credentials: OWN }], others: 'admitted' },
-    false,
-  ],
-  ['an ACL alone', '0.0.0.0', { acls: [MAPPED] }, true],
-  ['a secret', '0.0.0.0', { ...secrets, others: 'admitted' }, true],
-  ['demo mode asked for', '0.0.0.0', { others: 'admitted', demo: true }, true],
-];
-for (const [title, host, target, opens] of doors) {
-  test(`the server ${opens ? 'starts' : 'does not start'} with ${title}`, async (t) => {
-    const start = startControlled(['ram:1M'], { iscsi: options(target, host) });
-    if (opens) await t.notThrowsAsync(start.then((it) => it.close()));
-    else await t.throwsAsync(start, { instanceOf: LunportError, code: 'open-door' });
-  });
-}
-
-const twice = (luns: IscsiAcl['luns']): IscsiAcl[] => [{ initiator: A, luns }];
-const chap = (secret: string, mutualSecret?: string) => ({
-  user: 'u',
-  secret,
-  mutualUser: 't',
-  mutualSecret,
-});
-const contradictions: [acls: IscsiAcl[], message: RegExp][] = [
-  [[{ initiator: A, credentials: chap('same', 'same') }], /no initiator's secret/],
-  [
-    [
-      { initiator: A, credentials: chap('one', 'other') },
-      { initiator: B, credentials: chap('other') },
-    ],
-    /no initiator's secret/,
-  ],
-  [[{ initiator: A, credentials: chap('') }], /not empty/],
-  [[{ initiator: A }, { initiator: A }], /two ACLs/],
-  [
-    twice([
-      { lun: 1, targetLun: 0, writeProtected: false },
-      { lun: 1, targetLun: 2, writeProtected: false },
-    ]),
-    /LUN 1 is mapped twice/,
-  ],
-  [
-    twice([
-      { lun: 1, targetLun: 0, writeProtected: false },
-      { lun: 2, targetLun: 0, writeProtected: false },
-    ]),
-    /LUN 0 of the target is mapped twice/,
-  ],
-  [twice([{ lun: 16384, targetLun: 0, writeProtected: false }]), /0 to 16383/],
-];
-for (const [i, [acls, message]] of contradictions.entries()) {
-  test(`ACLs that contradict themselves are refused (${i}): ${message.source}`, async (t) => {
-    await t.throwsAsync(startControlled(['ram:1M'], { iscsi: options({ acls }) }), {
-      instanceOf: UsageError,
-      message,
-    });
-  });
-}
 
 test('a target may be kept from iSCSI, or have a name and ACLs of its own', async (t) => {
   const quiet = () => {};
