@@ -12,7 +12,8 @@ import type { BounceUser } from './bounce-memory.ts';
 import type { FileBackstore } from './file-backstore.ts';
 import { outcomeOf } from './outcome.ts';
 
-const { EAGAIN, EBUSY, ECANCELED, EDQUOT, EINTR, ENOSPC, ENOTSUP, EOPNOTSUPP } = constants.errno;
+const { EAGAIN, EBUSY, ECANCELED, EDQUOT, EFAULT, EINTR, EINVAL, ENOSPC, ENOTSUP, EOPNOTSUPP } =
+  constants.errno;
 const ZERO_CHUNK = 1 << 20;
 
 const Step = {
@@ -237,7 +238,7 @@ export class FileRequest implements IoOwner, BounceUser {
       this.writeWithoutFua(this.operation!);
       return;
     }
-    if (!isInterruption(errno)) this.backstore.syncFailed(errno);
+    if (!isOfMemory(errno) && !isInterruption(errno)) this.backstore.syncFailed(errno);
     this.finish(outcomeOf(errno), 0);
   }
 
@@ -307,6 +308,11 @@ export class FileRequest implements IoOwner, BounceUser {
 /** An abort, or a kernel that took no request: a later sync does what this one left. */
 function isInterruption(errno: number): boolean {
   return errno === ECANCELED || errno === EINTR || errno === EAGAIN || errno === EBUSY;
+}
+
+/** The initiator's memory is gone, or in more pieces than can be had: that concerns nobody else. */
+function isOfMemory(errno: number): boolean {
+  return errno === EFAULT || errno === EINVAL;
 }
 
 /** What a sync failed with for good is no reason to try it again and again. */

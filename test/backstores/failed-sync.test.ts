@@ -1,17 +1,20 @@
 /** What a file's failed syncs mean to later ones: the kernel reports lost writes once, and to one caller only. */
-import { closeSync, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
 import type { CacheMode } from '../../src/backstores/cache-mode.ts';
 import { FileBackstore } from '../../src/backstores/file-backstore.ts';
+import { addon } from '../../src/native/addon.ts';
 import { IoFlag } from '../../src/native/engine-spec.ts';
 import type { IoEngine, IoOwner } from '../../src/native/io-engine.ts';
 import type { RegionMemory } from '../../src/native/memory.ts';
 import { BackstoreOperation, OperationKind, Outcome } from '../../src/scsi/backstore.ts';
 import { SegmentList } from '../../src/scsi/segment-list.ts';
+import { Shard } from '../../src/target/shard.ts';
+import { USABLE_MODES } from '../native/support.ts';
 
-const { EAGAIN, EBUSY, ECANCELED, EIO, ENOMEM, ENOSPC } = constants.errno;
+const { EAGAIN, EBUSY, ECANCELED, EFAULT, EINVAL, EIO, ENOMEM, ENOSPC } = constants.errno;
 const folder = mkdtempSync(join(tmpdir(), 'lunport-failed-sync-'));
 const fd = openSync(join(folder, 'disk.img'), 'w+');
 test.after.always(() => {
@@ -50,7 +53,7 @@ class StubEngine {
   }
 }
 
-function open(cache: CacheMode = 'writeback', file = fd) {
+function open(cache: CacheMode = 'writeback', file = fd, shard?: Shard) {
   const engine = new StubEngine();
   const opened = {
     fd: file,
@@ -70,7 +73,8 @@ function open(cache: CacheMode = 'writeback', file = fd) {
     measure: () => 1 << 20,
     isFile: true,
   } as const;
-  const backstore = new FileBackstore(opened, engine as unknown as IoEngine, {} as RegionMemory);
+  const chosen = shard?.engine ?? (engine as unknown as IoEngine);
+  const backstore = new FileBackstore(opened, chosen, shard?.memory ?? ({} as RegionMemory));
   const start = (kind: OperationKind, forceUnitAccess = false): BackstoreOperation => {
     const operation = new BackstoreOperation();
     Object.assign(operation, { kind, forceUnitAccess, length: 4096, segments: new SegmentList(1) });
@@ -138,6 +142,49 @@ test('a write without FUA that fails concerns nobody else', (t) => {
   engine.end('fsync', 0);
   t.is(flush.outcome, Outcome.GOOD);
 });
+
+for (const [what, errno] of [
+  ['is gone', EFAULT],
+  ['is in too many pieces', EINVAL],
+] as const) {
+  test(`a write with FUA whose memory ${what} fails, and flushes go on`, (t) => {
+    const { engine, start } = open();
+    const write = start(OperationKind.WRITE, true);
+    engine.end('write FUA', -errno);
+    t.is(write.outcome, Outcome.MEDIUM_ERROR);
+    const flush = start(OperationKind.FLUSH);
+    engine.end('fsync', 0);
+    t.is(flush.outcome, Outcome.GOOD);
+  });
+}
+
+for (const mode of USABLE_MODES) {
+  test(`${mode}: writes with FUA from memory that its owner took away leave the flushes of others alone`, async (t) => {
+    const shard = new Shard(mode);
+    const image = openSync(join(folder, `${mode}.img`), 'w+');
+    ftruncateSync(image, 1 << 20);
+    const { backstore } = open('writeback', image, shard);
+    const guest = addon.memfd('guest', 8192);
+    const region = shard.memory.map(guest, 0, 8192);
+    ftruncateSync(guest, 0);
+    const perform = (kind: OperationKind): Promise<Outcome> => {
+      const operation = new BackstoreOperation();
+      const segments = new SegmentList(1);
+      segments.add(region.id, 0, 4096);
+      Object.assign(operation, { kind, forceUnitAccess: true, length: 4096, segments });
+      return new Promise((resolve) => {
+        operation.owner = { operationDone: ({ outcome }) => resolve(outcome) };
+        operation.startOn(backstore);
+      });
+    };
+    t.not(await perform(OperationKind.WRITE), Outcome.GOOD);
+    t.is(await perform(OperationKind.FLUSH), Outcome.GOOD);
+    await backstore.close();
+    shard.memory.unmap(region);
+    await shard.close();
+    closeSync(guest);
+  });
+}
 
 test('where every write is synced, one sync after the write makes it durable, and tells of its failure', (t) => {
   const { engine, start } = open('writethrough');
