@@ -3,7 +3,7 @@
 import { Command } from 'commander';
 import { UsageError } from '../target/disk-spec.ts';
 import type { Json, JsonObject } from '../target/operations/operation.ts';
-import { parseSize } from '../target/size.ts';
+import { formatSize, parseSize } from '../target/size.ts';
 import { ExitCode } from './exit-codes.ts';
 import { ask, targetOf } from './running.ts';
 
@@ -40,14 +40,16 @@ export function addCommand(ended: (code: number) => void): Command {
 
 export function removeCommand(ended: (code: number) => void): Command {
   return new Command('remove')
-    .description('Take a disk from a running target; what its guests have in flight is aborted.')
+    .description(
+      'Take a disk from a running target: what its guests have in flight is aborted, what they wrote to a file is durable then.',
+    )
     .argument('<socket>', SOCKET)
     .argument('<lun>', 'which', wholeNumber)
     .option('--force', 'also one with reservations or registrations')
     .option('--json', 'one JSON document on stdout')
     .action(async (socket: string, lun: number, { force, json }: { force?: true; json?: true }) => {
       const removed = await ask(socket, 'remove', { ...targetOf(socket), lun, force: force === true });
-      print(json, removed, () => `LUN ${lun} is removed, and all that was written to it is durable.`);
+      print(json, removed, () => `LUN ${lun} is removed.`);
       ended(ExitCode.OK);
     });
 }
@@ -64,7 +66,7 @@ export function resizeCommand(ended: (code: number) => void): Command {
     .action(async (socket: string, lun: number, size: number | undefined, { json }: { json?: true }) => {
       const bytes: JsonObject = size === undefined ? {} : { size };
       const resized = await ask(socket, 'resize', { ...targetOf(socket), lun, ...bytes });
-      print(json, resized, (disk) => `LUN ${lun}: ${disk.disk}, ${disk.size} bytes`);
+      print(json, resized, (disk) => `LUN ${lun}: ${disk.disk}, ${formatSize(disk.size)}`);
       ended(ExitCode.OK);
     });
 }

@@ -44,7 +44,7 @@ export async function runProgram(): Promise<number> {
   inlineHotPath();
   const program = new Command('lunport')
     .description(
-      'A SCSI target in user space: disks for virtual machines over vhost-user-scsi, without root.',
+      'A SCSI target in user space: disks for virtual machines (vhost-user), for other machines (iSCSI, NBD) and for this one, without root.',
     )
     .version(version())
     .addHelpText('after', EXAMPLES)
@@ -61,9 +61,15 @@ export async function runProgram(): Promise<number> {
     program.addCommand(command(ended));
   }
   for (const command of allCommands(program))
-    command.exitOverride().showHelpAfterError('(--help tells more)');
+    command.exitOverride().showHelpAfterError(`(${fullName(command)} --help tells more)`);
   await program.parseAsync();
   return code;
+}
+
+/** As it is typed: `lunport sg vpd`. */
+function fullName(command: Command): string {
+  const { parent } = command;
+  return parent === null ? command.name() : `${fullName(parent)} ${command.name()}`;
 }
 
 function allCommands(program: Command): Command[] {
