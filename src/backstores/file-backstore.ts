@@ -148,10 +148,14 @@ export class FileBackstore implements OpenBackstore {
     return false;
   }
 
-  /** A list of `length` zero bytes, for filesystems that cannot zero a range. */
-  zeroes(length: number): SegmentList {
+  /** A list of `length` zero bytes, for filesystems that cannot zero a range; undefined when there is no memory for it. */
+  zeroes(length: number): SegmentList | undefined {
     if (this.zeroScratch === undefined) {
-      this.zeroScratch = this.memory.allocate(length);
+      try {
+        this.zeroScratch = this.memory.allocate(length);
+      } catch {
+        return undefined;
+      }
       this.zeroScratch.bytes.fill(0);
       this.zeroSegments.add(this.zeroScratch.region, this.zeroScratch.offset, length);
     }

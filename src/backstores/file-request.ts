@@ -261,9 +261,13 @@ export class FileRequest implements IoOwner, BounceUser {
   private zeroNextChunk(): void {
     const operation = this.operation!;
     const { engine, fd, transferFlags } = this.backstore;
+    const zeroes = this.backstore.zeroes(ZERO_CHUNK);
+    if (zeroes === undefined) {
+      this.finish(Outcome.BUSY, this.done);
+      return;
+    }
     this.step = Step.ZERO_CHUNK;
     this.chunk = Math.min(ZERO_CHUNK, operation.length - this.done);
-    const zeroes = this.backstore.zeroes(ZERO_CHUNK);
     engine.write(fd, operation.offset + this.done, this.chunk, zeroes, 0, transferFlags, this);
   }
 
