@@ -22,7 +22,7 @@ ADDON_SOURCES := $(shell find native -path native/build -prune -o -path native/t
 .DELETE_ON_ERROR:
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
 
 setup: .stamps/packages node_modules/.package-lock.json ## Debian packages (when root) and npm packages
 
@@ -93,7 +93,7 @@ demo: build .stamps/packages ## a guest with a lunport disk
 conformance: build .stamps/packages ## suites by others
 	node dist/tools/conformance.js $(ARGS)
 
-bench: build .stamps/packages ## beside its peers and the machine's limit: BENCH_QUICK=1, BENCH_JSON=FILE
+bench: build .stamps/packages ## beside its peers and the machine's limit: BENCH_QUICK=1, BENCH_ROUNDS=9
 	node dist/bench/main.js $(ARGS)
 
 bench-compare: build .stamps/packages ## against another commit: make bench-compare BASE=HEAD~1

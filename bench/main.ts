@@ -3,8 +3,8 @@
  * work, several times; each figure is the median. By default all patterns, depths, queue counts and disks, in
  * twenty minutes. In the environment:
  *
- *   BENCH_QUICK=1         a few of them, without O_DIRECT: two and a half minutes
- *   BENCH_PAGE=1          what docs/performance.md shows: a quarter of an hour, twenty minutes with SPDK
+ *   BENCH_QUICK=1         a few of them, without O_DIRECT: three minutes
+ *   BENCH_PAGE=1          what docs/performance.md shows: a quarter of an hour, with SPDK more than twenty minutes
  *   BENCH_DISKS=a,b       only these disks: null, ram, file, direct
  *   BENCH_WORKS=a:D,b:D:Q only these patterns, at depth D, with Q queues: '4k randread:32,128k write:1:4'
  *   BENCH_TARGETS=REGEXP  only targets whose name it matches: '^lunport|SPDK'
