@@ -133,14 +133,16 @@ export class FileBackstore implements OpenBackstore {
   needsBounce(segments: SegmentList, position: number, length: number): boolean {
     const { direct, memoryAlignment, lengthAlignment } = this.opened;
     if (!direct) return false;
-    const { offsets, lengths, count } = segments;
+    const { count } = segments;
     for (let i = 0; i < count && length > 0; i++) {
-      if (position >= lengths[i]) {
-        position -= lengths[i];
+      const size = segments.lengthAt(i);
+      if (position >= size) {
+        position -= size;
         continue;
       }
-      const part = Math.min(lengths[i] - position, length);
-      const unaligned = ((offsets[i] + position) & (memoryAlignment - 1)) | (part & (lengthAlignment - 1));
+      const part = Math.min(size - position, length);
+      const unaligned =
+        ((segments.offsetAt(i) + position) & (memoryAlignment - 1)) | (part & (lengthAlignment - 1));
       if (unaligned !== 0) return true;
       length -= part;
       position = 0;

@@ -3,10 +3,7 @@
  * fits without either side importing the other.
  */
 export interface Segments {
-  readonly regions: Int32Array;
-  /** Bytes from the start of the region. */
-  readonly offsets: Float64Array;
-  /** Bytes. */
-  readonly lengths: Float64Array;
+  /** Of each segment, as `IoColumns.VECTOR` has it: region id, bytes from the start of the region, bytes. */
+  readonly triples: Float64Array;
   readonly count: number;
 }

@@ -68,11 +68,12 @@ export class SubmissionTable {
 
   /** False when the table has too little room for the range, and nothing is taken. */
   private addVectors(segments: Segments, skip: number, length: number): boolean {
-    const { regions, offsets, lengths, count } = segments;
+    const { triples, count } = segments;
     const { vectors, maxVectors } = this;
     let row = this.vectorCount;
     for (let i = 0; i < count && length > 0; i++) {
-      const available = lengths[i];
+      const from = i * IoColumns.VECTOR;
+      const available = triples[from + 2];
       if (skip >= available) {
         skip -= available;
         continue;
@@ -80,8 +81,8 @@ export class SubmissionTable {
       if (row === maxVectors) return false;
       const part = Math.min(available - skip, length);
       const at = row++ * IoColumns.VECTOR;
-      vectors[at] = regions[i];
-      vectors[at + 1] = offsets[i] + skip;
+      vectors[at] = triples[from];
+      vectors[at + 1] = triples[from + 1] + skip;
       vectors[at + 2] = part;
       skip = 0;
       length -= part;

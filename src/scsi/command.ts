@@ -67,7 +67,16 @@ export class Command implements CommandRow {
   readonly cdbLength: number;
   readonly usage: readonly number[];
   /** The bytes after the opcode in which not every bit may be set: the byte's number << 8 | the forbidden bits. */
-  readonly restricted: Uint16Array;
+  private readonly restricted: Uint16Array;
+  /** Whether the three fields after this say all of it, as for nearly all commands: then no loop is needed. */
+  private readonly isBrief: boolean;
+  /** Of up to three entries of `restricted`, byte and bits; no bits where there are fewer. */
+  private readonly byte1: number;
+  private readonly bits1: number;
+  private readonly byte2: number;
+  private readonly bits2: number;
+  private readonly byte3: number;
+  private readonly bits3: number;
   readonly direction: Direction;
   readonly reservation: ReservationRule;
   readonly passesReservations: ((cdb: Uint8Array) => boolean) | undefined;
@@ -89,6 +98,14 @@ export class Command implements CommandRow {
     this.cdbLength = row.cdbLength;
     this.usage = row.usage;
     this.restricted = Uint16Array.from(row.usage.flatMap(restriction));
+    const [first = 0, second = 0, third = 0] = this.restricted;
+    this.isBrief = this.restricted.length <= 3;
+    this.byte1 = first >>> 8;
+    this.bits1 = first & 0xff;
+    this.byte2 = second >>> 8;
+    this.bits2 = second & 0xff;
+    this.byte3 = third >>> 8;
+    this.bits3 = third & 0xff;
     this.direction = row.direction;
     this.reservation = row.reservation;
     this.passesReservations = row.passesReservations;
@@ -101,6 +118,19 @@ export class Command implements CommandRow {
     this.standard = row.standard;
     this.supported = row.supported;
     this.handler = row.handler;
+  }
+
+  /** The first byte of `cdb` in which a bit is set that CDB USAGE DATA does not allow; 0, the opcode, when there is none. */
+  forbiddenByte(cdb: Uint8Array): number {
+    const { restricted } = this;
+    const some =
+      (cdb[this.byte1] & this.bits1) | (cdb[this.byte2] & this.bits2) | (cdb[this.byte3] & this.bits3);
+    if (some === 0 && this.isBrief) return 0;
+    for (let i = 0; i < restricted.length; i++) {
+      const at = restricted[i] >>> 8;
+      if ((cdb[at] & restricted[i]) !== 0) return at;
+    }
+    return 0;
   }
 }
 

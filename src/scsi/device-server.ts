@@ -103,18 +103,14 @@ function unknownCommand(task: Task): void {
 /** Ends the task and returns false when a bit is set that CDB USAGE DATA does not allow (SPC-4 4.2.5.1). */
 function usageAllows(task: Task, row: Command): boolean {
   const { cdb } = task;
-  const { restricted, cdbLength } = row;
-  if (task.cdbLength < cdbLength) {
+  if (task.cdbLength < row.cdbLength) {
     task.failCdbField(task.cdbLength);
     return false;
   }
-  for (let i = 0; i < restricted.length; i++) {
-    const at = restricted[i] >>> 8;
-    const forbidden = cdb[at] & restricted[i];
-    if (forbidden !== 0) {
-      task.failCdbField(at, 31 - Math.clz32(forbidden));
-      return false;
-    }
+  const at = row.forbiddenByte(cdb);
+  if (at !== 0) {
+    task.failCdbField(at, 31 - Math.clz32(cdb[at] & ~row.usage[at]));
+    return false;
   }
   return true;
 }

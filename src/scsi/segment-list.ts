@@ -2,20 +2,41 @@
  * A scatter/gather list: where a task's data lies, as (region, offset, length) triples that only the fabric and
  * the backstore can resolve. The core passes lists on; it never learns what a region is.
  */
+
+/** A triple's numbers, and where they stand in it. */
+export const Triple = { NUMBERS: 3, REGION: 0, OFFSET: 1, LENGTH: 2 } as const;
+const { NUMBERS, OFFSET, LENGTH } = Triple;
+
 export class SegmentList {
-  regions: Int32Array;
-  /** Bytes from the start of the region. */
-  offsets: Float64Array;
-  /** Bytes. */
-  lengths: Float64Array;
+  /**
+   * Of each segment three numbers: its region, bytes from the start of the region, bytes. In one array, since each array
+   * that is looked at costs a request some ten instructions.
+   */
+  triples: Float64Array;
   count = 0;
   /** Sum of all lengths, bytes. */
   byteLength = 0;
 
   constructor(capacity = 32) {
-    this.regions = new Int32Array(capacity);
-    this.offsets = new Float64Array(capacity);
-    this.lengths = new Float64Array(capacity);
+    this.triples = new Float64Array(capacity * NUMBERS);
+  }
+
+  get capacity(): number {
+    return this.triples.length / NUMBERS;
+  }
+
+  regionAt(index: number): number {
+    return this.triples[(index * NUMBERS) | 0] | 0;
+  }
+
+  /** Bytes from the start of the region. */
+  offsetAt(index: number): number {
+    return this.triples[(index * NUMBERS + OFFSET) | 0];
+  }
+
+  /** Bytes. */
+  lengthAt(index: number): number {
+    return this.triples[(index * NUMBERS + LENGTH) | 0];
   }
 
   clear(): void {
@@ -25,39 +46,40 @@ export class SegmentList {
 
   /** Appends a segment; joins it to the last one when it continues it, since vectors cost more than bytes. */
   add(region: number, offset: number, length: number): void {
-    const { count } = this;
+    const { count, triples } = this;
     if (count === 0) {
-      this.regions[0] = region;
-      this.offsets[0] = offset;
-      this.lengths[0] = length;
+      triples[0] = region;
+      triples[OFFSET] = offset;
+      triples[LENGTH] = length;
       this.count = 1;
       this.byteLength = length;
       return;
     }
-    const last = count - 1;
     this.byteLength += length;
-    if (this.regions[last] === region && this.offsets[last] + this.lengths[last] === offset) {
-      this.lengths[last] = this.lengths[last] + length;
+    const at = (count * NUMBERS) | 0;
+    if (triples[at - NUMBERS] === region && triples[at - 2] + triples[at - 1] === offset) {
+      triples[at - 1] = triples[at - 1] + length;
       return;
     }
-    if (count === this.regions.length) this.grow();
-    this.regions[count] = region;
-    this.offsets[count] = offset;
-    this.lengths[count] = length;
+    if (at === triples.length) this.grow();
+    const { triples: grown } = this;
+    grown[at] = region;
+    grown[at + OFFSET] = offset;
+    grown[at + LENGTH] = length;
     this.count = count + 1;
   }
 
   /** Appends bytes [position, position + length) of `from`, as far as it has them. */
   addPart(from: SegmentList, position: number, length: number): void {
-    const { regions, offsets, lengths, count } = from;
+    const { count } = from;
     for (let i = 0; i < count && length > 0; i++) {
-      const size = lengths[i];
+      const size = from.lengthAt(i);
       if (position >= size) {
         position -= size;
         continue;
       }
       const part = Math.min(size - position, length);
-      this.add(regions[i], offsets[i] + position, part);
+      this.add(from.regionAt(i), from.offsetAt(i) + position, part);
       length -= part;
       position = 0;
     }
@@ -65,22 +87,21 @@ export class SegmentList {
 
   /** Moves the first `length` bytes, which must be there, to the end of `to`. */
   moveFront(length: number, to: SegmentList): void {
-    const { regions, offsets, lengths } = this;
+    const { triples } = this;
     to.addPart(this, 0, length);
     let first = 0;
     this.byteLength -= length;
     while (length > 0) {
-      const part = Math.min(lengths[first], length);
+      const at = first * NUMBERS;
+      const part = Math.min(triples[at + LENGTH], length);
       length -= part;
-      offsets[first] = offsets[first] + part;
-      lengths[first] = lengths[first] - part;
-      if (lengths[first] === 0) first++;
+      triples[at + OFFSET] = triples[at + OFFSET] + part;
+      triples[at + LENGTH] = triples[at + LENGTH] - part;
+      if (triples[at + LENGTH] === 0) first++;
     }
     if (first === 0) return;
+    triples.copyWithin(0, first * NUMBERS, this.count * NUMBERS);
     this.count -= first;
-    regions.copyWithin(0, first, first + this.count);
-    offsets.copyWithin(0, first, first + this.count);
-    lengths.copyWithin(0, first, first + this.count);
   }
 
   /**
@@ -94,28 +115,21 @@ export class SegmentList {
   ): void {
     let at = 0;
     for (let i = 0; i < this.count && at < length; i++) {
-      const size = this.lengths[i];
+      const size = this.lengthAt(i);
       if (position >= size) {
         position -= size;
         continue;
       }
       const part = Math.min(size - position, length - at);
-      visit(this.regions[i], this.offsets[i] + position, at, part);
+      visit(this.regionAt(i), this.offsetAt(i) + position, at, part);
       at += part;
       position = 0;
     }
   }
 
   private grow(): void {
-    const capacity = this.regions.length * 2;
-    const regions = new Int32Array(capacity);
-    const offsets = new Float64Array(capacity);
-    const lengths = new Float64Array(capacity);
-    regions.set(this.regions);
-    offsets.set(this.offsets);
-    lengths.set(this.lengths);
-    this.regions = regions;
-    this.offsets = offsets;
-    this.lengths = lengths;
+    const triples = new Float64Array(this.triples.length * 2);
+    triples.set(this.triples);
+    this.triples = triples;
   }
 }

@@ -25,9 +25,7 @@ async function measure(
   start: Start,
 ) {
   const lists = Array.from({ length: depth }, (_, i) => ({
-    regions: Int32Array.of(guestId),
-    offsets: Float64Array.of(i * BLOCK),
-    lengths: Float64Array.of(BLOCK),
+    triples: Float64Array.of(guestId, i * BLOCK, BLOCK),
     count: 1,
   }));
   let at = 0;

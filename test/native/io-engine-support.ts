@@ -9,9 +9,7 @@ import { MIB, openFile, pattern, temporaryFolder, type Vector } from './support.
 
 export function segments(...vectors: Vector[]): Segments {
   return {
-    regions: Int32Array.from(vectors, ([region]) => region),
-    offsets: Float64Array.from(vectors, ([, offset]) => offset),
-    lengths: Float64Array.from(vectors, ([, , length]) => length),
+    triples: Float64Array.from(vectors.flat()),
     count: vectors.length,
   };
 }

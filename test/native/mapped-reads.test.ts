@@ -75,12 +75,7 @@ function setUp(t: ExecutionContext, { parent, length = 2 * MIB }: { parent?: str
 }
 
 function segment(region: number, length: number): Segments {
-  return {
-    regions: Int32Array.of(region),
-    offsets: Float64Array.of(0),
-    lengths: Float64Array.of(length),
-    count: 1,
-  };
+  return { triples: Float64Array.of(region, 0, length), count: 1 };
 }
 
 for (const parent of ['/tmp', '/dev/shm']) {

@@ -104,12 +104,7 @@ test('a region in use is not unmapped', async (t) => {
   const region = memory.mapAnonymous(64 * MIB);
   const engine = new IoEngine();
   const fd = openFile(t, join(temporaryFolder(t), 'file'));
-  const segments = {
-    regions: Int32Array.of(region.id),
-    offsets: Float64Array.of(0),
-    lengths: Float64Array.of(64 * MIB),
-    count: 1,
-  };
+  const segments = { triples: Float64Array.of(region.id, 0, 64 * MIB), count: 1 };
   let result = 0;
   const owner = { ioCompleted: (moved: number) => (result = moved) };
   engine.write(fd, 0, 64 * MIB, segments, 0, 1, owner);

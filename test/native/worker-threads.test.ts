@@ -108,7 +108,7 @@ for (const mode of USABLE_MODES) {
         const region = memory.mapAnonymous(1 << 20);
         const engine = new IoEngine({ mode: workerData });
         const fd = openSync(process.execPath, 'r');
-        const list = { regions: Int32Array.of(region.id), offsets: Float64Array.of(0), lengths: Float64Array.of(4096), count: 1 };
+        const list = { triples: Float64Array.of(region.id, 0, 4096), count: 1 };
         let moved = 0;
         let left = 2000;
         const owner = { ioCompleted(result) { moved += result; if (--left >= 16) engine.read(fd, left * 4096, 4096, list, 0, 0, owner); } };
@@ -139,7 +139,7 @@ for (const mode of USABLE_MODES) {
         const path = require('node:path').join(require('node:os').tmpdir(), 'lunport-worker-' + process.pid);
         const fd = fs.openSync(path, 'w+');
         fs.unlinkSync(path);
-        const list = { regions: Int32Array.of(region.id), offsets: Float64Array.of(0), lengths: Float64Array.of(64 << 20), count: 1 };
+        const list = { triples: Float64Array.of(region.id, 0, 64 << 20), count: 1 };
         for (let i = 0; i < 8; i++) engine.write(fd, 0, 64 << 20, list, 0, 1, { ioCompleted() {} });
         engine.run();
         const one = addon.eventfd();

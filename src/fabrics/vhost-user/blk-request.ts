@@ -30,6 +30,6 @@ export class BlkRequest {
   }
 
   get poolable(): boolean {
-    return this.block.data.lengths.length <= POOLED_SEGMENTS;
+    return this.block.data.capacity <= POOLED_SEGMENTS;
   }
 }

@@ -48,12 +48,12 @@ export function cutStatus(
   data: SegmentList,
   status: SegmentList,
 ): Cut {
-  const { lengths, readable } = chain;
+  const { readable } = chain;
   let last = chain.count - 1;
-  while (last >= readable && lengths[last] === 0) last--;
-  if (last < readable || !space.translate(chain, last, lengths[last] - 1, 1, status)) return NO_HEADER;
+  while (last >= readable && chain.lengthAt(last) === 0) last--;
+  if (last < readable || !space.translate(chain, last, chain.lengthAt(last) - 1, 1, status)) return NO_HEADER;
   for (let i = readable; i <= last; i++) {
-    const length = i === last ? lengths[i] - 1 : lengths[i];
+    const length = i === last ? chain.lengthAt(i) - 1 : chain.lengthAt(i);
     if (length > 0 && !space.translate(chain, i, 0, length, data)) return NO_DATA;
   }
   return WHOLE;
@@ -68,18 +68,24 @@ function cut(
   header: SegmentList,
   data: SegmentList,
 ): Cut {
-  const { lengths } = chain;
-  let missing = headerLength;
   let result: Cut = WHOLE;
   let i = first;
-  for (; missing > 0; i++) {
-    if (i === end) return NO_HEADER;
-    const length = lengths[i];
-    const part = Math.min(missing, length);
-    if (!space.translate(chain, i, 0, part, header)) return NO_HEADER;
-    missing -= part;
-    if (length > part && !space.translate(chain, i, part, length - part, data)) result = NO_DATA;
+  if (i < end && chain.lengthAt(i) === headerLength) {
+    // As all drivers do it: a buffer for the header alone, and after it no data or one piece, without a loop.
+    if (!space.translate(chain, i, 0, headerLength, header)) return NO_HEADER;
+    if (++i === end) return WHOLE;
+    if (!space.translate(chain, i, 0, chain.lengthAt(i), data)) result = NO_DATA;
+    i++;
+  } else {
+    for (let missing = headerLength; missing > 0; i++) {
+      if (i === end) return NO_HEADER;
+      const length = chain.lengthAt(i);
+      const part = Math.min(missing, length);
+      if (!space.translate(chain, i, 0, part, header)) return NO_HEADER;
+      missing -= part;
+      if (length > part && !space.translate(chain, i, part, length - part, data)) result = NO_DATA;
+    }
   }
-  for (; i < end; i++) if (!space.translate(chain, i, 0, lengths[i], data)) result = NO_DATA;
+  for (; i < end; i++) if (!space.translate(chain, i, 0, chain.lengthAt(i), data)) result = NO_DATA;
   return result;
 }

@@ -183,6 +183,6 @@ export class ControlQueue implements VringHandler {
 
 function readableBytes(chain: DescriptorChain): number {
   let total = 0;
-  for (let i = 0; i < chain.readable; i++) total += chain.lengths[i];
+  for (let i = 0; i < chain.readable; i++) total += chain.lengthAt(i);
   return total;
 }

@@ -4,6 +4,8 @@ import { Descriptor } from './split-virtqueue-spec.ts';
 /** From here on, addresses are not exact as Numbers; no memory can be there. */
 const ADDRESS_HIGH_END = 2 ** 21;
 const MAX_CHAIN_BYTES = 2 ** 32;
+/** Of a chain, besides its descriptors: in their unit of memory, about. */
+const CHAIN_COST = 16;
 /** Index of a 32-bit word in a descriptor, the same in both ring formats. */
 const LENGTH = Descriptor.LENGTH / 4;
 const { BYTES } = Descriptor;
@@ -15,10 +17,11 @@ export class DescriptorChain {
   count = 0;
   /** The first so many buffers are for the device to read, the others to write. */
   readable = 0;
-  /** Guest-physical, or IOVAs when an IOMMU is negotiated. */
-  readonly addresses: Float64Array;
-  /** Bytes. */
-  readonly lengths: Uint32Array;
+  /**
+   * Of each buffer its address, which is guest-physical or an IOVA when an IOMMU is negotiated, and its length in bytes.
+   * In one array, since each array that is looked at costs a request some ten instructions.
+   */
+  private readonly buffers: Float64Array;
   /**
    * Of all buffers, headers included, and of the descriptors that were read, empty ones too: what taking the
    * chain costs.
@@ -26,12 +29,26 @@ export class DescriptorChain {
   bytes = 0;
 
   constructor(capacity: number) {
-    this.addresses = new Float64Array(capacity);
-    this.lengths = new Uint32Array(capacity);
+    this.buffers = new Float64Array(capacity * 2);
   }
 
-  get capacity(): number {
-    return this.addresses.length;
+  addressAt(index: number): number {
+    return this.buffers[index << 1];
+  }
+
+  /** Bytes. */
+  lengthAt(index: number): number {
+    return this.buffers[(index << 1) | 1];
+  }
+
+  /** For a chain that stands for one buffer: where that lies. */
+  setAddress(address: number): void {
+    this.buffers[0] = address;
+  }
+
+  /** What it takes of our memory while it is in flight, in descriptors; less than 2^16. */
+  get cost(): number {
+    return CHAIN_COST + this.count;
   }
 
   /** Empties the chain. */
@@ -51,12 +68,12 @@ export class DescriptorChain {
     // Of no use, but not forbidden either.
     if (length === 0) return;
     if (this.bytes > MAX_CHAIN_BYTES) throw new VirtqueueError('descriptor chain of more than 4 GiB');
-    if (this.count === this.capacity) {
-      throw new VirtqueueError(`descriptor chain of more than ${this.capacity}`);
-    }
-    const at = this.count++;
-    this.addresses[at] = descriptorAddress(words, from);
-    this.lengths[at] = length;
+    const { buffers, count } = this;
+    const at = count << 1;
+    if (at === buffers.length) throw new VirtqueueError(`descriptor chain of more than ${count}`);
+    buffers[at] = descriptorAddress(words, from);
+    buffers[at | 1] = length;
+    this.count = count + 1;
     if (!writable) this.readable = this.count;
   }
 }

@@ -52,10 +52,10 @@ export class DirtyLog {
   }
 
   /** Marks the first `length` bytes of `segments`. */
-  markSegments({ regions, offsets, lengths, count }: SegmentList, length: number): void {
-    for (let i = 0; i < count && length > 0; i++) {
-      const part = Math.min(lengths[i], length);
-      this.mark(this.table.guestAddress(regions[i], offsets[i]), part);
+  markSegments(segments: SegmentList, length: number): void {
+    for (let i = 0; i < segments.count && length > 0; i++) {
+      const part = Math.min(segments.lengthAt(i), length);
+      this.mark(this.table.guestAddress(segments.regionAt(i), segments.offsetAt(i)), part);
       length -= part;
     }
   }

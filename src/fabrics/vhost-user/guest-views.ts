@@ -138,13 +138,14 @@ export class GuestViews {
   }
 
   /**
-   * Guest memory itself, as `words` has it, where the first `length` bytes of `segments` are one piece of whole words;
-   * undefined where they are not.
+   * Guest memory itself, as `words` has it, where the first `length` bytes of `segments` are one piece that starts with a
+   * word; undefined where they are not. The word that holds the last byte is there, too.
    */
   wholeWords(segments: SegmentList, length: number): Uint32Array | undefined {
-    const offset = segments.offsets[0];
-    if (length > segments.lengths[0] || ((length | offset) & 3) !== 0) return undefined;
-    return this.words(segments.regions[0], offset);
+    const offset = segments.offsetAt(0);
+    if (length > segments.lengthAt(0) || (offset & 3) !== 0) return undefined;
+    const words = this.words(segments.regionAt(0), offset);
+    return ((this.wordIndex + ((length + 3) >>> 2)) | 0) <= words.length ? words : undefined;
   }
 
   /**
@@ -152,34 +153,31 @@ export class GuestViews {
    * are copied where the driver aligned what it made.
    */
   copyOut(segments: SegmentList, into: Staging, at = 0): void {
-    const { regions, offsets, lengths, count } = segments;
-    if (count === 1 && this.copyWordsOut(regions[0], offsets[0], into, at, lengths[0] | 0)) return;
+    const { count } = segments;
+    if (count === 1 && this.copyWordsOut(segments, into, at)) return;
     for (let i = 0; i < count; i++) {
-      const length = lengths[i] | 0;
-      this.copyPartOut(regions[i], offsets[i], into, at, length);
+      const length = segments.lengthAt(i) | 0;
+      this.copyPartOut(segments.regionAt(i), segments.offsetAt(i), into, at, length);
       at += length;
     }
   }
 
   /** Copies the first `length` bytes of `from` to `segments`, as far as these reach. */
   copyIn(segments: SegmentList, from: Staging, length: number): void {
-    const { regions, offsets, lengths, count } = segments;
     let at = 0;
-    for (let i = 0; i < count && at < length; i++) {
-      const part = Math.min(lengths[i], length - at) | 0;
-      this.copyPartIn(regions[i], offsets[i], from, at, part);
+    for (let i = 0; i < segments.count && at < length; i++) {
+      const part = Math.min(segments.lengthAt(i), length - at) | 0;
+      this.copyPartIn(segments.regionAt(i), segments.offsetAt(i), from, at, part);
       at += part;
     }
   }
 
   /** The usual case: one piece, aligned. False where it is not, and nothing has been copied. */
-  private copyWordsOut(region: number, offset: number, into: Staging, at: number, length: number): boolean {
-    if (((offset | at) & 3) !== 0) return false;
-    const words = this.words(region, offset);
-    const first = this.wordIndex;
-    const count = (length + 3) >>> 2;
-    if (((first + count) | 0) > words.length) return false;
-    copyWords(words, first, into.words, at >>> 2, count);
+  private copyWordsOut(segments: SegmentList, into: Staging, at: number): boolean {
+    const length = segments.lengthAt(0) | 0;
+    const words = (at & 3) === 0 ? this.wholeWords(segments, length) : undefined;
+    if (words === undefined) return false;
+    copyWords(words, this.wordIndex, into.words, at >>> 2, (length + 3) >>> 2);
     return true;
   }
 

@@ -38,8 +38,8 @@ export class IndirectTable {
 
   /** Opens the table that the descriptor at word `at` of `words` points to. */
   open(words: Uint32Array, at: number): void {
-    const { addresses } = this.buffer;
-    addresses[0] = descriptorAddress(words, at);
+    const { buffer } = this;
+    buffer.setAddress(descriptorAddress(words, at));
     const length = words[at + LENGTH];
     if (length === 0 || (length & (BYTES - 1)) !== 0 || length > this.copy.bytes.length) {
       throw new VirtqueueError(
@@ -48,12 +48,12 @@ export class IndirectTable {
     }
     const { segments } = this;
     segments.clear();
-    if (!this.space.translate(this.buffer, 0, 0, length, segments)) {
-      throw new VirtqueueError(`indirect table at unmapped address 0x${addresses[0].toString(16)}`);
+    if (!this.space.translate(buffer, 0, 0, length, segments)) {
+      throw new VirtqueueError(`indirect table at unmapped address 0x${buffer.addressAt(0).toString(16)}`);
     }
     this.count = (length / BYTES) | 0;
-    if (segments.count === 1 && (segments.offsets[0] & 3) === 0) {
-      const words = this.guest.words(segments.regions[0], segments.offsets[0]);
+    if (segments.count === 1 && (segments.offsetAt(0) & 3) === 0) {
+      const words = this.guest.words(segments.regionAt(0), segments.offsetAt(0));
       if (this.words !== words) this.words = words;
       this.base = this.guest.wordIndex;
     } else {

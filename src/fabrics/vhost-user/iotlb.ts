@@ -114,7 +114,7 @@ export class Iotlb implements AddressSpace {
 
   translate(chain: DescriptorChain, index: number, skip: number, length: number, into: SegmentList): boolean {
     const permission = index < chain.readable ? IotlbPermission.READ : IotlbPermission.WRITE;
-    let address = chain.addresses[index] + skip;
+    let address = chain.addressAt(index) + skip;
     while (length > 0) {
       const entry = this.find(address);
       if (entry === undefined) return this.missed(address, permission);
@@ -130,11 +130,11 @@ export class Iotlb implements AddressSpace {
   /** Rings have IOVAs too; they must lie in one piece of one region. */
   locateRing(address: number, length: number): { region: Region; offset: number } | undefined {
     const { ringSegments, ringBuffer } = this;
-    ringBuffer.addresses[0] = address;
+    ringBuffer.setAddress(address);
     ringSegments.clear();
     if (!this.translate(ringBuffer, 0, 0, length, ringSegments) || ringSegments.count !== 1) return undefined;
     const { region } = this.find(address)!;
-    return { region, offset: ringSegments.offsets[0] };
+    return { region, offset: ringSegments.offsetAt(0) };
   }
 
   guestAddress(region: number, offset: number): number {

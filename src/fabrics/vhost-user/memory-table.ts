@@ -100,7 +100,7 @@ export class MemoryTable implements AddressSpace {
   }
 
   translate(chain: DescriptorChain, index: number, skip: number, length: number, into: SegmentList): boolean {
-    const address = chain.addresses[index] + skip;
+    const address = chain.addressAt(index) + skip;
     if (address >= this.lastStart && address + length <= this.lastEnd) {
       into.add(this.lastId, address + this.lastDelta, length);
       return true;

@@ -68,6 +68,8 @@ export class PackedVirtqueue implements Virtqueue {
   private descriptorsTaken = 0;
   /** By buffer id: how many descriptors its chain has; 0 for those that were not taken. */
   private readonly counts: Uint16Array;
+  /** Likewise, what its chain costs. */
+  private readonly costs: Uint16Array;
   /** By buffer id: the chain's entry in the in-flight buffer. */
   private readonly entries: Uint16Array;
   /** The chain's descriptors, as they were read. */
@@ -101,6 +103,7 @@ export class PackedVirtqueue implements Virtqueue {
       throw new VirtqueueError(`ring of ${size} that starts at ${this.available} and ${this.used}`);
     }
     this.counts = new Uint16Array(size);
+    this.costs = new Uint16Array(size);
     this.entries = new Uint16Array(size);
     this.copy = new Staging(size * PackedDescriptor.BYTES);
     this.unseen = new Uint16Array(size);
@@ -167,25 +170,28 @@ export class PackedVirtqueue implements Virtqueue {
     this.entries[this.takeCopy(count, chain)] = entry;
   }
 
-  undo(id: number): void {
+  undo(id: number): number {
     this.available -= this.counts[id];
     if (this.available < 0) {
       this.available += this.size;
       this.availableWrap = !this.availableWrap;
     }
-    this.drop(id);
     this.inflight?.untake(this.entries[id]);
+    return this.drop(id);
   }
 
-  drop(id: number): void {
-    this.descriptorsTaken -= this.counts[id];
+  drop(id: number): number {
+    const count = this.counts[id];
+    if (count === 0) return 0;
+    this.descriptorsTaken -= count;
     this.counts[id] = 0;
     this.inFlight--;
+    return this.costs[id];
   }
 
-  push(id: number, written: number): void {
+  push(id: number, written: number): number {
     const count = this.counts[id];
-    this.drop(id);
+    const cost = this.drop(id);
     const at = this.used * WORDS;
     this.descriptors[at + LENGTH] = written;
     this.halves[this.used * HALF_WORDS + FLAGS - 1] = id;
@@ -200,6 +206,7 @@ export class PackedVirtqueue implements Virtqueue {
       this.usedWrap = !this.usedWrap;
     }
     this.inflight?.complete(this.entries[id]);
+    return cost;
   }
 
   publish(): boolean {
@@ -278,6 +285,7 @@ export class PackedVirtqueue implements Virtqueue {
       } else this.takeTable(i * WORDS, chain);
     }
     this.counts[id] = count;
+    this.costs[id] = chain.cost;
     this.descriptorsTaken += count;
     this.inFlight++;
     return id;

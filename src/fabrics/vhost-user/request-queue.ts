@@ -3,17 +3,23 @@
  * path: nothing is allocated per request once the pool has grown to the ring's use.
  */
 import { execute } from '../../scsi/device-server.ts';
+import type { Nexus } from '../../scsi/nexus.ts';
 import { SegmentList } from '../../scsi/segment-list.ts';
 import { Status, type TaskAttribute } from '../../scsi/status-spec.ts';
-import { MAX_SENSE_LENGTH, type Task, type TaskOwner } from '../../scsi/task.ts';
+import { MAX_CDB_LENGTH, type Task, type TaskOwner } from '../../scsi/task.ts';
 import { Cut, cutReadable, cutWritable } from './buffers.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
 import { Staging } from './guest-views.ts';
-import { u32le } from './little-endian.ts';
 import { lunOf } from './lun-field.ts';
 import type { ScsiDevice } from './scsi-device.ts';
 import { ScsiRequest } from './scsi-request.ts';
-import { PiRequestHeader, RequestHeader, ResponseHeader, VirtioScsiResponse } from './virtio-scsi-spec.ts';
+import {
+  LunField,
+  PiRequestHeader,
+  RequestHeader,
+  ResponseHeader,
+  VirtioScsiResponse,
+} from './virtio-scsi-spec.ts';
 import type { Vring } from './vring.ts';
 import type { VringHandler } from './vring-handler.ts';
 
@@ -22,21 +28,23 @@ const TAG_LOW = RequestHeader.ID / 4;
 const TAG_HIGH = TAG_LOW + 1;
 const SENSE_LENGTH = ResponseHeader.SENSE_LENGTH / 4;
 const RESIDUAL = ResponseHeader.RESIDUAL / 4;
+const TASK_ATTRIBUTE_WORD = RequestHeader.TASK_ATTRIBUTE / 4;
 /** Status qualifier (u16), status and response share one. */
 const STATUS_WORD = ResponseHeader.STATUS_QUALIFIER / 4;
 const { SENSE } = ResponseHeader;
-const SENSE_WORD = SENSE / 4;
 const STATUS_SHIFT = (ResponseHeader.STATUS % 4) * 8;
 const RESPONSE_SHIFT = (ResponseHeader.RESPONSE % 4) * 8;
 
 const { WHOLE, NO_HEADER } = Cut;
 const { GOOD, CHECK_CONDITION } = Status;
 const { OK, OVERRUN, BAD_TARGET, FAILURE } = VirtioScsiResponse;
-const { CDB, LUN, TASK_ATTRIBUTE } = RequestHeader;
-const PI_CDB = PiRequestHeader.CDB;
+const { CDB } = RequestHeader;
+const { PI_OUT, PI_IN, CDB: PI_CDB } = PiRequestHeader;
 
 /** SAM-5 8.6 has four attributes, in two bits of a byte. */
 const TASK_ATTRIBUTE_MASK = 0x03;
+/** A request with more segments is not pooled: a guest could make the pool of a large ring hold a lot of memory. */
+const POOLED_SEGMENTS = 256;
 const MAX_RESIDUAL = 0xffff_ffff;
 
 export class RequestQueue implements VringHandler, TaskOwner {
@@ -45,10 +53,18 @@ export class RequestQueue implements VringHandler, TaskOwner {
   private readonly free: ScsiRequest[] = [];
   private freeCount = 0;
   private readonly headerSegments = new SegmentList(4);
-  private readonly staging = new Staging(SENSE + MAX_SENSE_LENGTH);
+  /** What cannot be read or written where it lies: a request header, a response header with its sense data. */
+  private readonly staging = new Staging(PI_CDB + MAX_CDB_LENGTH);
+  /** The last request's LUN field, its words as they stand there, and what it means: most have the one before's. */
+  private readonly lunField = new Staging(LunField.LENGTH);
+  private lunLow = 0;
+  private lunHigh = 0;
+  private nexus: Nexus | undefined = undefined;
+  private lun = 0;
 
   constructor(device: ScsiDevice) {
     this.device = device;
+    this.addressed(0, 0);
   }
 
   accept(vring: Vring, chain: DescriptorChain): void {
@@ -71,32 +87,54 @@ export class RequestQueue implements VringHandler, TaskOwner {
     const { headerSegments } = this;
     headerSegments.clear();
     const readable = cutReadable(chain, cdbOffset + cdbSize, space, headerSegments, request.dataOut);
+    request.poolable = request.dataIn.count + request.dataOut.count <= POOLED_SEGMENTS;
     const bidirectional = request.dataIn.byteLength > 0 && request.dataOut.byteLength > 0;
     if (writable !== WHOLE || readable !== WHOLE || bidirectional) {
       this.refuse(request, FAILURE);
       return;
     }
-    const { bytes, words } = request.header;
-    const header = PI_CDB - cdbOffset;
-    device.views.copyOut(headerSegments, request.header, header);
-    if (cdbOffset !== CDB && !splitProtection(request, bytes)) {
+    const { views } = device;
+    // Where the driver left it in one aligned piece, as all do, without a copy; each field is read once.
+    const inPlace = views.wholeWords(headerSegments, cdbOffset + cdbSize);
+    const words = inPlace ?? this.copied(headerSegments);
+    const at = inPlace === undefined ? 0 : views.wordIndex;
+    const lunLow = words[at] | 0;
+    const lunHigh = words[(at + 1) | 0] | 0;
+    if (lunLow !== this.lunLow || lunHigh !== this.lunHigh) this.addressed(lunLow, lunHigh);
+    const { nexus } = this;
+    if (cdbOffset !== CDB && !splitProtection(request, words, at)) {
       this.refuse(request, FAILURE);
       return;
     }
-    const lunField = header + LUN;
-    const nexus = device.nexusAt(bytes, lunField);
     if (nexus === undefined) {
       this.refuse(request, BAD_TARGET);
       return;
     }
     if (request.nexus !== nexus) request.nexus = nexus;
-    request.lun = lunOf(bytes, lunField);
-    request.tagLow = words[(header >>> 2) + TAG_LOW];
-    request.tagHigh = words[(header >>> 2) + TAG_HIGH];
-    request.attribute = (bytes[header + TASK_ATTRIBUTE] & TASK_ATTRIBUTE_MASK) as TaskAttribute;
-    request.cdbLength = cdbSize;
+    request.lun = this.lun;
+    request.tagLow = words[(at + TAG_LOW) | 0];
+    request.tagHigh = words[(at + TAG_HIGH) | 0];
+    request.attribute = (words[(at + TASK_ATTRIBUTE_WORD) | 0] & TASK_ATTRIBUTE_MASK) as TaskAttribute;
+    request.takeCdb(words, (at + (cdbOffset >>> 2)) | 0, cdbSize);
     device.counters.requests++;
     execute(request, device.environment);
+  }
+
+  /** The words of a header that is in no aligned piece. */
+  private copied(header: SegmentList): Uint32Array {
+    this.device.views.copyOut(header, this.staging);
+    return this.staging.words;
+  }
+
+  /** Decodes a LUN field. */
+  private addressed(low: number, high: number): void {
+    const { words, bytes } = this.lunField;
+    words[0] = low;
+    words[1] = high;
+    this.lunLow = low;
+    this.lunHigh = high;
+    this.nexus = this.device.nexusAt(bytes, 0);
+    this.lun = lunOf(bytes, 0);
   }
 
   taskDone(task: Task): void {
@@ -119,20 +157,19 @@ export class RequestQueue implements VringHandler, TaskOwner {
     const { dataIn, dataOut, protectionIn, transferred } = request;
     const senseLength =
       response === OK && request.status === CHECK_CONDITION ? Math.min(request.senseLength, senseSize) : 0;
-    // The length in the used ring counts from the first byte on, so all bytes before data-in have to be written.
-    let written: number = SENSE + senseLength;
-    if (dataIn.byteLength > 0 && transferred > 0) {
-      written = SENSE + senseSize + protectionIn.byteLength + transferred;
-    }
-    const header = Math.min(written, SENSE + senseSize);
+    const answered = SENSE + senseLength;
+    // The length in the used ring counts from the first byte on. The room for sense data before data-in counts as written
+    // as it is: nobody can tell, its content says nothing, and its cache lines stay with the driver.
+    const whole = dataIn.byteLength > 0 && transferred > 0;
+    const written = whole ? SENSE + senseSize + protectionIn.byteLength + transferred : answered;
     if (!request.vring!.discards) {
       const residual = Math.min(dataIn.byteLength + dataOut.byteLength - transferred, MAX_RESIDUAL);
       const status = (request.status << STATUS_SHIFT) | (response << RESPONSE_SHIFT);
-      this.write(request, header, senseLength, residual, status);
+      this.write(request, senseLength, residual, status);
     }
     const { log } = this.device;
     if (log !== undefined) {
-      log.markSegments(request.response, header);
+      log.markSegments(request.response, answered);
       // Of a request that failed, nobody knows how much was written.
       const isGood = response === OK && request.status === GOOD;
       log.markSegments(dataIn, isGood ? transferred : dataIn.byteLength);
@@ -141,40 +178,21 @@ export class RequestQueue implements VringHandler, TaskOwner {
     this.giveBack(request, written);
   }
 
-  /** Writes the response header and `senseLength` bytes of sense data, and zeroes after them up to byte `length`. */
-  private write(
-    request: ScsiRequest,
-    length: number,
-    senseLength: number,
-    residual: number,
-    status: number,
-  ): void {
+  /** Writes the response header and `senseLength` bytes of sense data. */
+  private write(request: ScsiRequest, senseLength: number, residual: number, status: number): void {
     const { views } = this.device;
+    const { response } = request;
     const { staging } = this;
-    // Where the driver left room for whole words, as all do, without a copy.
-    const inPlace = senseLength === 0 ? views.wholeWords(request.response, length) : undefined;
+    // Where the driver left room for it in one aligned piece, as all do, without a copy.
+    const inPlace = senseLength === 0 ? views.wholeWords(response, SENSE) : undefined;
     const words = inPlace ?? staging.words;
     const at = inPlace === undefined ? 0 : views.wordIndex;
     words[at + SENSE_LENGTH] = senseLength;
     words[at + RESIDUAL] = residual;
     words[at + STATUS_WORD] = status;
-    const end = (at + ((length + 3) >>> 2)) | 0;
-    let i = (at + SENSE_WORD) | 0;
-    // Eight at a time: V8 looks for interrupts in every round of a loop.
-    for (; ((i + 8) | 0) <= end; i = (i + 8) | 0) {
-      words[i] = 0;
-      words[(i + 1) | 0] = 0;
-      words[(i + 2) | 0] = 0;
-      words[(i + 3) | 0] = 0;
-      words[(i + 4) | 0] = 0;
-      words[(i + 5) | 0] = 0;
-      words[(i + 6) | 0] = 0;
-      words[(i + 7) | 0] = 0;
-    }
-    for (; i < end; i = (i + 1) | 0) words[i] = 0;
     if (inPlace !== undefined) return;
     for (let i = 0; i < senseLength; i++) staging.bytes[SENSE + i] = request.sense[i];
-    views.copyIn(request.response, staging, length);
+    views.copyIn(response, staging, SENSE + senseLength);
   }
 
   private giveBack(request: ScsiRequest, written: number): void {
@@ -194,12 +212,19 @@ export class RequestQueue implements VringHandler, TaskOwner {
  * With T10_PI negotiated, the data may begin with protection information (5.6.6.1: `pi_out` before `data_out`,
  * `pi_in` before `data_in`). False when the header announces more of it than the buffers hold.
  */
-function splitProtection(request: ScsiRequest, header: Uint8Array): boolean {
+function splitProtection(request: ScsiRequest, words: Uint32Array, at: number): boolean {
   const { dataOut, dataIn } = request;
-  const out = u32le(header, PiRequestHeader.PI_OUT);
-  const into = u32le(header, PiRequestHeader.PI_IN);
+  const out = unaligned(words, at, PI_OUT);
+  const into = unaligned(words, at, PI_IN);
   if (out > dataOut.byteLength || into > dataIn.byteLength) return false;
   if (out > 0) dataOut.moveFront(out, request.protectionOut);
   if (into > 0) dataIn.moveFront(into, request.protectionIn);
   return true;
+}
+
+/** The u32 at byte `offset`, no multiple of 4, of the header that starts at word `at`. */
+function unaligned(words: Uint32Array, at: number, offset: number): number {
+  const shift = (offset & 3) * 8;
+  const word = at + (offset >>> 2);
+  return ((words[word] >>> shift) | (words[word + 1] << (32 - shift))) >>> 0;
 }

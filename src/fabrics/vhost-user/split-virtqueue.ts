@@ -83,8 +83,8 @@ export class SplitVirtqueue implements Virtqueue {
   private published: number;
   /** Before the first signal nobody knows what the driver has seen. */
   private signalled = false;
-  /** Heads taken and not returned: the driver may offer each only once. */
-  private readonly taken: Uint8Array;
+  /** By head: what its chain costs; 0 for those that are not taken, as the driver may offer each only once. */
+  private readonly costs: Uint16Array;
 
   constructor(options: SplitVirtqueueOptions) {
     const { size } = options;
@@ -105,7 +105,7 @@ export class SplitVirtqueue implements Virtqueue {
     this.driverIndex = this.nextAvailable;
     this.nextUsed = Atomics.load(this.used, INDEX);
     this.published = this.nextUsed;
-    this.taken = new Uint8Array(size);
+    this.costs = new Uint16Array(size);
   }
 
   get base(): number {
@@ -143,24 +143,29 @@ export class SplitVirtqueue implements Virtqueue {
     this.take(head, chain);
   }
 
-  undo(head: number): void {
-    this.drop(head);
+  undo(head: number): number {
     this.nextAvailable = (this.nextAvailable - 1) & 0xffff;
     this.inflight?.untake(head);
+    return this.drop(head);
   }
 
-  drop(head: number): void {
-    this.taken[head] = 0;
+  drop(head: number): number {
+    const { costs } = this;
+    const cost = costs[head];
+    if (cost === 0) return 0;
+    costs[head] = 0;
     this.inFlight--;
+    return cost;
   }
 
-  push(head: number, written: number): void {
-    this.drop(head);
+  push(head: number, written: number): number {
+    const cost = this.drop(head);
     const at = USED_ENTRIES + (this.nextUsed & this.mask) * 2;
     this.usedEntries[at] = head;
     this.usedEntries[at + 1] = written;
     this.nextUsed = (this.nextUsed + 1) & 0xffff;
     this.inflight?.complete(head);
+    return cost;
   }
 
   publish(): boolean {
@@ -219,12 +224,12 @@ export class SplitVirtqueue implements Virtqueue {
 
   private take(head: number, chain: DescriptorChain): void {
     if (head >= this.size) throw new VirtqueueError(`descriptor ${head} in a ring of ${this.size}`);
-    if (this.taken[head] !== 0) throw new VirtqueueError(`descriptor ${head} is in use already`);
+    if (this.costs[head] !== 0) throw new VirtqueueError(`descriptor ${head} is in use already`);
     chain.head = head;
     chain.clear();
     const at = follow(this.descriptors, 0, this.size, head, chain);
     if (at !== ENDED) this.followIndirect(at, chain);
-    this.taken[head] = 1;
+    this.costs[head] = chain.cost;
     this.inFlight++;
   }
 

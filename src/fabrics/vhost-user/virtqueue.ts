@@ -29,12 +29,12 @@ export interface Virtqueue {
   recover(): number[];
   /** Takes a chain again that an earlier process had taken and not finished. Throws a VirtqueueError. */
   resubmit(entry: number, chain: DescriptorChain): void;
-  /** Returns a chain by its head; the driver sees it after `publish`. `written` in bytes. */
-  push(head: number, written: number): void;
+  /** Returns a chain by its head; the driver sees it after `publish`. `written` in bytes. As `drop`, returns its cost. */
+  push(head: number, written: number): number;
   /** Undoes the last `pop`, whose chain had this head: the next one returns it again. */
-  undo(head: number): void;
-  /** Forgets a chain: the driver never hears of it again. */
-  drop(head: number): void;
+  undo(head: number): number;
+  /** Forgets a chain: the driver never hears of it again. Returns what it cost; 0, and nothing is done, if it is not taken. */
+  drop(head: number): number;
   /** Shows the driver what was pushed; returns whether it wants to be signalled. */
   publish(): boolean;
   /**

@@ -15,8 +15,6 @@ import { CHAIN_LIMIT, type Virtqueue } from './virtqueue.ts';
 import type { VringHandler } from './vring-handler.ts';
 
 const NO_FD = -1;
-/** Of a chain, besides its descriptors: in their unit of memory, about. */
-const CHAIN_COST = 16;
 
 /** After so many rounds without a pause, the ring lets others run first. */
 const ROUNDS_PER_KICK = 4;
@@ -74,8 +72,6 @@ export class Vring {
   private running = false;
   private readonly whenDrained: (() => void)[] = [];
   private readonly chain = new DescriptorChain(CHAIN_LIMIT);
-  /** Of chains in flight, by head: what they add to the batch's load. */
-  private costs = new Uint16Array(0);
 
   constructor(index: number, handler: VringHandler, batch: Batch) {
     this.index = index;
@@ -128,8 +124,6 @@ export class Vring {
   /** Starts, or starts again after its memory changed; looks at the ring without waiting for a kick. */
   start(queue: Virtqueue): void {
     this.queue = queue;
-    // Nothing of this ring is in flight now.
-    if (this.costs.length !== queue.size) this.costs = new Uint16Array(queue.size);
     this.waitsForMemory = false;
     this.paused = false;
     this.discarding = false;
@@ -175,8 +169,7 @@ export class Vring {
 
   /** Resolves when every chain taken was given back. */
   drained(): Promise<void> {
-    // Less than none when a chain was given back after it had been abandoned.
-    if (this.queue === undefined || this.queue.inFlight <= 0) return Promise.resolve();
+    if (!this.busy) return Promise.resolve();
     return new Promise((resolve) => this.whenDrained.push(resolve));
   }
 
@@ -261,7 +254,9 @@ export class Vring {
     const { queue } = this;
     if (queue === undefined || !this.enabled || this.paused || this.batch.held) return undefined;
     try {
-      return queue.pop(this.chain) ? this.chain : undefined;
+      if (!queue.pop(this.chain)) return undefined;
+      this.batch.load += this.chain.cost;
+      return this.chain;
     } catch (error) {
       if (error instanceof VirtqueueError) this.batch.broken(this, error);
       else if (error !== TRANSLATION_MISS) throw error;
@@ -271,17 +266,16 @@ export class Vring {
 
   /** Undoes the last `take`. */
   untake(head: number): void {
-    this.queue!.undo(head);
+    this.batch.load -= this.queue!.undo(head);
   }
 
   /** Gives a chain back; the driver hears of it at the end of the batch. `written` in bytes. */
   push(head: number, written: number): void {
+    const { batch } = this;
     const queue = this.queue!;
-    this.unload(head);
-    if (this.discarding) queue.drop(head);
-    else queue.push(head, written);
+    batch.load -= this.discarding ? queue.drop(head) : queue.push(head, written);
     this.counters.completed++;
-    this.batch.mark(this);
+    batch.mark(this);
   }
 
   /** Called at the end of a batch: shows the driver what was pushed, and signals it once if it wants that. */
@@ -333,45 +327,27 @@ export class Vring {
   }
 
   private accept(queue: Virtqueue): void {
-    const { head } = this.chain;
-    this.load(head);
+    const { chain, batch } = this;
+    const { head } = chain;
+    batch.load += chain.cost;
     try {
-      this.handler.accept(this, this.chain);
+      this.handler.accept(this, chain);
     } catch (error) {
-      if (error === TRANSLATION_MISS) {
-        queue.undo(head);
-        this.unload(head);
-      } else this.abandon(queue, head);
+      // A chain that nobody works on is, for the driver and the in-flight buffer, where the process before left it.
+      batch.load -= error === TRANSLATION_MISS ? queue.undo(head) : queue.drop(head);
       throw error;
     }
   }
 
-  /** A chain that nobody works on. For the driver and the in-flight buffer it is where the process before left it. */
-  private abandon(queue: Virtqueue, head: number): void {
-    if (this.costs[head] === 0) return;
-    queue.drop(head);
-    this.unload(head);
-  }
-
-  private load(head: number): void {
-    const cost = CHAIN_COST + this.chain.count;
-    this.costs[head] = cost;
-    this.batch.load += cost;
-  }
-
-  private unload(head: number): void {
-    this.batch.load -= this.costs[head];
-    this.costs[head] = 0;
-  }
-
   private acceptUnfinished(queue: Virtqueue): void {
-    queue.resubmit(this.unfinished[0], this.chain);
-    const { head } = this.chain;
-    this.load(head);
+    const { chain, batch } = this;
+    queue.resubmit(this.unfinished[0], chain);
+    const { head } = chain;
+    batch.load += chain.cost;
     try {
-      this.handler.accept(this, this.chain);
+      this.handler.accept(this, chain);
     } catch (error) {
-      this.abandon(queue, head);
+      batch.load -= queue.drop(head);
       throw error;
     }
     this.unfinished.shift();

@@ -60,7 +60,7 @@ export class HeapRing implements AddressSpace {
   }
 
   translate(chain: DescriptorChain, index: number, skip: number, length: number, into: SegmentList): boolean {
-    const address = chain.addresses[index] + skip;
+    const address = chain.addressAt(index) + skip;
     if (address + length > MEMORY_END) return false;
     into.add(REGION, address, length);
     return true;
@@ -126,7 +126,10 @@ export function takeAll(
   chain: DescriptorChain,
 ): { head: number; readable: number; buffers: [number, number][] } | undefined {
   if (!queue.pop(chain)) return undefined;
-  const { head, readable, count, addresses, lengths } = chain;
-  const buffers = Array.from({ length: count }, (_, i): [number, number] => [addresses[i], lengths[i]]);
+  const { head, readable, count } = chain;
+  const buffers = Array.from({ length: count }, (_, i): [number, number] => [
+    chain.addressAt(i),
+    chain.lengthAt(i),
+  ]);
   return { head, readable, buffers };
 }

@@ -57,7 +57,7 @@ export class PackedHeapRing implements AddressSpace {
   }
 
   translate(chain: DescriptorChain, index: number, skip: number, length: number, into: SegmentList): boolean {
-    const address = chain.addresses[index] + skip;
+    const address = chain.addressAt(index) + skip;
     if (address + length > MEMORY_END) return false;
     into.add(REGION, address, length);
     return true;
