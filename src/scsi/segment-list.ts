@@ -3,9 +3,10 @@
  * the backstore can resolve. The core passes lists on; it never learns what a region is.
  */
 
-/** A triple's numbers, and where they stand in it. */
-export const Triple = { NUMBERS: 3, REGION: 0, OFFSET: 1, LENGTH: 2 } as const;
-const { NUMBERS, OFFSET, LENGTH } = Triple;
+/** Of a triple: its numbers, and where they stand in it after the region. */
+const NUMBERS = 3;
+const OFFSET = 1;
+const LENGTH = 2;
 
 export class SegmentList {
   /**
