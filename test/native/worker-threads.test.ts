@@ -259,7 +259,7 @@ for (const [what, step] of ENDLESS) {
       const fd = addon.memfd('ends', 8192);
       const engine = new IoEngine();
       const region = new RegionMemory().mapAnonymous(4096);
-      const list = { regions: Int32Array.of(region.id), offsets: Float64Array.of(0), lengths: Float64Array.of(4096), count: 1 };
+      const list = { triples: Float64Array.of(region.id, 0, 4096), count: 1 };
       parentPort.postMessage(fd);
       const again = async () => { for (;;) ${step}; };
       for (let i = 0; i < 40; i++) void again();`;
