@@ -21,6 +21,7 @@
         'src/fault_guard.cc',
         'src/file_copy.cc',
         'src/file_locks.cc',
+        'src/foreign_descriptors.cc',
         'src/inline_policy.cc',
         'src/last_resort.cc',
         'src/loop_poll.cc',

@@ -24,6 +24,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   export_engine(exports);
   export_file_copy(exports);
   export_file_locks(exports);
+  export_foreign_descriptors(exports);
   export_last_resort(exports);
   export_poll(exports);
   export_regions(exports);

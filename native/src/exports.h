@@ -13,6 +13,7 @@ void export_detached(Napi::Object exports);
 void export_engine(Napi::Object exports);
 void export_file_copy(Napi::Object exports);
 void export_file_locks(Napi::Object exports);
+void export_foreign_descriptors(Napi::Object exports);
 void export_last_resort(Napi::Object exports);
 void export_poll(Napi::Object exports);
 void export_regions(Napi::Object exports);

@@ -11,6 +11,7 @@
 
 #include "arguments.h"
 #include "exports.h"
+#include "foreign_descriptors.h"
 
 namespace lunport {
 
@@ -68,7 +69,7 @@ int connect_to(const std::string& path) {
 class ReceivedDescriptors {
  public:
   ~ReceivedDescriptors() {
-    for (int i = 0; i < count_; i++) close(fds_[i]);
+    for (int i = 0; i < count_; i++) close_foreign(fds_[i]);
   }
   void collect(msghdr& message) {
     for (cmsghdr* header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {

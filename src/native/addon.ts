@@ -94,6 +94,13 @@ export interface Addon {
   readonly build: 'release' | 'sanitized';
 
   close(fd: number): number;
+  /**
+   * Closes what a peer sent, and never waits for whoever is behind it: an eventfd or a memfd at once, anything else on
+   * another thread, soon.
+   */
+  closeForeign(fd: number): number;
+  /** Whether it is a Unix stream socket. Never blocks. */
+  isUnixStream(fd: number): boolean;
   eventfd(): number;
   /**
    * Adds 1 to an eventfd; EAGAIN (counter full) counts as success. See `setNonblocking`. -EBUSY when the peer had

@@ -5,7 +5,15 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { spawnOwned } from '../../qemu/owned-child.ts';
@@ -85,6 +93,19 @@ export class FaultyFile {
 
   answer(): void {
     this.server.kill('SIGCONT');
+  }
+
+  /** From now on the file system itself answers nobody: not even closing the file ends. */
+  async freeze(): Promise<void> {
+    this.mount.kill('SIGSTOP');
+    // Each of its threads stops in its own time, and may answer until then.
+    const tasks = `/proc/${this.mount.pid}/task`;
+    const stopped = (id: string) => /\) T /.test(readFileSync(`${tasks}/${id}/stat`, 'latin1'));
+    while (!readdirSync(tasks).every(stopped)) await sleep(1);
+  }
+
+  thaw(): void {
+    this.mount.kill('SIGCONT');
   }
 
   /** Whoever has the file open gets errors from now on. */

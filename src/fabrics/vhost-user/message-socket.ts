@@ -199,5 +199,5 @@ function receiveError(errno: number): Error {
 }
 
 export function closeAll(fds: number[]): void {
-  for (const fd of fds.splice(0)) addon.close(fd);
+  for (const fd of fds.splice(0)) addon.closeForeign(fd);
 }

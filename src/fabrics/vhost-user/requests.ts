@@ -2,6 +2,7 @@
  * What each message of the front-end does: a table keyed by message id ("Front-end message types"). A handler
  * parses its payload, calls the back-end, and returns the reply's payload, if the message has one.
  */
+import { addon } from '../../native/addon.ts';
 import type { Connection } from './connection.ts';
 import { hasFeature } from './feature-set.ts';
 import {
@@ -189,8 +190,8 @@ export const requestHandlers: ReadonlyMap<number, RequestHandler> = new Map<numb
   [
     Request.SET_BACKEND_REQ_FD,
     silent((connection, _payload, fds) => {
-      onlyFd(fds);
-      connection.openBackendChannel(fds.pop()!);
+      // Nobody could be asked over anything else, and to poll it may wait for whoever is behind it.
+      if (addon.isUnixStream(onlyFd(fds))) connection.openBackendChannel(fds.pop()!);
     }),
   ],
   [

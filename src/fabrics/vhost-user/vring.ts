@@ -378,6 +378,6 @@ export class Vring {
 }
 
 function replace(old: number, fd: number | undefined): number {
-  if (old !== NO_FD) addon.close(old);
+  if (old !== NO_FD) addon.closeForeign(old);
   return fd ?? NO_FD;
 }

@@ -196,6 +196,8 @@ for (const [what, [attack, reason]] of Object.entries(hostile)) {
     await frontEnd.closed;
     await served.alone();
     t.regex(served.target.state.lastDisconnect!, reason);
+    // What it sent is closed by another thread.
+    await eventually(() => resources().fds <= before.fds);
     t.deepEqual(resources(), before, 'nothing is left of it');
     const { driver } = await served.boot();
     t.is((await driver.execute(READ)).status, Status.GOOD);
