@@ -60,27 +60,33 @@ export class DescriptorChain {
 
   /** Appends the buffer of the descriptor at word `from`. Throws a VirtqueueError. */
   append(words: Uint32Array, from: number, writable: boolean): void {
-    if (!writable && this.readable !== this.count) {
-      throw new VirtqueueError('device-readable descriptor after a device-writable one');
-    }
-    const length = words[from + LENGTH];
-    this.bytes += BYTES + length;
-    // Of no use, but not forbidden either.
-    if (length === 0) return;
-    if (this.bytes > MAX_CHAIN_BYTES) throw new VirtqueueError('descriptor chain of more than 4 GiB');
     const { buffers, count } = this;
+    const length = words[(from + LENGTH) | 0];
+    this.bytes += BYTES + length;
+    if (!writable) {
+      if (this.readable !== count) {
+        throw new VirtqueueError('device-readable descriptor after a device-writable one');
+      }
+      // One of no bytes is of no use, but not forbidden either.
+      if (length !== 0) this.readable = count + 1;
+    }
+    if (length === 0) return;
     const at = count << 1;
     if (at === buffers.length) throw new VirtqueueError(`descriptor chain of more than ${count}`);
     buffers[at] = descriptorAddress(words, from);
     buffers[at | 1] = length;
     this.count = count + 1;
-    if (!writable) this.readable = this.count;
+  }
+
+  /** Called once all buffers are in it. Throws a VirtqueueError. */
+  ended(): void {
+    if (this.bytes > MAX_CHAIN_BYTES) throw new VirtqueueError('descriptor chain of more than 4 GiB');
   }
 }
 
 /** The address in the descriptor at word `at`: its first field in both ring formats. */
 export function descriptorAddress(words: Uint32Array, at: number): number {
-  const high = words[at + 1];
+  const high = words[(at + 1) | 0];
   if (high >= ADDRESS_HIGH_END) throw new VirtqueueError('descriptor address of 2^53 or more');
   return high * 2 ** 32 + words[at];
 }

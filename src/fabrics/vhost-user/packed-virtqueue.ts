@@ -82,6 +82,8 @@ export class PackedVirtqueue implements Virtqueue {
   private unseenPlaces = 0;
   /** Before the first signal nobody knows what the driver has seen. */
   private signalled = false;
+  /** The driver wants to be signalled for something that it was shown, and `publish` has not said so yet. */
+  private wanted = false;
 
   constructor(options: PackedVirtqueueOptions) {
     const { size, base } = options;
@@ -209,9 +211,17 @@ export class PackedVirtqueue implements Virtqueue {
     return cost;
   }
 
-  publish(): boolean {
+  publish(more: boolean): boolean {
+    if (this.unseenCount > 0 && this.show()) this.wanted = true;
+    if (more) return false;
+    const { wanted } = this;
+    this.wanted = false;
+    return wanted;
+  }
+
+  /** Shows the driver what was pushed; whether it wants to be signalled for that. */
+  private show(): boolean {
     const { unseen, unseenFlags, halves } = this;
-    if (this.unseenCount === 0) return false;
     this.inflight?.prepare(this.used, this.usedWrap);
     for (let i = this.unseenCount - 1; i >= 0; i--) {
       Atomics.store(halves, unseen[i] * HALF_WORDS + FLAGS, unseenFlags[i]);
@@ -284,6 +294,7 @@ export class PackedVirtqueue implements Virtqueue {
         throw new VirtqueueError('indirect descriptor that is not the last one');
       } else this.takeTable(i * WORDS, chain);
     }
+    chain.ended();
     this.counts[id] = count;
     this.costs[id] = chain.cost;
     this.descriptorsTaken += count;

@@ -36,6 +36,8 @@ const USED_ENTRIES = UsedRing.RING / 4;
 const DESCRIPTOR_WORDS = Descriptor.BYTES / 4;
 const FLAGS_AND_NEXT = Descriptor.FLAGS / 4;
 const { NEXT, WRITE, INDIRECT } = DescriptorFlag;
+/** Whether stores are seen in their order by all processors, so that a plain one releases those before it. */
+const STORES_IN_ORDER = process.arch === 'x64';
 /** Of `follow`. */
 const ENDED = -1;
 
@@ -81,6 +83,8 @@ export class SplitVirtqueue implements Virtqueue {
   /** Next used entry to fill, and what the driver was shown. */
   private nextUsed: number;
   private published: number;
+  /** What the driver had been shown when it was last asked whether it wants a signal. */
+  private asked: number;
   /** Before the first signal nobody knows what the driver has seen. */
   private signalled = false;
   /** By head: what its chain costs; 0 for those that are not taken, as the driver may offer each only once. */
@@ -105,6 +109,7 @@ export class SplitVirtqueue implements Virtqueue {
     this.driverIndex = this.nextAvailable;
     this.nextUsed = Atomics.load(this.used, INDEX);
     this.published = this.nextUsed;
+    this.asked = this.nextUsed;
     this.costs = new Uint16Array(size);
   }
 
@@ -168,13 +173,19 @@ export class SplitVirtqueue implements Virtqueue {
     return cost;
   }
 
-  publish(): boolean {
-    const before = this.published;
+  publish(more: boolean): boolean {
+    const before = this.asked;
     const now = this.nextUsed;
     if (now === before) return false;
-    Atomics.store(this.used, INDEX, now);
-    this.published = now;
-    this.inflight?.commit(now);
+    // A fence waits until all lines that were written have come from the driver's core: it is for who asks.
+    if (more && STORES_IN_ORDER) this.used[INDEX] = now;
+    else Atomics.store(this.used, INDEX, now);
+    if (now !== this.published) {
+      this.published = now;
+      this.inflight?.commit(now);
+    }
+    if (more) return false;
+    this.asked = now;
     return this.wantsSignal(before, now) || (this.notifyOnEmpty && this.isEmpty());
   }
 
@@ -229,6 +240,7 @@ export class SplitVirtqueue implements Virtqueue {
     chain.clear();
     const at = follow(this.descriptors, 0, this.size, head, chain);
     if (at !== ENDED) this.followIndirect(at, chain);
+    chain.ended();
     this.costs[head] = chain.cost;
     this.inFlight++;
   }
@@ -258,7 +270,7 @@ function follow(
   let index = first;
   for (let steps = 0; steps < count; steps++) {
     const at = (base + index * DESCRIPTOR_WORDS) | 0;
-    const flagsAndNext = words[at + FLAGS_AND_NEXT];
+    const flagsAndNext = words[(at + FLAGS_AND_NEXT) | 0];
     if ((flagsAndNext & INDIRECT) !== 0) {
       if ((flagsAndNext & NEXT) !== 0) {
         throw new VirtqueueError('indirect descriptor that is not the last one');

@@ -35,8 +35,11 @@ export interface Virtqueue {
   undo(head: number): number;
   /** Forgets a chain: the driver never hears of it again. Returns what it cost; 0, and nothing is done, if it is not taken. */
   drop(head: number): number;
-  /** Shows the driver what was pushed; returns whether it wants to be signalled. */
-  publish(): boolean;
+  /**
+   * Shows the driver what was pushed; returns whether it wants to be signalled. With `more`, another call follows before
+   * anything is waited for: the driver is asked only then, about all that was shown since it was asked.
+   */
+  publish(more: boolean): boolean;
   /**
    * Marks the ring's own memory that was written, for a migration: which of its few pages is not worth knowing.
    * `logAddress` is what SET_VRING_ADDR says, guest-physical.

@@ -69,6 +69,8 @@ export class Vring {
   private discarding = false;
   /** The driver wanted a signal for what it was shown last. */
   private sleeps = true;
+  /** What is published now is a part of a round that goes on. */
+  private goesOn = false;
   private running = false;
   private readonly whenDrained: (() => void)[] = [];
   private readonly chain = new DescriptorChain(CHAIN_LIMIT);
@@ -283,8 +285,8 @@ export class Vring {
     const { queue } = this;
     if (queue === undefined) return;
     if (!this.discarding) {
-      const wanted = queue.publish();
-      this.sleeps = wanted;
+      const wanted = queue.publish(this.goesOn);
+      if (!this.goesOn) this.sleeps = wanted;
       this.logUsedRing();
       this.watch?.shown();
       this.unkicked?.worked();
@@ -314,16 +316,27 @@ export class Vring {
       this.accept(queue);
       taken++;
       // A driver that sleeps is woken once, by the whole round.
-      if ((taken & (PORTION - 1)) === 0 && !this.sleeps) {
-        batch.run();
-        batch.begin();
-      }
+      if ((taken & (PORTION - 1)) === 0 && !this.sleeps) this.showPortion();
     }
     if (taken > 0) {
       this.watch?.worked(bytes);
       this.unkicked?.worked();
     }
     return true;
+  }
+
+  /** Starts and shows what was accepted so far, of a round that goes on. */
+  private showPortion(): void {
+    const { batch } = this;
+    this.goesOn = true;
+    try {
+      batch.run();
+    } finally {
+      this.goesOn = false;
+      batch.begin();
+      // The driver is asked at the round's end, whatever happens before.
+      batch.mark(this);
+    }
   }
 
   private accept(queue: Virtqueue): void {

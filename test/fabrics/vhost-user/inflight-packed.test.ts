@@ -73,7 +73,7 @@ test('after a crash between any two steps, exactly the unfinished chains are fou
           ring.queue.push(id, 0);
           completed.push(id);
         } else if (action === 'publish' && completed.length > 0) {
-          ring.queue.publish();
+          ring.queue.publish(false);
           open = open.filter((id) => !completed.includes(id));
           for (const id of completed) {
             room += sizes.get(id)!;
@@ -109,7 +109,7 @@ test('a batch that the driver has seen is not repeated, although the process die
   tracker.commit = () => {
     beforeCommit.buffer = buffer.slice();
   };
-  ring.queue.publish();
+  ring.queue.publish(false);
   t.deepEqual(survivor(ring.bytes, beforeCommit.buffer).heads, [0]);
 });
 
@@ -159,14 +159,14 @@ test('a process that dies between any two stores of a batch leaves nothing that 
       store(...args);
       deaths.push({ bytes: ring.bytes.slice(), buffer: buffer.slice() });
     }) as unknown as typeof store;
-    ring.queue.publish();
+    ring.queue.publish(false);
     Atomics.store = store;
     for (const death of deaths) {
       const { ring: later, heads } = survivor(death.bytes, death.buffer);
       const done = seenBy(later, sizes, start);
       for (const id of after.filter((each) => heads.includes(each))) {
         later.queue.push(id, 0);
-        later.queue.publish();
+        later.queue.publish(false);
         done.push(id);
         t.deepEqual(seenBy(later, sizes, start), done);
       }
@@ -188,7 +188,7 @@ test('however often the ring has wrapped, another process goes on at the same pl
     ring.pop();
     t.deepEqual(survivor(ring.bytes, buffer).heads, [i % SIZE]);
     ring.queue.push(i % SIZE, 0);
-    ring.queue.publish();
+    ring.queue.publish(false);
     const { ring: later, heads } = survivor(ring.bytes, buffer);
     t.deepEqual(heads, []);
     t.is(later.queue.base, ring.queue.base);

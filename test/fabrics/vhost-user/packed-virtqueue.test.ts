@@ -66,7 +66,7 @@ test('used descriptors appear all at once, one per chain, at the place of the ol
   ring.queue.push(3, 0);
   ring.queue.push(1, 7);
   t.is(ring.used(0).flags & USED, 0, 'not before it is published');
-  ring.queue.publish();
+  ring.queue.publish(false);
   t.deepEqual(ring.used(0), { id: 3, written: 0, flags: AVAIL | USED });
   t.deepEqual(ring.used(1), { id: 1, written: 7, flags: AVAIL | USED | WRITE });
   t.is(ring.queue.inFlight, 0);
@@ -205,7 +205,7 @@ test('event suppression is honoured and set', (t) => {
       ring.describe([{ address: 1, length: 1, id: i }], i);
       ring.pop();
       ring.queue.push(i, 0);
-      signals.push(ring.queue.publish());
+      signals.push(ring.queue.publish(false));
     }
     ring.queue.pauseKicks();
     const paused = ring.deviceEvent >>> 16;
@@ -223,6 +223,29 @@ test('event suppression is honoured and set', (t) => {
   t.is(selective.event, ((EventFlag.DESCRIPTOR << 16) | 0x8000 | 3) >>> 0);
 });
 
+test('what is shown in parts is asked about at the end, as a whole', (t) => {
+  for (const [place, wanted] of [
+    [0, false],
+    [1, true],
+    [2, true],
+    [3, false],
+  ] as const) {
+    const ring = new PackedHeapRing(8, { eventIndex: true });
+    ring.driverEvent = (EventFlag.DESCRIPTOR << 16) | 0x8000 | place;
+    const complete = (id: number, more: boolean) => {
+      ring.describe([{ address: 1, length: 1, id }], id);
+      ring.pop();
+      ring.queue.push(id, 0);
+      return ring.queue.publish(more);
+    };
+    t.true(complete(0, false), 'the first signal');
+    t.false(complete(1, true));
+    t.false(complete(2, true));
+    t.is(ring.queue.publish(false), wanted, `place ${place}`);
+    t.false(ring.queue.publish(false));
+  }
+});
+
 test('an event place of the round before is passed at the end of the ring', (t) => {
   const start = (6 | 0x8000 | ((6 | 0x8000) << 16)) >>> 0;
   const ring = new PackedHeapRing(8, { eventIndex: true, base: start });
@@ -231,7 +254,7 @@ test('an event place of the round before is passed at the end of the ring', (t) 
     ring.describe([{ address: 1, length: 1, id }], at % 8, at < 8);
     ring.pop();
     ring.queue.push(id, 0);
-    return ring.queue.publish();
+    return ring.queue.publish(false);
   };
   t.true(step(6, 0));
   t.true(step(7, 1), 'place 7 of this round');

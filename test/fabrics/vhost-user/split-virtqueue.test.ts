@@ -228,7 +228,7 @@ test('used entries appear in order when they are published, over the wrap of the
   for (let i = 0; i < 4; i++) ring.pop();
   for (const head of [1, 3, 2]) ring.queue.push(head, head * 10);
   t.is(ring.usedIndex, 0xfffe);
-  ring.queue.publish();
+  ring.queue.publish(false);
   t.is(ring.usedIndex, 1);
   t.deepEqual(
     [0xfffe, 0xffff, 0].map((at) => ring.usedEntry(at).id),
@@ -237,78 +237,6 @@ test('used entries appear in order when they are published, over the wrap of the
   t.is(ring.usedEntry(0xffff).written, 30);
   t.is(ring.queue.inFlight, 1);
   t.is(ring.queue.base, 2);
-});
-
-test('without EVENT_IDX, flags say who wants to be told', (t) => {
-  const ring = new HeapRing(4);
-  ring.describe([{ address: 0x100, length: 1 }]);
-  const roundTrip = () => {
-    ring.offer(0);
-    ring.pop();
-    ring.queue.push(0, 0);
-    return ring.queue.publish();
-  };
-  t.true(roundTrip());
-  ring.availableFlags = 1;
-  t.false(roundTrip());
-  ring.queue.pauseKicks();
-  t.is(ring.usedFlags, 1);
-  t.false(ring.queue.awaitKicks());
-  t.is(ring.usedFlags, 0);
-  ring.offer(0);
-  t.true(ring.queue.awaitKicks());
-});
-
-test('with EVENT_IDX, the driver is signalled when its index is passed, and not before', (t) => {
-  const ring = new HeapRing(4, { eventIndex: true });
-  ring.describe(Array.from({ length: 4 }, () => ({ address: 0x100, length: 1 })));
-  const complete = (count: number) => {
-    for (let head = 0; head < count; head++) ring.offer(head);
-    for (let head = 0; head < count; head++) {
-      ring.pop();
-      ring.queue.push(head, 0);
-    }
-    return ring.queue.publish();
-  };
-  // 2.7.7.2 and 2.7.10.2: flags mean nothing then, and the device's are 0.
-  ring.availableFlags = 1;
-  ring.usedEvent = 100;
-  t.true(complete(1), 'nobody knows yet what the driver has seen');
-  t.false(complete(1));
-  ring.usedEvent = 3;
-  t.false(complete(1));
-  t.true(complete(1));
-  ring.usedEvent = 5;
-  t.true(complete(3), 'passed within a batch');
-  t.false(ring.queue.publish(), 'nothing new');
-  ring.queue.pauseKicks();
-  t.is(ring.usedFlags, 0);
-  t.false(ring.queue.awaitKicks());
-  t.is(ring.availableEvent, 7);
-});
-
-test('with NOTIFY_ON_EMPTY, the driver is signalled when nothing is left, whatever it wants', (t) => {
-  for (const eventIndex of [false, true]) {
-    const ring = new HeapRing(4, { eventIndex, notifyOnEmpty: true });
-    ring.describe(Array.from({ length: 4 }, () => ({ address: 0x100, length: 1 })));
-    const finish = (head: number) => {
-      ring.queue.push(head, 0);
-      return ring.queue.publish();
-    };
-    ring.availableFlags = 1;
-    ring.usedEvent = 100;
-    for (let head = 0; head < 4; head++) ring.offer(head);
-    ring.pop();
-    // The first one is signalled with EVENT_IDX in any case.
-    finish(0);
-    ring.pop();
-    t.false(finish(1), 'two more are available');
-    ring.pop();
-    ring.pop();
-    t.false(finish(2), 'one more is under way');
-    t.true(finish(3));
-    t.false(ring.queue.publish(), 'nothing new');
-  }
 });
 
 test('a ring that was tracked goes on where a dead process left it', (t) => {
@@ -320,7 +248,7 @@ test('a ring that was tracked goes on where a dead process left it', (t) => {
   first.offer(3, 1, 0);
   for (let i = 0; i < 3; i++) first.pop();
   first.queue.push(1, 0);
-  first.queue.publish();
+  first.queue.publish(false);
 
   // Another process: the same memory, and an index from the front-end that knows only what was used.
   const { bytes } = first;
@@ -373,7 +301,7 @@ test('a process that dies between any two stores of a batch has returned each ch
     ring.queue.push(head, 0);
     die();
   }
-  ring.queue.publish();
+  ring.queue.publish(false);
   Atomics.store = store;
   die();
   // Before and after each of three stores, after each push, and at the end.
