@@ -19,6 +19,8 @@ export class Acceptor {
   readonly #owner: AcceptorOwner;
   readonly #poll: RawPoll;
   #open = true;
+  /** Until it accepts again: this alone keeps the process running then, since nothing is polled. */
+  #paused: NodeJS.Timeout | undefined = undefined;
 
   /** Closes `fd`, a listening socket, in any case: here when it throws, else in `close`. `name` is for errors. */
   constructor(fd: number, name: string, owner: AcceptorOwner) {
@@ -37,14 +39,10 @@ export class Acceptor {
     return this.#open;
   }
 
-  /** Lets the process exit although this socket listens. */
-  unref(): void {
-    this.#poll.unref();
-  }
-
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    clearTimeout(this.#paused);
     this.#poll.stop();
     addon.close(this.fd);
   }
@@ -68,9 +66,6 @@ export class Acceptor {
   /** The connection that still waits would wake the loop without end. */
   #pause(): void {
     this.#poll.events(0);
-    const timer = setTimeout(() => {
-      if (this.#open) this.#poll.events(READABLE);
-    }, PAUSE);
-    timer.unref();
+    this.#paused = setTimeout(() => this.#poll.events(READABLE), PAUSE);
   }
 }

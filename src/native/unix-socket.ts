@@ -33,11 +33,6 @@ export class UnixListener {
     return this.#acceptor.fd;
   }
 
-  /** Lets the process exit although this socket listens. */
-  unref(): void {
-    this.#acceptor.unref();
-  }
-
   /** Stops listening; the file goes too, if it is still ours. */
   close(): void {
     if (!this.#acceptor.open) return;
