@@ -8,7 +8,8 @@
  * one will look), as between writing `avail_event` and reading `avail.idx`. `Atomics` on arrays that are not
  * shared is, to the language, plain access; V8 compiles it to the same sequentially consistent instructions as
  * for shared ones (xchg on x86, stlr and ldar on arm64), in every version that lunport supports, and the tests
- * with a driver in another process depend on it.
+ * with a driver in another process depend on it. They are calls into V8, though. On x64 all processors see a core's
+ * loads and stores in their order, but a load may pass a store before it: there, what is no fence is plain access.
  */
 import type { AddressSpace } from './address-space.ts';
 import type { DescriptorChain } from './descriptor-chain.ts';
@@ -36,8 +37,8 @@ const USED_ENTRIES = UsedRing.RING / 4;
 const DESCRIPTOR_WORDS = Descriptor.BYTES / 4;
 const FLAGS_AND_NEXT = Descriptor.FLAGS / 4;
 const { NEXT, WRITE, INDIRECT } = DescriptorFlag;
-/** Whether stores are seen in their order by all processors, so that a plain one releases those before it. */
-const STORES_IN_ORDER = process.arch === 'x64';
+/** Whether plain loads acquire and plain stores release. */
+const IN_ORDER = process.arch === 'x64';
 /** Of `follow`. */
 const ENDED = -1;
 
@@ -107,7 +108,7 @@ export class SplitVirtqueue implements Virtqueue {
     this.availableEvent = (UsedRing.RING + UsedRing.ENTRY_BYTES * size) / 2;
     this.nextAvailable = options.base & 0xffff;
     this.driverIndex = this.nextAvailable;
-    this.nextUsed = Atomics.load(this.used, INDEX);
+    this.nextUsed = acquire(this.used, INDEX);
     this.published = this.nextUsed;
     this.asked = this.nextUsed;
     this.costs = new Uint16Array(size);
@@ -118,7 +119,7 @@ export class SplitVirtqueue implements Virtqueue {
   }
 
   get hasAvailable(): boolean {
-    // Plain, as Atomics are calls into V8 and this is what spinning does: `pop` looks again, in order.
+    // `pop` looks again, in order.
     return this.available[INDEX] !== this.nextAvailable;
   }
 
@@ -178,7 +179,7 @@ export class SplitVirtqueue implements Virtqueue {
     const now = this.nextUsed;
     if (now === before) return false;
     // A fence waits until all lines that were written have come from the driver's core: it is for who asks.
-    if (more && STORES_IN_ORDER) this.used[INDEX] = now;
+    if (more && IN_ORDER) this.used[INDEX] = now;
     else Atomics.store(this.used, INDEX, now);
     if (now !== this.published) {
       this.published = now;
@@ -190,8 +191,8 @@ export class SplitVirtqueue implements Virtqueue {
   }
 
   private wantsSignal(before: number, now: number): boolean {
-    if (!this.eventIndex) return (Atomics.load(this.available, FLAGS) & AVAILABLE_NO_INTERRUPT) === 0;
-    const event = Atomics.load(this.available, this.usedEvent);
+    if (!this.eventIndex) return (acquire(this.available, FLAGS) & AVAILABLE_NO_INTERRUPT) === 0;
+    const event = acquire(this.available, this.usedEvent);
     if (!this.signalled) {
       this.signalled = true;
       return true;
@@ -201,7 +202,7 @@ export class SplitVirtqueue implements Virtqueue {
   }
 
   private isEmpty(): boolean {
-    return this.inFlight === 0 && Atomics.load(this.available, INDEX) === this.nextAvailable;
+    return this.inFlight === 0 && acquire(this.available, INDEX) === this.nextAvailable;
   }
 
   pauseKicks(): void {
@@ -212,7 +213,7 @@ export class SplitVirtqueue implements Virtqueue {
   awaitKicks(): boolean {
     if (this.eventIndex) Atomics.store(this.used, this.availableEvent, this.nextAvailable);
     else Atomics.store(this.used, FLAGS, 0);
-    return Atomics.load(this.available, INDEX) !== this.nextAvailable;
+    return acquire(this.available, INDEX) !== this.nextAvailable;
   }
 
   markWritten(log: DirtyLog, logAddress: number): void {
@@ -221,7 +222,7 @@ export class SplitVirtqueue implements Virtqueue {
 
   /** Reads the driver's index; false when nothing is new. */
   private refresh(): boolean {
-    const index = Atomics.load(this.available, INDEX);
+    const index = acquire(this.available, INDEX);
     const pending = (index - this.nextAvailable) & 0xffff;
     if (pending === 0) return false;
     if (pending > this.size) {
@@ -283,4 +284,8 @@ function follow(
     if (index >= count) throw new VirtqueueError(`next descriptor ${index} in a table of ${count}`);
   }
   throw new VirtqueueError(`descriptor chain loops in a table of ${count}`);
+}
+
+function acquire(words: Uint16Array, at: number): number {
+  return IN_ORDER ? words[at] : Atomics.load(words, at);
 }
