@@ -69,6 +69,8 @@ export class Vring {
   private discarding = false;
   /** The driver wanted a signal for what it was shown last. */
   private sleeps = true;
+  /** Of `counters.completed`, what the driver was shown. */
+  private shown = 0;
   /** What is published now is a part of a round that goes on. */
   private goesOn = false;
   private running = false;
@@ -288,8 +290,13 @@ export class Vring {
       const wanted = queue.publish(this.goesOn);
       if (!this.goesOn) this.sleeps = wanted;
       this.logUsedRing();
-      this.watch?.shown();
-      this.unkicked?.worked();
+      const { completed } = this.counters;
+      // At a round's end the driver is asked though it may have been shown everything before, or nothing at all.
+      if (completed !== this.shown) {
+        this.shown = completed;
+        this.watch?.shown();
+        this.unkicked?.worked();
+      }
       if (wanted) this.call();
     }
     if (queue.inFlight === 0 && this.whenDrained.length > 0) {

@@ -3,7 +3,7 @@ import test from 'ava';
 import { type PolledRing, RingPoller, RingWatch } from '../../../src/fabrics/vhost-user/ring-poller.ts';
 import { IoEngine } from '../../../src/native/io-engine.ts';
 import { Status } from '../../../src/scsi/status-spec.ts';
-import { Served } from '../../support/vhost-user/served.ts';
+import { eventually, Served } from '../../support/vhost-user/served.ts';
 
 const READ_10 = [0x28, 0, 0, 0, 0, 0, 0, 0, 8, 0];
 /** Far longer than anybody would spin, so that a busy machine does not make a quick driver a slow one. */
@@ -120,3 +120,21 @@ test.serial('a driver that is quick needs few kicks, and one that was away is he
   t.is(kicks(), quiet + 1);
   await served.close();
 });
+
+test.serial(
+  'a driver that was away is not taken for a quick one while its disk has shown it nothing',
+  async (t) => {
+    const served = await Served.start({ pollMicroseconds: LIMIT_MICROSECONDS });
+    const { driver } = await served.boot();
+    const queue = driver.queues[2];
+    // It looks for itself, so what it asks for is started and shown in parts.
+    queue.interrupts(false);
+    void driver.execute({ cdb: READ_10, dataInLength: 4096 });
+    await sleep(SLOW);
+    served.backstore.hold = true;
+    for (let i = 0; i < 32; i++) void driver.execute({ cdb: READ_10, dataInLength: 4096 });
+    await eventually(() => served.backstore.held.length === 32);
+    t.is(queue.deviceAvailEvent, queue.availableIndex, 'kicks are asked for');
+    await served.close();
+  },
+);
