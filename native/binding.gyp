@@ -30,6 +30,7 @@
         'src/mapping.cc',
         'src/operation.cc',
         'src/poll_api.cc',
+        'src/program.cc',
         'src/ram_io.cc',
         'src/region_table.cc',
         'src/regions_api.cc',

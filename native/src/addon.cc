@@ -27,6 +27,7 @@ Napi::Object start(Napi::Env env, Napi::Object exports) {
   export_foreign_descriptors(exports);
   export_last_resort(exports);
   export_poll(exports);
+  export_program(exports);
   export_regions(exports);
   export_stream_socket(exports);
   export_supervisor(exports);

@@ -16,6 +16,7 @@ void export_file_locks(Napi::Object exports);
 void export_foreign_descriptors(Napi::Object exports);
 void export_last_resort(Napi::Object exports);
 void export_poll(Napi::Object exports);
+void export_program(Napi::Object exports);
 void export_regions(Napi::Object exports);
 void export_stream_socket(Napi::Object exports);
 void export_supervisor(Napi::Object exports);

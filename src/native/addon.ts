@@ -265,6 +265,18 @@ export interface Addon {
     columns: Record<string, number>;
   };
 
+  /**
+   * Starts the program at `path`, with nothing to read, `descriptor` as its 3 unless it is -1, and no other descriptor of
+   * ours. `args` begin with its name. `pidfd` is readable once it has ended; all three are the caller's.
+   */
+  spawnProgram(
+    path: string,
+    args: readonly string[],
+    environment: readonly string[],
+    descriptor: number,
+  ): { readonly pidfd: number; readonly output: number; readonly errors: number } | number;
+  /** Once, when `pidfd` is readable: the program's status, 256 and the number of the signal that ended it, or -errno. */
+  reapProgram(pidfd: number): number;
   /** Has the kernel end this process by SIGKILL then, whatever runs in it; not to be taken back. 0 or -errno. */
   killAfter(seconds: number): number;
   /** Sends one datagram to systemd's socket (an absolute path, or '@' and an abstract name). */

@@ -2,12 +2,12 @@
  * Mounts by fusermount3, which lets ordinary users mount too: it opens /dev/fuse, mounts, and sends the descriptor
  * over a socket. When this process is killed the mount stays, and whoever uses it gets ENOTCONN until it is unmounted.
  */
-import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { addon, type RawPoll } from '../../native/addon.ts';
 import { checked, Errno, LunportError, systemError } from '../../native/errno.ts';
+import { type ProgramEnd, type ProgramOptions, runProgram } from '../../native/program.ts';
 
 const PROGRAM = 'fusermount3';
 /** Where the program finds its end of the socket (libfuse's convention). */
@@ -20,21 +20,16 @@ export async function mountFuse(path: string, name: string, readOnly: boolean): 
   const [ours, theirs] = socketPair();
   const fsname = `lunport:${name.replace(/[^\w.:-]/g, '_')}`;
   const options = [`fsname=${fsname}`, 'subtype=lunport', 'nosuid', 'nodev', ...(readOnly ? ['ro'] : [])];
-  const child = spawn(PROGRAM, ['-o', options.join(','), '--', path], {
-    stdio: ['ignore', 'ignore', 'pipe', theirs],
-    env: { ...process.env, [SOCKET_VARIABLE]: String(CHILD_SOCKET) },
-  });
+  const descriptor = theirs;
+  const environment = { [SOCKET_VARIABLE]: String(CHILD_SOCKET) };
+  const failed = run(path, ['-o', options.join(','), '--', path], { descriptor, environment }).then(
+    ({ status, errors }) => {
+      if (status !== 0) throw cannotMount(path, errors.trim() || `${PROGRAM} ended with ${status}`);
+      // The descriptor comes, or has come.
+      return new Promise<never>(() => {});
+    },
+  );
   addon.close(theirs);
-  let complaint = '';
-  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
-    complaint += text;
-  });
-  const failed = new Promise<never>((_, reject) => {
-    child.once('error', (cause) => reject(cannotMount(path, cause.message, cause)));
-    child.once('close', (code) => {
-      if (code !== 0) reject(cannotMount(path, complaint.trim() || `${PROGRAM} ended with ${code}`));
-    });
-  });
   const receiver = new DescriptorReceiver(ours);
   try {
     return await Promise.race([receiver.descriptor, failed]);
@@ -45,21 +40,20 @@ export async function mountFuse(path: string, name: string, readOnly: boolean): 
 }
 
 /** Takes away what is mounted on `path`. Throws LunportError while it is in use. */
-export function unmountFuse(path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(PROGRAM, ['-u', '--', path], { stdio: ['ignore', 'ignore', 'pipe'] });
-    let complaint = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      complaint += text;
-    });
-    child.once('error', (cause) => reject(cannotMount(path, cause.message, cause)));
-    child.once('close', (code) => {
-      if (code === 0) return resolve();
-      const message = `Cannot unmount ${path}: ${complaint.trim() || `${PROGRAM} ended with ${code}`}`;
-      const hint = 'Somebody still has the file open, or a file system on it mounted.';
-      reject(new LunportError({ code: 'unmount', object: path, message, hint }));
-    });
-  });
+export async function unmountFuse(path: string): Promise<void> {
+  const { status, errors } = await run(path, ['-u', '--', path]);
+  if (status === 0) return;
+  const message = `Cannot unmount ${path}: ${errors.trim() || `${PROGRAM} ended with ${status}`}`;
+  const hint = 'Somebody still has the file open, or a file system on it mounted.';
+  throw new LunportError({ code: 'unmount', object: path, message, hint });
+}
+
+async function run(path: string, args: readonly string[], options?: ProgramOptions): Promise<ProgramEnd> {
+  try {
+    return await runProgram(PROGRAM, args, options);
+  } catch (cause) {
+    throw cannotMount(path, (cause as Error).message, cause);
+  }
 }
 
 function cannotMount(path: string, reason: string, cause?: unknown): LunportError {
